@@ -1,0 +1,132 @@
+"""Arrays of pixels become pictures, grids and files.
+
+An image is uint8 [H, W, C], RGB or grey, 0 black and 255 white; images are uint8 [N, H, W, C].
+"""
+
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+
+from avatar_runtime.errors import InputError, OutputError
+
+UInt8 = npt.NDArray[np.uint8]
+
+MAX_GRID_SIDE = 16_384
+"""The longest side of a grid in pixels: what browsers and phones still open."""
+
+TEXT_KEY = "avatar-edge"
+"""The keyword of the text chunk that says, as JSON, which avatar a PNG file shows."""
+
+_FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".webp": ("WEBP", {"lossless": True}),
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+}
+
+
+def from_network(output: npt.NDArray[np.float32], pixel_range: tuple[float, float]) -> UInt8:
+    """A network's own output, float32 [N, C, H, W] within pixel_range, as images uint8 [N, H, W, C].
+
+    Values outside pixel_range are clipped; halves round to even, as ONNX's Round does.
+    """
+    low, high = pixel_range
+    scale = np.float32(255 / (high - low))
+    levels = np.rint((output - np.float32(low)) * scale)
+    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def to_pil(image: UInt8) -> Image.Image:
+    """One image, uint8 [H, W, C], as a PIL image of mode L or RGB."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def grid(images: UInt8, columns: int | None = None, scale: int = 1) -> UInt8:
+    """Images side by side, row by row, without gaps: uint8 [rows * H * scale, columns * W * scale, C].
+
+    columns defaults to the smallest square that holds them; empty cells are white; scale repeats pixels. Raises
+    InputError if there is no image, columns or scale is below 1, or a side would exceed MAX_GRID_SIDE.
+    """
+    count, height, width, channels = images.shape
+    rows, columns = grid_shape(count, columns, scale, max(height, width))
+    cells = np.full((rows * columns, height, width, channels), 255, np.uint8)
+    cells[:count] = images
+    sheet = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    return sheet if scale == 1 else sheet.repeat(scale, 0).repeat(scale, 1)
+
+
+def grid_shape(count: int, columns: int | None, scale: int, image_size: int) -> tuple[int, int]:
+    """Rows and columns of a grid of count square images, before any is drawn. Raises InputError as `grid` does."""
+    if columns is None:
+        columns = math.isqrt(max(count, 1) - 1) + 1
+    if count < 1 or columns < 1 or scale < 1:
+        raise InputError(
+            f"a grid needs at least 1 image, column and scale, not {count} images, {columns} columns, scale {scale}"
+        )
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    side = max(rows, columns) * image_size * scale
+    if side > MAX_GRID_SIDE:
+        raise InputError(
+            f"a grid of {rows} rows and {columns} columns at scale {scale} would be {side} pixels long, more than "
+            f"{MAX_GRID_SIDE}; draw fewer, set columns, or write single files"
+        )
+    return rows, columns
+
+
+def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) -> bytes:
+    """One image as the bytes of a file: extension is .png, .webp (lossless), .jpg or .jpeg.
+
+    text, if given, goes into a PNG as JSON under TEXT_KEY. Raises InputError for another extension.
+    """
+    check_extension(extension)
+    format_name, options = _FORMATS[extension.lower()]
+    if text is not None and format_name == "PNG":
+        info = PngImagePlugin.PngInfo()
+        content = json.dumps(text, ensure_ascii=True, sort_keys=True)
+        info.add_text(TEXT_KEY, content, zip=len(content) > 1000)
+        options = {**options, "pnginfo": info}
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def check_extension(extension: str) -> None:
+    """Raise InputError unless extension names a picture format that can be written."""
+    if extension.lower() not in _FORMATS:
+        raise InputError(f"{extension or 'no extension'!r} is no picture format; use one of {', '.join(_FORMATS)}")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write data to path, whole or not at all. Raises OutputError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside path, of the same extension; rename it to path if the block succeeds.
+
+    If the block fails the temporary file is removed and path is as it was. An OSError becomes an OutputError.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as err:
+        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+    finally:
+        temporary.unlink(missing_ok=True)

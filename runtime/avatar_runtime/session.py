@@ -1,0 +1,76 @@
+"""The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from avatar_runtime.errors import InputError, ModelFileError, ProviderError
+from avatar_runtime.spec import INPUT_NAME
+
+Session = ort.InferenceSession
+
+_FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, once
+
+
+def open_session(model: Path | bytes, providers: Sequence[str] | None = None, threads: int | None = None) -> Session:
+    """A session of the model, given as a file or as its bytes.
+
+    providers are onnxruntime execution providers in order of preference, by default the CPU alone; threads is the
+    number of threads inside an operator, by default onnxruntime's own choice. Raises InputError if threads is below 1,
+    ProviderError if a provider is not there, ModelFileError if the model cannot be read or run.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, not {threads}")
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    data = model if isinstance(model, bytes) else read_model(model)
+    try:
+        return Session(data, options, providers=check_providers(providers))
+    except ProviderError:
+        raise
+    except Exception as err:  # onnxruntime raises a dozen unrelated classes, bare RuntimeError among them
+        reason = " ".join(str(err).split())
+        raise ModelFileError(f"it is not an ONNX model that onnxruntime {ort.__version__} can load ({reason})") from err
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file. Raises ModelFileError if there are none to read."""
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise ModelFileError(f"cannot read it: {err.strerror or err}") from err
+    if not data:
+        raise ModelFileError("the file is empty")
+    return data
+
+
+def check_providers(providers: Sequence[str] | None) -> list[str]:
+    """providers, or the CPU's if None. Raises ProviderError for one that this onnxruntime does not have."""
+    if providers is None:
+        return ["CPUExecutionProvider"]
+    available = ort.get_available_providers()
+    missing = [provider for provider in providers if provider not in available]
+    if missing or not providers:
+        raise ProviderError(
+            f"execution provider {', '.join(missing) or '(none given)'} is not in this onnxruntime {ort.__version__}; "
+            f"available: {', '.join(available)}"
+        )
+    return list(providers)
+
+
+def metadata(session: Session) -> Mapping[str, str]:
+    """The model's `metadata_props`."""
+    found: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
+
+
+def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The session's one output for z float32 [N, latent_dim]."""
+    output: npt.NDArray[Any] = session.run(None, {INPUT_NAME: z})[0]
+    return output

@@ -1,0 +1,108 @@
+"""ModelSpec: the contract that travels inside a model file, in the ONNX field `metadata_props`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from avatar_runtime.errors import ModelFileError
+
+FORMAT_VERSION = 1
+KEY = "avatar-edge"
+"""The metadata key whose value is the contract as one JSON object."""
+
+INPUT_NAME = "z"
+OUTPUT_NAMES = {"uint8": "images", "float32": "image"}
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """A few names and what they must look like, so that any runtime can verify itself offline."""
+
+    names: tuple[str, ...]
+    """Names, drawn at truncation 1."""
+    sha256: tuple[str, ...]
+    """SHA-256 of each name's uint8 [H, W, C] image in C order, where the file was made."""
+    tolerance: int
+    """Levels (of 256) by which another CPU's image may differ."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that a runtime has to know of a model file."""
+
+    name: str
+    """What the model is called."""
+    latent_dim: int
+    """Length of a latent vector."""
+    image_size: int
+    """Height and width of an image in pixels."""
+    channels: int
+    """1 for grey, 3 for RGB."""
+    output: str
+    """"uint8": `images` [N, H, W, C], ready to show. "float32": `image` [N, C, H, W], the network's own tanh."""
+    pixel_range: tuple[float, float]
+    """The range of the training data: what black and white are in the network's own output."""
+    latent_scheme: str
+    """How a name becomes z: see `avatar_runtime.latents`."""
+    precision: str = "fp32"
+    """Number format of the weights."""
+    passes: tuple[str, ...] = ()
+    """Rewrites applied to the plain graph, in order."""
+    checkpoint_sha256: str = ""
+    """SHA-256 of the checkpoint file that the model was made from."""
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    """What the comparison with the original network found."""
+    license: str = ""
+    """Terms under which the model may be used."""
+    provenance: str = ""
+    """The data it was trained on and how long."""
+    golden: GoldenCheck | None = None
+    """The self-check, if the file carries one."""
+
+    def to_metadata(self) -> dict[str, str]:
+        """The spec as `metadata_props`: one JSON object under one key."""
+        contract = {"format_version": FORMAT_VERSION, **asdict(self)}
+        return {KEY: json.dumps(contract, ensure_ascii=True, sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelSpec":
+        """Read the spec out of `metadata_props`.
+
+        Raises ModelFileError if the contract is missing, damaged, or of a newer format.
+        """
+        if KEY not in metadata:
+            raise ModelFileError(
+                "it is an ONNX model, but not one of avatar-edge: it carries no contract; "
+                "make one from a checkpoint with avatar-export"
+            )
+        try:
+            contract = json.loads(metadata[KEY])
+            version = contract["format_version"]
+            if version > FORMAT_VERSION:
+                raise ModelFileError(
+                    f"it is an avatar-edge model of format {version}, newer than this version reads "
+                    f"({FORMAT_VERSION}); upgrade with: pip install --upgrade avatar-edge"
+                )
+            known = {f.name: contract[f.name] for f in fields(cls) if f.name in contract}
+            known["pixel_range"] = (float(known["pixel_range"][0]), float(known["pixel_range"][1]))
+            known["passes"] = tuple(known.get("passes", ()))
+            if known.get("golden"):
+                golden = known["golden"]
+                known["golden"] = GoldenCheck(tuple(golden["names"]), tuple(golden["sha256"]), int(golden["tolerance"]))
+            spec = cls(**known)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
+            raise ModelFileError(f"its avatar-edge contract is damaged ({err}); export the model again") from err
+        spec._validate()
+        return spec
+
+    def _validate(self) -> None:
+        for name, value, allowed in (
+            ("latent_dim", self.latent_dim, isinstance(self.latent_dim, int) and self.latent_dim > 0),
+            ("image_size", self.image_size, isinstance(self.image_size, int) and self.image_size > 0),
+            ("channels", self.channels, self.channels in (1, 3)),
+            ("output", self.output, self.output in OUTPUT_NAMES),
+            ("pixel_range", self.pixel_range, self.pixel_range in ((-1.0, 1.0), (0.0, 1.0))),
+        ):
+            if not allowed:
+                raise ModelFileError(f"its avatar-edge contract is damaged ({name} is {value!r}); export it again")

@@ -1,0 +1,91 @@
+"""Checkpoints: the networks as MindSpore alone can load them, and snapshots from which a run resumes exactly."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import numpy.typing as npt
+from mindspore import Parameter, Tensor
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.pixels import replacing
+
+KEEP = 2
+"""Snapshots kept: the newest, and the one before it in case the newest is damaged."""
+
+_NAME = re.compile(r"step-(\d+)\.ckpt")
+
+
+class CheckpointError(AvatarError):
+    """A checkpoint cannot be read, or does not fit."""
+
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+def save(path: Path, arrays: Mapping[str, Parameter | Tensor]) -> None:
+    """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError."""
+    with replacing(path) as temporary:
+        entries = [{"name": name, "data": value} for name, value in arrays.items()]
+        try:
+            mindspore.save_checkpoint(entries, str(temporary))
+        except RuntimeError as err:
+            raise OSError(str(err)) from err
+        temporary.chmod(0o644)  # MindSpore leaves 0400
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """The named arrays of a .ckpt or .safetensors checkpoint. Raises CheckpointError."""
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path} does not exist or is no file")
+        kind = "safetensors" if path.suffix == ".safetensors" else "ckpt"
+        if kind == "ckpt" and path.suffix != ".ckpt":
+            raise CheckpointError(f"{path} is no checkpoint: it should end in .ckpt or .safetensors")
+        loaded = mindspore.load_checkpoint(str(path), format=kind)
+    except CheckpointError:
+        raise
+    except Exception as err:  # MindSpore raises ValueError, RuntimeError, protobuf's and safetensors' own
+        raise CheckpointError(f"{path} is damaged or no checkpoint; MindSpore cannot read it") from err
+    return {name: value.asnumpy() for name, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
+    """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape."""
+    parameters = list(parameters)
+    for parameter in parameters:
+        array = arrays.get(parameter.name)
+        if array is None or tuple(array.shape) != tuple(parameter.shape):
+            found = "is missing" if array is None else f"has shape {list(array.shape)}"
+            raise CheckpointError(f"{source}: {parameter.name} {found}; it should have shape {list(parameter.shape)}")
+    for parameter in parameters:
+        parameter.set_data(Tensor(arrays[parameter.name], parameter.dtype))
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots in a folder, newest first."""
+    found = [path for path in folder.glob("step-*.ckpt") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=snapshot_step, reverse=True)
+
+
+def snapshot_step(path: Path) -> int:
+    """How many steps a snapshot has behind it."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise CheckpointError(f"{path} is not named like a snapshot")
+    return int(match[1])
+
+
+def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor]) -> Path:
+    """Write the state after `step` steps and remove all but the newest KEEP snapshots."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08}.ckpt"
+    save(path, arrays)
+    for old in snapshots(folder)[KEEP:]:
+        old.unlink()
+    return path

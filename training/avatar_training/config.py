@@ -1,0 +1,201 @@
+"""TrainConfig: everything a training run depends on, the three recipes, and the run folder's own record of it.
+
+Imports no MindSpore.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from avatar_runtime.errors import AvatarError
+
+RUNS = Path("runs")
+"""Where runs go by default."""
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # Measured best for hours of CPU: small batches, because updates count more than images, and a moving average.
+    "edge": {"steps": 20_000},
+    # For days on an accelerator: DiffAugment lets a GAN look at the same faces hundreds of times.
+    "long": {
+        "epochs": 200,
+        "batch_size": 64,
+        "loss": "hinge",
+        "real_label": 1.0,
+        "spectral_norm": True,
+        "diff_augment": True,
+        "ema_decay": 0.9999,
+    },
+    # MindSpore's tutorial "DCGAN生成漫画头像", number for number.
+    "tutorial": {
+        "epochs": 10,
+        "batch_size": 128,
+        "ndf": 64,
+        "loss": "bce",
+        "real_label": 1.0,
+        "flip": False,
+        "ema_decay": 0.0,
+    },
+}
+
+LOSSES = ("bce", "bce-logits", "hinge")
+IMAGE_SIZES = (32, 64, 128)
+
+CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target"})
+"""Fields that may differ when a run is resumed: none of them changes what a step computes."""
+
+
+class TrainingError(AvatarError):
+    """A run cannot start, go on or be resumed."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The defaults are the recipe `edge`; `from_recipe` starts from another."""
+
+    data: str
+    """A folder of images or a zip."""
+    recipe: str = "edge"
+    """The recipe that the defaults came from."""
+    steps: int | None = None
+    """Steps to train in all; None if `epochs` says it."""
+    epochs: int | None = None
+    """Passes over the data in all; None if `steps` says it."""
+    batch_size: int = 16
+    """Images in a step."""
+    image_size: int = 64
+    """Height and width in pixels: 32, 64 or 128."""
+    channels: int = 3
+    """1 for grey, 3 for RGB."""
+    latent_dim: int = 100
+    """Length of a latent vector."""
+    ngf: int = 64
+    """Width of the generator: channels of its last hidden layer."""
+    ndf: int = 32
+    """Width of the discriminator: channels of its first layer."""
+    seed: int = 0
+    """Decides the initial weights and every random number of every step."""
+    device_target: str = "auto"
+    """CPU, GPU, Ascend, or auto for the best one there is."""
+    loss: str = "bce-logits"
+    """bce (of probabilities, the tutorial's), bce-logits or hinge."""
+    real_label: float = 0.9
+    """What the discriminator is told a real image is, for the two cross-entropies."""
+    learning_rate: float = 2e-4
+    """Adam's, for both networks."""
+    beta1: float = 0.5
+    """Adam's decay of the first moment."""
+    beta2: float = 0.999
+    """Adam's decay of the second moment."""
+    flip: bool = True
+    """Mirror half of the real images."""
+    spectral_norm: bool = False
+    """Spectral normalisation in place of batch normalisation in the discriminator."""
+    diff_augment: bool = False
+    """Differentiable augmentation of real and generated images."""
+    ema_decay: float = 0.999
+    """Most that the moving average of the generator keeps of itself at a step; 0 for no average."""
+    tick: int = 200
+    """Steps from one preview and snapshot to the next."""
+
+    def __post_init__(self) -> None:
+        _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
+        _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
+        _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
+        _check(self.channels in (1, 3), "channels", self.channels, "1 or 3")
+        targets = ("auto", "CPU", "GPU", "Ascend")
+        _check(self.device_target in targets, "device_target", self.device_target, f"one of {', '.join(targets)}")
+        for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        # A batch norm over one value a channel would divide by zero.
+        _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
+        _check((self.steps is None) != (self.epochs is None), "steps", self.steps, "set where epochs is not")
+        length = self.steps if self.steps is not None else self.epochs
+        _check(
+            length is not None and length >= 1,
+            "steps" if self.epochs is None else "epochs",
+            length,
+            "at least 1",
+        )
+        _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
+        for name in ("learning_rate", "beta1", "beta2", "real_label", "ema_decay"):
+            value = getattr(self, name)
+            high = math.inf if name == "learning_rate" else 1.0
+            _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")
+        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+
+    @classmethod
+    def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
+        """The recipe's settings with changes on top; a None means no change. Raises ValueError as the class does."""
+        settings = {**RECIPES.get(recipe, {}), **{k: v for k, v in changes.items() if v is not None}}
+        for given, other in (("steps", "epochs"), ("epochs", "steps")):
+            if changes.get(given) is not None and changes.get(other) is None:
+                settings.pop(other, None)
+        return cls(recipe=recipe, **settings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """The inverse of `to_dict`. Raises ValueError for a field that is unknown, missing or out of range."""
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+        try:
+            return cls(**values)
+        except TypeError as err:
+            raise ValueError(str(err)) from err
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+    def with_changes(self, **changes: Any) -> "TrainConfig":
+        """A copy with other values; setting steps clears epochs and the other way round."""
+        if changes.get("steps") is not None:
+            changes.setdefault("epochs", None)
+        elif changes.get("epochs") is not None:
+            changes.setdefault("steps", None)
+        return replace(self, **changes)
+
+    def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
+        """Fields in which the two would compute different steps: name -> (mine, the other's)."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {k: (mine[k], theirs[k]) for k in mine if k not in CHANGEABLE | {"recipe"} and mine[k] != theirs[k]}
+
+
+def read_run(out: Path) -> dict[str, Any] | None:
+    """The config.json of a run folder, or None if there is no run in it. Raises TrainingError if it is damaged."""
+    path = out / "config.json"
+    if not path.exists():
+        return None
+    try:
+        run = json.loads(path.read_text())
+        TrainConfig.from_dict(run["config"])
+        run["dataset"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise TrainingError(f"{path} is damaged ({err}); start over with --new") from err
+    return dict(run)
+
+
+def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:
+    """Raise TrainingError, naming the fields, if config would not continue the run as it began."""
+    changed = TrainConfig.from_dict(run["config"]).differences(config)
+    if changed:
+        fields = ", ".join(f"{name} ({mine} there, {theirs} here)" for name, (mine, theirs) in changed.items())
+        raise TrainingError(f"{out} was begun with another {fields}; resume it as it was, or start over with --new")
+
+
+def newest_run(folder: Path) -> Path:
+    """The run below folder that was last written to. Raises TrainingError if there is none."""
+    runs = [path.parent for path in folder.glob("*/config.json")]
+    if not runs:
+        raise TrainingError(f"there is no run in {folder}; start one with avatar-train")
+    return max(runs, key=lambda run: run.stat().st_mtime)
+
+
+def _check(good: bool, name: str, value: Any, expected: str) -> None:
+    if not good:
+        raise ValueError(f"{name} is {value!r}; it must be {expected}")

@@ -1,0 +1,129 @@
+"""The networks, their optimisers and the one compiled step that moves them."""
+
+from collections.abc import Mapping
+
+import mindspore
+import numpy as np
+import numpy.typing as npt
+from mindspore import Parameter, Tensor, nn, ops
+
+from avatar_runtime.pixels import UInt8, from_network
+from avatar_training import draws
+from avatar_training.augment import DRAWS, diff_augment
+from avatar_training.config import TrainConfig
+from avatar_training.losses import discriminator_loss, generator_loss
+from avatar_training.networks import Discriminator, Generator
+
+PIXEL_RANGE = (-1.0, 1.0)
+"""What black and white are to our networks."""
+
+_EMA = "ema."
+
+
+class Gan:
+    """A generator, a discriminator, an Adam for each, and the moving average of the generator.
+
+    The average is what is previewed, saved and exported; without one (ema_decay 0) it equals the generator.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        shape = (config.image_size, config.channels)
+        self.generator = Generator(*shape, config.latent_dim, config.ngf)
+        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm)
+        self.average = Generator(*shape, config.latent_dim, config.ngf)
+        self.average.update_parameters_name(_EMA)
+        _draw_weights([*self.generator.get_parameters(), *self.discriminator.get_parameters()], config.seed)
+        for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
+            mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
+        self.optimizers = [
+            _adam(self.generator, "adam_g.", config),
+            _adam(self.discriminator, "adam_d.", config),
+        ]
+        self.generator.set_train()
+        self.discriminator.set_train()
+        self.average.set_train(False)
+        self._step = _compile_step(self)
+
+    def step(self, step: int, real: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Train on one real batch, float32 [N, C, H, W]; returns the generator's and the discriminator's loss.
+
+        Everything random comes from the seed and the step's number.
+        """
+        config = self.config
+        z = draws.latents(config.seed, step, len(real), config.latent_dim)[..., None, None]
+        inputs = [z, real, np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
+        for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
+            inputs.append(draws.uniform(config.seed, purpose, step, (len(real), DRAWS)))
+        g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
+        return float(g_loss.asnumpy()), float(d_loss.asnumpy())
+
+    def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
+        """Images of the averaged generator for z float32 [N, latent_dim]: uint8 [N, H, W, C]."""
+        return from_network(self.average(Tensor(z[..., None, None])).asnumpy(), PIXEL_RANGE)
+
+    def state(self) -> dict[str, Parameter]:
+        """Every parameter that a resumed run needs, by a name of its own."""
+        cells = (self.generator, self.discriminator, self.average, *self.optimizers)
+        return {parameter.name: parameter for cell in cells for parameter in cell.get_parameters()}
+
+    def averaged_generator(self) -> Mapping[str, Parameter | Tensor]:
+        """The averaged generator under the names of a generator, with the range of its pixels."""
+        arrays = {parameter.name.removeprefix(_EMA): parameter for parameter in self.average.get_parameters()}
+        return {**arrays, "pixel_range": Tensor(np.array(PIXEL_RANGE, np.float32))}
+
+
+def _compile_step(gan: Gan):  # type: ignore[no-untyped-def]  # what ms.jit returns has no type
+    generator, discriminator = gan.generator, gan.discriminator
+    adam_g, adam_d = gan.optimizers
+    loss, real_label, augmented = gan.config.loss, gan.config.real_label, gan.config.diff_augment
+    convolutions = discriminator.spectral_convolutions()
+    averaged = list(zip(gan.average.get_parameters(), generator.get_parameters(), strict=True))
+
+    def judge(images, uniform):  # type: ignore[no-untyped-def]
+        return discriminator(diff_augment(images, uniform) if augmented else images)
+
+    def generator_forward(z, fake_uniform):  # type: ignore[no-untyped-def]
+        fake = generator(z)
+        return generator_loss(judge(fake, fake_uniform), loss), fake
+
+    def discriminator_forward(real, fake, real_uniform, fake_uniform):  # type: ignore[no-untyped-def]
+        return discriminator_loss(judge(real, real_uniform), judge(fake, fake_uniform), loss, real_label)
+
+    generator_gradient = mindspore.value_and_grad(generator_forward, None, adam_g.parameters, has_aux=True)
+    discriminator_gradient = mindspore.value_and_grad(discriminator_forward, None, adam_d.parameters)
+
+    @mindspore.jit
+    def step(z, real, decay, real_uniform=None, fake_uniform=None):  # type: ignore[no-untyped-def]
+        """The tutorial's order: the generator learns first, then the discriminator from the images it has just seen."""
+        for convolution in convolutions:
+            convolution.iterate()
+        (g_loss, fake), gradients = generator_gradient(z, fake_uniform)
+        adam_g(gradients)
+        d_loss, gradients = discriminator_gradient(real, fake, real_uniform, fake_uniform)
+        adam_d(gradients)
+        for mean, parameter in averaged:
+            ops.assign(mean, mean * decay + parameter * (1 - decay))
+        return g_loss, d_loss
+
+    return step
+
+
+def _adam(network: nn.Cell, prefix: str, config: TrainConfig) -> nn.Cell:
+    weights = network.trainable_params()
+    adam = nn.Adam(weights, config.learning_rate, beta1=config.beta1, beta2=config.beta2)
+    for parameter in adam.get_parameters():
+        if not any(parameter is weight for weight in weights):
+            parameter.name = prefix + parameter.name  # both optimisers have a beta1_power: graphs need unique names
+    return adam
+
+
+def _draw_weights(parameters: list[Parameter], seed: int) -> None:
+    """The initialisation of `networks`, from the run's own seed instead of MindSpore's global one."""
+    for i, parameter in enumerate(parameters):
+        kind = parameter.name.rsplit(".", 1)[-1]
+        mean, sigma = {"weight": (0, 0.02), "gamma": (1, 0.02), "u": (0, 1), "v": (0, 1)}.get(kind, (0, 0))
+        if sigma:
+            words = draws.words(seed, draws.WEIGHTS, i, parameter.size)
+            drawn = np.float32(mean) + np.float32(sigma) * draws.standard_normal(words)
+            parameter.set_data(Tensor(drawn.reshape(parameter.shape)))

@@ -1,0 +1,138 @@
+"""The training loop: steps, ticks, snapshots, and how a run ends."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatar_runtime.latents import latents
+from avatar_runtime.pixels import write_file
+from avatar_training import checkpoint, dataset, device, draws
+from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
+from avatar_training.gan import Gan
+from avatar_training.report import PREVIEW_NAMES, Report
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Steps to do in all."""
+    g_loss: float
+    d_loss: float
+    images_per_second: float
+    """Speed since the last tick."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    out: Path
+    """The run folder, with generator.ckpt, discriminator.ckpt and config.json."""
+    step: int
+    """Steps done."""
+    finished: bool
+    """False if it was asked to stop."""
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    on_message: Callable[[str], None] = lambda message: None,
+    on_decoded: Callable[[int, int], None] | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Train into the folder `out`, from the start or, with resume, from its newest snapshot.
+
+    should_stop is asked after each step; when it says yes the run saves everything and returns. A resumed run computes
+    what an uninterrupted one would have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without
+    resume) or none (with it), if the config differs from the run's in a field that changes a step, or if a loss is no
+    longer finite; DataError, CheckpointError and OutputError as their modules do.
+    """
+    saved = read_run(out)
+    if resume and saved is None:
+        raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
+    if not resume and saved is not None:
+        raise TrainingError(f"{out} already holds a run; go on with --resume, or start over with --new")
+    if saved is not None:
+        refuse_changes(saved, config, out)
+    target = device.select(config.device_target)
+    faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
+    on_message(f"{len(faces.images)} images of {config.data} on {target}")
+    if faces.skipped:
+        on_message(faces.summary())
+    per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
+    steps = config.steps if config.steps is not None else per_epoch * (config.epochs or 0)
+
+    out.mkdir(parents=True, exist_ok=True)
+    gan, report = Gan(config), Report(out)
+    start = 0
+    if saved is not None:
+        if saved["dataset"]["sha256"] != faces.sha256:
+            raise TrainingError(
+                f"{config.data} holds other images than {out} was trained on; give --data the same ones"
+            )
+        start = _restore(gan, out, on_message)
+        report.rewind(start)
+    write_file(out / "config.json", _describe(config, faces))
+    report.samples(faces.images[draws.order(config.seed, 0, len(faces.images))[:30]])
+
+    preview_latents = latents(PREVIEW_NAMES, config.latent_dim)
+    if start == 0:
+        report.tick(0, gan.draw(preview_latents))
+    began, since = time.monotonic(), start
+    step = start
+    for real in dataset.batches(faces, config, start, steps):
+        g_loss, d_loss = gan.step(step, real)
+        step += 1
+        if not (math.isfinite(g_loss) and math.isfinite(d_loss)):
+            raise TrainingError(
+                f"the loss is no longer finite at step {step} (generator {g_loss}, discriminator {d_loss}); the last good "
+                f"snapshot is {_newest(out)}; start over with a lower --learning-rate or another --seed"
+            )
+        speed = (step - since) * config.batch_size / (time.monotonic() - began)
+        report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
+        on_step(Progress(step, steps, g_loss, d_loss, speed))
+        stop = should_stop()
+        if step % config.tick == 0 or step == steps or stop:
+            checkpoint.save_snapshot(out / "snapshots", step, gan.state())
+            report.tick(step, gan.draw(preview_latents))
+            began, since = time.monotonic(), step
+        if stop:
+            break
+    checkpoint.save(out / "generator.ckpt", gan.averaged_generator())
+    checkpoint.save(out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
+    return Result(out, step, finished=step >= steps)
+
+
+def _describe(config: TrainConfig, faces: dataset.Faces) -> bytes:
+    run = {"config": config.to_dict(), "dataset": {"images": len(faces.images), "sha256": faces.sha256}}
+    return (json.dumps(run, indent=2) + "\n").encode()
+
+
+def _newest(out: Path) -> Path | str:
+    return next(iter(checkpoint.snapshots(out / "snapshots")), "none yet")
+
+
+def _restore(gan: Gan, out: Path, on_message: Callable[[str], None]) -> int:
+    """Load the newest snapshot that can be read and say which; 0 if the run died before its first."""
+    for path in checkpoint.snapshots(out / "snapshots"):
+        try:
+            arrays = checkpoint.read(path)
+            checkpoint.load_into(gan.state().values(), arrays, path)
+        except checkpoint.CheckpointError as err:
+            on_message(f"cannot resume from {path.name} ({err}); trying the one before")
+            continue
+        on_message(f"resuming from {path}")
+        return checkpoint.snapshot_step(path)
+    on_message(f"{out} holds no snapshot; starting from step 0")
+    return 0
