@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import mindspore
@@ -12,6 +12,8 @@ from mindspore import Parameter, Tensor
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.pixels import replacing
+from avatar_training import device
+from avatar_training.networks import Generator
 
 KEEP = 2
 """Snapshots kept: the newest, and the one before it in case the newest is damaged."""
@@ -65,6 +67,26 @@ def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> 
             raise CheckpointError(f"{source}: {parameter.name} {found}; it should have shape {list(parameter.shape)}")
     for parameter in parameters:
         parameter.set_data(Tensor(arrays[parameter.name], parameter.dtype))
+
+
+def generator_network(
+    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int
+) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """The generator with these weights, in inference on the CPU: the reference for what is exported.
+
+    The function takes z float32 [N, latent_dim] and gives images float32 [N, channels, image_size, image_size]. Raises
+    CheckpointError if the arrays do not fit.
+    """
+    device.select("CPU")
+    generator = Generator(image_size, channels, latent_dim, ngf)
+    load_into(generator.get_parameters(), arrays, Path("the generator"))
+    generator.set_train(False)
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        images: npt.NDArray[np.float32] = generator(Tensor(z[..., None, None])).asnumpy()
+        return images
+
+    return network
 
 
 def snapshots(folder: Path) -> list[Path]:

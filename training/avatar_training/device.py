@@ -14,8 +14,8 @@ def select(target: str = "auto") -> str:
     Call it before anything else of MindSpore runs. Raises InputError if the device is not there.
     """
     if target in ("auto", "CPU"):
-        # For plain NCHW convolutions oneDNN has no AVX-512 kernel and falls back to its reference loops: a training step
-        # of 0.5 s takes 13 s. Under AVX2 it uses matrix products. It reads the variable once, when first used.
+        # For plain NCHW convolutions oneDNN has no AVX-512 kernel and falls back to its reference loops: a training
+        # step of 0.5 s takes 13 s. Under AVX2 it uses matrix products. It reads the variable when first used.
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     import mindspore
     from mindspore import hal

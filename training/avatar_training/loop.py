@@ -96,7 +96,7 @@ def train(
         step += 1
         if not (math.isfinite(g_loss) and math.isfinite(d_loss)):
             raise TrainingError(
-                f"the loss is no longer finite at step {step} (generator {g_loss}, discriminator {d_loss}); the last good "
+                f"the loss is no longer finite at step {step} (G {g_loss}, D {d_loss}); the last good "
                 f"snapshot is {_newest(out)}; start over with a lower --learning-rate or another --seed"
             )
         speed = (step - since) * config.batch_size / (time.monotonic() - began)

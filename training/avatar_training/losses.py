@@ -1,9 +1,9 @@
 """The adversarial losses. All take logits, float32 [N, 1], and give a scalar.
 
-`bce`: binary cross-entropy of probabilities, Goodfellow et al., "Generative Adversarial Networks", 2014, section 3, with
-the generator maximising log D(G(z)), as in MindSpore's tutorial. `bce-logits`: the same in one numerically stable piece;
-with real_label below 1 it is one-sided label smoothing, Salimans et al., "Improved Techniques for Training GANs", 2016,
-section 3.4. `hinge`: Miyato et al., "Spectral Normalization", 2018, equations 16 and 17.
+`bce`: binary cross-entropy of probabilities, Goodfellow et al., "Generative Adversarial Networks", 2014, section 3,
+with the generator maximising log D(G(z)), as in MindSpore's tutorial. `bce-logits`: the same in one numerically stable
+piece; with real_label below 1 it is one-sided label smoothing, Salimans et al., "Improved Techniques for Training
+GANs", 2016, section 3.4. `hinge`: Miyato et al., "Spectral Normalization", 2018, equations 16 and 17.
 """
 
 from mindspore import Tensor, ops

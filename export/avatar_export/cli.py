@@ -1,0 +1,102 @@
+"""avatar-export: parses, calls `export_onnx`, prints what was proved."""
+
+import os
+from pathlib import Path
+
+import click
+
+from avatar_runtime import __version__
+from avatar_runtime.errors import AvatarError, InputError
+
+RUNS = Path("runs")
+INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--format", "format_", type=click.Choice(["onnx"]), default="onnx", help="File format.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="RUN_DIR|FILE",
+    help="A run folder, a .ckpt or a .safetensors.  [default: the newest run in runs/]",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="generator.onnx", metavar="FILE", help="Model to write."
+)
+@click.option(
+    "--output",
+    type=click.Choice(["uint8", "float32"]),
+    default="uint8",
+    help="What the model gives: pixels ready to show, or the network's own numbers.",
+)
+@click.option(
+    "--pixel-range",
+    type=click.Choice(["-1..1", "0..1"]),
+    help="Range of the training images.  [default: the checkpoint's own]",
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Also write the worst pair as a picture."
+)
+@click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's]")
+@click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
+@click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
+@click.version_option(__version__, prog_name="avatar-export")
+def main(
+    format_: str,
+    checkpoint: Path | None,
+    out: Path,
+    output: str,
+    pixel_range: str | None,
+    report: Path | None,
+    name: str | None,
+    license: str,
+    provenance: str | None,
+) -> None:
+    """Convert a trained generator, and prove the result equal to the original before it is written.
+
+    \b
+    Examples:
+      avatar-export --format onnx
+      avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
+      avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
+    """
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+    try:
+        import mindspore  # noqa: F401
+
+        from avatar_export.exporter import export_onnx, newest_checkpoint
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
+    try:
+        if checkpoint is None:
+            checkpoint = newest_checkpoint(RUNS)
+            click.echo(f"checkpoint {checkpoint}")
+        export = export_onnx(
+            checkpoint,
+            out,
+            output=output,
+            pixel_range=pixel_range,
+            name=name,
+            license=license,
+            provenance=provenance,
+            report=report,
+        )
+    except InputError as err:
+        raise click.UsageError(str(err)) from err
+    except AvatarError as err:
+        raise click.ClickException(str(err)) from err
+    spec, parity = export.spec, export.parity
+    click.echo(
+        f"{export.path}: {spec.image_size}x{spec.image_size}x{spec.channels}, latent {spec.latent_dim}, "
+        f"{export.nodes} nodes, {export.size / 1e6:.2f} MB, passes {', '.join(spec.passes)}"
+    )
+    unit = "levels" if output == "uint8" else "(network's range)"
+    psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
+    sizes = ", ".join(map(str, parity.batch_sizes))
+    click.echo(
+        f"parity with MindSpore over {parity.latents} latents at batch sizes {sizes}: max {parity.max_difference:.3g}, "
+        f"mean {parity.mean_difference:.3g} {unit}, limit {parity.limit:.3g}; PSNR {psnr}"
+    )
+    total = sum(parity.level_histogram.values())
+    for level, count in parity.level_histogram.items():
+        click.echo(f"  {level} levels apart: {count} of {total} values ({100 * count / total:.4f}%)")

@@ -1,0 +1,74 @@
+"""A generator's arrays as an ONNX graph: plain and faithful, one node for each layer.
+
+MindSpore's own exporter writes transposed convolutions with a fixed batch and a malformed `output_shape` that
+onnxruntime refuses, so the graph is built here. `passes` then rewrite it.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from avatar_export.checkpoint import GeneratorWeights
+from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES
+
+OPSET = 17
+"""onnxruntime reads it since 1.12; nothing newer is needed."""
+IR_VERSION = 8
+BATCH_NORM_EPSILON = 1e-5  # nn.BatchNorm2d's default
+
+
+def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
+    """z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], the network's own tanh.
+
+    ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3.
+    """
+    output = OUTPUT_NAMES["float32"]
+    column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)
+    initializers = [numpy_helper.from_array(column_shape, "z_shape")]
+    nodes = [helper.make_node("Reshape", [INPUT_NAME, "z_shape"], ["column"], "z_as_image")]
+    current = "column"
+    for i, layer in enumerate(weights.layers):
+        name = f"layer{i}"
+        initializers.append(numpy_helper.from_array(layer.weight, f"{name}.weight"))
+        geometry = {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
+        nodes.append(
+            helper.make_node(
+                "ConvTranspose",
+                [current, f"{name}.weight"],
+                [f"{name}.conv_out"],
+                f"{name}.conv",
+                kernel_shape=[4, 4],
+                **geometry,
+            )
+        )
+        current = f"{name}.conv_out"
+        if layer.norm is None:
+            continue
+        norm = {"scale": layer.norm.gamma, "bias": layer.norm.beta, "mean": layer.norm.mean, "var": layer.norm.variance}
+        initializers += [numpy_helper.from_array(array, f"{name}.{kind}") for kind, array in norm.items()]
+        nodes.append(
+            helper.make_node(
+                "BatchNormalization",
+                [current, *(f"{name}.{kind}" for kind in norm)],
+                [f"{name}.norm_out"],
+                f"{name}.norm",
+                epsilon=BATCH_NORM_EPSILON,
+            )
+        )
+        nodes.append(helper.make_node("Relu", [f"{name}.norm_out"], [f"{name}.relu_out"], f"{name}.relu"))
+        current = f"{name}.relu_out"
+    nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
+    side = weights.image_size
+    graph = helper.make_graph(
+        nodes,
+        "generator",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["batch", weights.latent_dim])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", weights.channels, side, side])],
+        initializers,
+    )
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="avatar-edge",
+    )

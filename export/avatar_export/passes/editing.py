@@ -1,0 +1,54 @@
+"""What the passes share: looking up and replacing pieces of a graph."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that may be changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[np.generic]]:
+    """The initializers by name, without those that are also inputs and so may be overridden."""
+    inputs = {value.name for value in graph.input}
+    return {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name not in inputs}
+
+
+def only_consumer(graph: onnx.GraphProto, value: str) -> onnx.NodeProto | None:
+    """The one node that reads a value; None if none or several do, or if it is an output of the graph."""
+    consumers = [node for node in graph.node for name in node.input if name == value]
+    return consumers[0] if len(consumers) == 1 and value not in {output.name for output in graph.output} else None
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, object]:
+    """The attributes of a node by name, as Python values."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def replace_nodes(graph: onnx.GraphProto, old: list[onnx.NodeProto], new: list[onnx.NodeProto]) -> None:
+    """Put new nodes where the first of the old ones stood, and take the old ones out."""
+    nodes = list(graph.node)
+    place = min(nodes.index(node) for node in old)
+    kept = [node for node in nodes if node not in old]
+    before = [node for node in nodes[:place] if node not in old]
+    del graph.node[:]
+    graph.node.extend([*before, *new, *kept[len(before) :]])
+
+
+def add_constant(graph: onnx.GraphProto, name: str, array: npt.NDArray[np.generic]) -> str:
+    """Add an initializer; returns its name."""
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    return name
+
+
+def drop_unused_constants(graph: onnx.GraphProto) -> None:
+    """Remove the initializers that no node reads."""
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

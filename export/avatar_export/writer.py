@@ -1,0 +1,59 @@
+"""The last steps of an export: contract, checks, and the file."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.pixels import replacing
+from avatar_runtime.session import open_session
+from avatar_runtime.spec import GoldenCheck, ModelSpec
+
+GOLDEN_NAMES = ("", "alice", "avatar-edge/0", "アリス")
+GOLDEN_TOLERANCE = 1
+"""Levels by which a float model may differ on another CPU."""
+
+
+class ModelCheckError(AvatarError):
+    """The finished model is not sound. A defect of the exporter, not of its input."""
+
+
+def check_model(model: onnx.ModelProto) -> bytes:
+    """The bytes of a model after onnx's full check. Raises ModelCheckError."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
+        raise ModelCheckError(f"onnx.checker refuses the exported graph: {err}") from err
+    return model.SerializeToString()
+
+
+def write_model(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> ModelSpec:
+    """Put the contract with a golden check into the model and write it, whole or not at all.
+
+    The file is read back by the runtime and must draw its golden images before it gets its name. Returns the spec in
+    the file. Raises ModelCheckError or OutputError.
+    """
+    golden = GoldenCheck(GOLDEN_NAMES, digests(model, spec), GOLDEN_TOLERANCE)
+    spec = replace(spec, golden=golden)
+    finished = onnx.ModelProto()
+    finished.CopyFrom(model)
+    onnx.helper.set_model_props(finished, spec.to_metadata())
+    with replacing(path) as temporary:
+        temporary.write_bytes(check_model(finished))
+        read_back = AvatarGenerator.load(temporary)
+        if read_back.spec != spec or image_digests(read_back) != golden.sha256:
+            raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
+    return spec
+
+
+def digests(model: onnx.ModelProto, spec: ModelSpec) -> tuple[str, ...]:
+    """The digests of the golden images as the model draws them before it is written."""
+    return image_digests(AvatarGenerator(open_session(model.SerializeToString()), spec, ""))
+
+
+def image_digests(generator: AvatarGenerator) -> tuple[str, ...]:
+    """SHA-256 of each golden image, uint8 [H, W, C] in C order, drawn one at a time."""
+    return tuple(hashlib.sha256(generator.generate([name]).tobytes()).hexdigest() for name in GOLDEN_NAMES)
