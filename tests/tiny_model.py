@@ -1,0 +1,62 @@
+"""A tiny generator with random weights, made in moments without MindSpore: what the runtime and export tests run on."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from avatar_export.checkpoint import GeneratorWeights, generator_weights
+from avatar_export.exporter import build_model
+from avatar_export.writer import write_model
+
+from avatar_runtime.latents import SCHEME
+from avatar_runtime.spec import ModelSpec
+
+
+def tiny_arrays(
+    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Arrays under the names of a generator's checkpoint, drawn wide enough for its pictures to have contrast."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int, mean: float = 0.0, sigma: float = 1.0) -> npt.NDArray[np.float32]:
+        return (mean + sigma * rng.standard_normal(shape)).astype(np.float32)
+
+    hidden = int(np.log2(image_size)) - 2
+    widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
+    arrays = {}
+    for i, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
+        arrays[f"generator.{3 * i}.weight"] = normal(wide, narrow, 4, 4, sigma=1 / np.sqrt(wide * (1 if i == 0 else 4)))
+        if i < hidden:
+            norm = f"generator.{3 * i + 1}"
+            arrays[f"{norm}.gamma"] = normal(narrow, mean=1.0, sigma=0.1)
+            arrays[f"{norm}.beta"] = normal(narrow, sigma=0.2)
+            arrays[f"{norm}.moving_mean"] = normal(narrow, sigma=0.1)
+            arrays[f"{norm}.moving_variance"] = np.abs(normal(narrow, mean=0.5, sigma=0.1)) + np.float32(0.1)
+    return arrays
+
+
+def tiny_weights(
+    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+) -> GeneratorWeights:
+    """The same as GeneratorWeights, with pixels in [-1, 1]."""
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed)
+    return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
+
+
+def write_tiny_model(path: Path, weights: GeneratorWeights | None = None, output: str = "uint8") -> ModelSpec:
+    """Write a model file without the comparison that needs MindSpore; returns its contract."""
+    weights = weights or tiny_weights()
+    model, applied = build_model(weights, output)
+    spec = ModelSpec(
+        name="tiny",
+        latent_dim=weights.latent_dim,
+        image_size=weights.image_size,
+        channels=weights.channels,
+        output=output,
+        pixel_range=weights.pixel_range,
+        latent_scheme=SCHEME,
+        passes=applied,
+        checkpoint_sha256=weights.sha256,
+        provenance="random weights for tests",
+    )
+    return write_model(path, model, spec)
