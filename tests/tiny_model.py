@@ -1,13 +1,14 @@
 """A tiny generator with random weights, made in moments without MindSpore: what the runtime and export tests run on."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from avatar_export.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.exporter import build_model
 from avatar_export.writer import write_model
-
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.spec import ModelSpec
 
@@ -24,7 +25,7 @@ def tiny_arrays(
     hidden = int(np.log2(image_size)) - 2
     widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
     arrays = {}
-    for i, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (wide, narrow) in enumerate(pairwise(widths)):
         arrays[f"generator.{3 * i}.weight"] = normal(wide, narrow, 4, 4, sigma=1 / np.sqrt(wide * (1 if i == 0 else 4)))
         if i < hidden:
             norm = f"generator.{3 * i + 1}"
