@@ -1,6 +1,8 @@
-"""Turn a trained generator into a model file that is proved equal to it."""
+"""Turn a trained generator into a model file that is proved equal to it: `exporter.export_onnx` does it.
 
-from avatar_export.exporter import Export, export_onnx
+`avatar-export` is the command. The exporter is not imported here, so that the command can say when onnx is missing.
+"""
+
 from avatar_export.parity import ParityError, ParityReport
 
-__all__ = ["Export", "ParityError", "ParityReport", "export_onnx"]
+__all__ = ["ParityError", "ParityReport"]

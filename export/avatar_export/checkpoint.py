@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 PIXEL_RANGES: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0)}
 
 # The tutorial renames what its optimiser holds: its own checkpoints may say optim_g.generator.0.weight.
-_NAME = re.compile(r"(?:optim_g\.)?generator\.(\d+)\.(weight|gamma|beta|moving_mean|moving_variance)")
+_NAME = re.compile(r"(?:optim_g\.)?generator\.(\d+)\.(\w+)")
 
 
 class UnsuitableCheckpointError(AvatarError):
@@ -52,12 +52,12 @@ class GeneratorWeights:
     @property
     def latent_dim(self) -> int:
         """Length of a latent vector."""
-        return self.layers[0].weight.shape[0]
+        return int(self.layers[0].weight.shape[0])
 
     @property
     def channels(self) -> int:
         """Channels of an image."""
-        return self.layers[-1].weight.shape[1]
+        return int(self.layers[-1].weight.shape[1])
 
     @property
     def image_size(self) -> int:
@@ -67,7 +67,7 @@ class GeneratorWeights:
     @property
     def ngf(self) -> int:
         """Width: channels of the last hidden layer."""
-        return self.layers[-1].weight.shape[0]
+        return int(self.layers[-1].weight.shape[0])
 
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that `avatar_training.networks.Generator` gives them."""
@@ -109,7 +109,10 @@ def generator_weights(
             )
     if layers[-1].weight.shape[1] not in (1, 3):
         raise UnsuitableCheckpointError(f"its images have {layers[-1].weight.shape[1]} channels; 1 or 3 can be shown")
-    return GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256)
+    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256)
+    if strange := {f"generator.{index}.{kind}" for index, kind in found} - weights.arrays().keys():
+        raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(sorted(strange))}")
+    return weights
 
 
 def _layer(found: Mapping[tuple[int, str], Array], index: int, last: bool) -> Layer:
@@ -141,10 +144,10 @@ def _stored_range(arrays: Mapping[str, npt.NDArray[np.generic]]) -> tuple[float,
             "it does not say what range its pixels have; give --pixel-range 0..1 for the tutorial's own checkpoints, "
             "-1..1 for most others"
         )
-    low, high = (float(value) for value in np.ravel(stored))
-    if (low, high) not in PIXEL_RANGES.values():
-        raise UnsuitableCheckpointError(f"its pixel range {low}..{high} is none of {', '.join(PIXEL_RANGES)}")
-    return low, high
+    for pixel_range in PIXEL_RANGES.values():
+        if np.array_equal(stored, pixel_range):
+            return pixel_range
+    raise UnsuitableCheckpointError(f"its pixel range {np.ravel(stored).tolist()} is none of {', '.join(PIXEL_RANGES)}")
 
 
 def _no_generator(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from avatar_runtime import __version__
 from avatar_runtime.errors import AvatarError, InputError
 
 RUNS = Path("runs")
@@ -40,7 +39,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 @click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's]")
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
-@click.version_option(__version__, prog_name="avatar-export")
+@click.version_option(package_name="avatar-edge")
 def main(
     format_: str,
     checkpoint: Path | None,

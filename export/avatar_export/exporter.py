@@ -19,7 +19,7 @@ from avatar_runtime.errors import InputError, OutputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.pixels import UInt8, encode, from_network, grid, write_file
 from avatar_runtime.session import Session, open_session, run
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.spec import OUTPUT_NAMES, ModelSpec
 
 PASSES = (batch_norm_folding, latent_projection)
 """Rewrites of the plain graph, in order; the head comes after."""
@@ -52,11 +52,16 @@ def export_onnx(
 
     checkpoint is a run folder, a .ckpt or a .safetensors; output is "uint8" (pixels, [N, H, W, C]) or "float32" (the
     network's own, [N, C, H, W]); pixel_range ("-1..1" or "0..1") overrides the checkpoint's own. With report, the worst
-    pair goes into that folder as worst.png, whether the gate is passed or not. Raises UnsuitableCheckpointError,
-    ParityError, OutputError, or CheckpointError if MindSpore cannot read the file; then nothing is written to out.
+    pair goes into that folder as worst.png, whether the gate is passed or not. Raises InputError,
+    UnsuitableCheckpointError, ParityError, OutputError, or CheckpointError if MindSpore cannot read the file; then
+    nothing is written to out.
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out} should end in .onnx")
+    if output not in OUTPUT_NAMES:
+        raise InputError(f"output must be one of {', '.join(OUTPUT_NAMES)}, not {output!r}")
+    if pixel_range is not None and pixel_range not in PIXEL_RANGES:
+        raise InputError(f"pixel_range must be one of {', '.join(PIXEL_RANGES)}, not {pixel_range!r}")
     checkpoint = generator_file(checkpoint)
     weights = read_weights(checkpoint, pixel_range)
     model, applied = build_model(weights, output)
@@ -154,6 +159,7 @@ def describe_run(checkpoint: Path) -> str:
         return ""
 
 
+@np.errstate(invalid="ignore")  # NaN may be what the picture has to show
 def _write_worst(
     folder: Path, session: Session, reference: Network, weights: GeneratorWeights, parity: ParityReport
 ) -> None:

@@ -4,6 +4,8 @@ MindSpore's own exporter writes transposed convolutions with a fixed batch and a
 onnxruntime refuses, so the graph is built here. `passes` then rewrite it.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -30,7 +32,9 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
     for i, layer in enumerate(weights.layers):
         name = f"layer{i}"
         initializers.append(numpy_helper.from_array(layer.weight, f"{name}.weight"))
-        geometry = {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
+        geometry: dict[str, Any] = (
+            {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
+        )
         nodes.append(
             helper.make_node(
                 "ConvTranspose",

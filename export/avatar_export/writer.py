@@ -1,5 +1,6 @@
 """The last steps of an export: contract, checks, and the file."""
 
+import base64
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import onnx
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.pixels import replacing
+from avatar_runtime.pixels import encode, replacing
 from avatar_runtime.session import open_session
 from avatar_runtime.spec import GoldenCheck, ModelSpec
 
@@ -27,7 +28,7 @@ def check_model(model: onnx.ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
         raise ModelCheckError(f"onnx.checker refuses the exported graph: {err}") from err
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def write_model(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> ModelSpec:
@@ -36,24 +37,22 @@ def write_model(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> ModelSpe
     The file is read back by the runtime and must draw its golden images before it gets its name. Returns the spec in
     the file. Raises ModelCheckError or OutputError.
     """
-    golden = GoldenCheck(GOLDEN_NAMES, digests(model, spec), GOLDEN_TOLERANCE)
-    spec = replace(spec, golden=golden)
+    drawn = AvatarGenerator(open_session(model.SerializeToString()), spec, "")
+    spec = replace(spec, golden=golden_check(drawn))
     finished = onnx.ModelProto()
     finished.CopyFrom(model)
     onnx.helper.set_model_props(finished, spec.to_metadata())
     with replacing(path) as temporary:
         temporary.write_bytes(check_model(finished))
         read_back = AvatarGenerator.load(temporary)
-        if read_back.spec != spec or image_digests(read_back) != golden.sha256:
+        if read_back.spec != spec or golden_check(read_back) != spec.golden or read_back.verify() != 0:
             raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
     return spec
 
 
-def digests(model: onnx.ModelProto, spec: ModelSpec) -> tuple[str, ...]:
-    """The digests of the golden images as the model draws them before it is written."""
-    return image_digests(AvatarGenerator(open_session(model.SerializeToString()), spec, ""))
-
-
-def image_digests(generator: AvatarGenerator) -> tuple[str, ...]:
-    """SHA-256 of each golden image, uint8 [H, W, C] in C order, drawn one at a time."""
-    return tuple(hashlib.sha256(generator.generate([name]).tobytes()).hexdigest() for name in GOLDEN_NAMES)
+def golden_check(generator: AvatarGenerator) -> GoldenCheck:
+    """What the generator makes of GOLDEN_NAMES, drawn one at a time."""
+    images = [generator.generate([name])[0] for name in GOLDEN_NAMES]
+    digests = tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+    pictures = tuple(base64.b64encode(encode(image, ".png")).decode() for image in images)
+    return GoldenCheck(GOLDEN_NAMES, digests, pictures, GOLDEN_TOLERANCE)

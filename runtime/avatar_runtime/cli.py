@@ -4,14 +4,13 @@ import hashlib
 import re
 import secrets
 import sys
+import unicodedata
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from avatar_runtime import __version__
 from avatar_runtime.errors import AvatarError, InputError, OutputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import series
@@ -30,7 +29,7 @@ from avatar_runtime.pixels import check_extension, encode, grid, grid_shape, wri
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Another model than the embedded one.")
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
-@click.version_option(__version__, prog_name="avatar-gen")
+@click.version_option(package_name="avatar-edge")
 def main(
     count: int | None,
     out: Path | None,
@@ -61,21 +60,23 @@ def main(
     new_series = not names and seed is None
     if seed is None:
         seed = secrets.token_hex(4)
-    chosen = list(names) or list(series(seed, count or 64))
+    total = len(names) or count or 64
     try:
         if out is not None:
             check_extension(out.suffix)
         generator = AvatarGenerator.load(model, providers=providers or None, threads=threads)
+        grid_shape(1 if out is None else total, columns, scale, generator.spec.image_size)  # before a huge list
+        chosen = list(names or series(seed, total))
         if out is not None:
             _draw_grid(generator, chosen, out, truncation, columns, scale)
         elif out_dir is not None:
-            stems = file_stems(chosen) if names else [f"{i:0{len(str(len(chosen) - 1))}}" for i in range(len(chosen))]
+            stems = file_stems(chosen) if names else [f"{i:0{len(str(total - 1))}}" for i in range(total)]
             _draw_files(generator, chosen, stems, out_dir, truncation, scale)
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    click.echo(f"{len(chosen)} avatar{'s' if len(chosen) > 1 else ''} in {out or out_dir}")
+    click.echo(f"{total} avatar{'s' if total > 1 else ''} in {click.format_filename(out or out_dir or '')}")
     if new_series:
         click.echo(f"series {seed}: draw it again with --seed {seed}")
 
@@ -88,7 +89,6 @@ def _draw_grid(
     columns: int | None,
     scale: int,
 ) -> None:
-    grid_shape(len(names), columns, scale, generator.spec.image_size)
     sheet = grid(generator.generate(names, truncation=truncation), columns, scale)
     write_file(out, encode(sheet, out.suffix, _text(generator, names, truncation)))
 
@@ -122,23 +122,28 @@ def _draw_files(
 def file_stems(names: list[str]) -> list[str]:
     """A file name without extension for each name, readable where it can be, and different where the names are.
 
-    Characters that some file system forbids are written %XX; what would be too long, hidden, or differs from another
-    only by upper and lower case gets a digest of the name.
+    Characters that some file system forbids, and a leading dot, which hides a file, are written %XX. What would be
+    empty, too long, a device of Windows, or different only by upper and lower case gets a digest of the name.
     """
-    stems = [re.sub(_FORBIDDEN, lambda m: quote(m[0], safe="", errors="surrogatepass"), name) for name in names]
+    stems = [re.sub(_FORBIDDEN, _percent, name) for name in names]
     owners: dict[str, str] = {}
     for i, (name, stem) in enumerate(zip(names, stems, strict=True)):
         if (
-            not stem
-            or len(stem.encode("utf-8", "surrogatepass")) > 100
-            or owners.setdefault(stem.lower(), name) != name
+            _NEEDS_DIGEST.search(stem)
+            or len(stem.encode()) > 100
+            or owners.setdefault(unicodedata.normalize("NFC", stem).casefold(), name) != name
         ):
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            stems[i] = f"{stem[:24]}-{digest}"
+            stems[i] = f"{stem[:24]}-{digest}" if stem else digest
     return stems
 
 
 _FORBIDDEN = re.compile(r'^\.|[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*%]|[. ]$')
+_NEEDS_DIGEST = re.compile(r"^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|$)|(^|-)[0-9a-f]{16}$", re.IGNORECASE)
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
 def _text(generator: AvatarGenerator, names: list[str], truncation: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """AvatarGenerator: names in, avatars out."""
 
+import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
@@ -12,7 +13,7 @@ from PIL import Image
 from avatar_runtime import session as sessions
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.latents import SCHEME, check_names, latents, series, truncate
-from avatar_runtime.pixels import UInt8, from_network, to_pil
+from avatar_runtime.pixels import UInt8, from_network, from_png, to_pil
 from avatar_runtime.spec import ModelSpec
 
 BATCH_SIZE = 64
@@ -34,6 +35,7 @@ class AvatarGenerator:
                 f"it turns names into faces by the scheme {spec.latent_scheme!r}, this version by {SCHEME!r}; "
                 "use the avatar-edge version that it was made for"
             )
+        sessions.check_interface(session, spec)
         self._session = session
         self.spec = spec
         self.model_sha256 = model_sha256
@@ -49,8 +51,8 @@ class AvatarGenerator:
         """Open a model file, by default the one inside the package.
 
         providers are onnxruntime execution providers in order of preference (default: the CPU's alone); threads is the
-        number of threads inside an operator (default: onnxruntime's own choice). Raises ModelFileError, ProviderError
-        or InputError, with the file's name.
+        number of threads inside an operator (default: onnxruntime's own choice). Raises ModelFileError with the file's
+        name, ProviderError or InputError.
         """
         model = Path(path) if path is not None else embedded_model()
         try:
@@ -76,6 +78,24 @@ class AvatarGenerator:
         """What `generate` gives, as PIL images."""
         return [to_pil(image) for image in self.generate(names, seed=seed, truncation=truncation)]
 
+    def verify(self) -> int:
+        """Draw the golden images of the model file and compare: the largest difference in levels (of 255).
+
+        0 means that this machine draws exactly what the machine that made the file did. Raises ModelFileError if the
+        file has no golden check or the difference is more than it tolerates.
+        """
+        golden = self.spec.golden
+        if golden is None:
+            raise ModelFileError("the model carries no golden check; export it again")
+        expected = np.stack([from_png(base64.b64decode(png)) for png in golden.png])
+        difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
+        if difference > golden.tolerance:
+            raise ModelFileError(
+                f"the model draws its golden images {difference} levels off, {golden.tolerance} are tolerated; "
+                "the file or this onnxruntime is damaged"
+            )
+        return difference
+
     def stream(
         self,
         names: Iterable[str] | int,
@@ -91,7 +111,7 @@ class AvatarGenerator:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         truncate(np.empty((0, self.spec.latent_dim), np.float32), truncation)
-        if isinstance(names, int):
+        if isinstance(names, int | np.integer):
             if isinstance(names, bool) or names < 1:
                 raise InputError(f"the number of avatars must be at least 1, not {names}")
             names = series(seed, names)

@@ -12,9 +12,9 @@ Statistics 37 (1988), routine PPND16. The logarithm: Sun's fdlibm, `e_log.c`.
 """
 
 import hashlib
-import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,8 @@ _Float64 = npt.NDArray[np.float64]
 
 def latent(name: str, latent_dim: int) -> npt.NDArray[np.float32]:
     """The latent vector of one name: float32 [latent_dim], standard normal."""
-    return latents([name], latent_dim)[0]
+    z: npt.NDArray[np.float32] = latents([name], latent_dim)[0]
+    return z
 
 
 def latents(names: Sequence[str], latent_dim: int) -> npt.NDArray[np.float32]:
@@ -75,7 +76,7 @@ def truncate(z: npt.NDArray[np.float32], truncation: float) -> npt.NDArray[np.fl
     0 to 2. The truncation trick in its scaling form: Karras et al., "A Style-Based Generator Architecture for GANs",
     CVPR 2019, appendix B.
     """
-    if not (isinstance(truncation, int | float) and math.isfinite(truncation) and 0 <= truncation <= 2):
+    if not (isinstance(truncation, Real) and 0 <= truncation <= 2):
         raise InputError(f"truncation must be a finite number from 0 to 2, not {truncation!r}")
     return z if truncation == 1 else z * np.float32(truncation)
 
@@ -98,6 +99,8 @@ def check_names(names: Iterable[str]) -> Iterable[str]:
     """names as they are. Raises InputError for a bare string, which would silently become one name a letter."""
     if isinstance(names, str | bytes):
         raise InputError(f"names must be a list of strings; for one avatar write [{names!r}]")
+    if not isinstance(names, Iterable):
+        raise InputError(f"names must be a list of strings, or a whole number of avatars, not {names!r}")
     return names
 
 
@@ -132,4 +135,5 @@ def _log(x: _Float64) -> _Float64:
     s = f / (2 + f)
     s2 = s * s
     half = 0.5 * f * f
-    return k * _LN2_HIGH - ((half - (s * (half + s2 * _polynomial(_LOG, s2)) + k * _LN2_LOW)) - f)
+    log: _Float64 = k * _LN2_HIGH - ((half - (s * (half + s2 * _polynomial(_LOG, s2)) + k * _LN2_LOW)) - f)
+    return log

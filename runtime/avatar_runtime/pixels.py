@@ -8,7 +8,7 @@ import json
 import math
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ def to_pil(image: UInt8) -> Image.Image:
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
+def from_png(data: bytes) -> UInt8:
+    """The inverse of `encode` for a PNG of one image: uint8 [H, W, C]."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
 def grid(images: UInt8, columns: int | None = None, scale: int = 1) -> UInt8:
     """Images side by side, row by row, without gaps: uint8 [rows * H * scale, columns * W * scale, C].
 
@@ -87,17 +94,22 @@ def grid_shape(count: int, columns: int | None, scale: int, image_size: int) -> 
 def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) -> bytes:
     """One image as the bytes of a file: extension is .png, .webp (lossless), .jpg or .jpeg.
 
-    text, if given, goes into a PNG as JSON under TEXT_KEY. Raises InputError for another extension.
+    text, if given, goes into a PNG as JSON under TEXT_KEY. Raises InputError for another extension, or for an image
+    larger than the format can hold.
     """
     check_extension(extension)
     format_name, options = _FORMATS[extension.lower()]
     if text is not None and format_name == "PNG":
         info = PngImagePlugin.PngInfo()
         content = json.dumps(text, ensure_ascii=True, sort_keys=True)
-        info.add_text(TEXT_KEY, content, zip=len(content) > 1000)
+        info.add_text(TEXT_KEY, content, zip=1000 < len(content) < 2**20)  # Pillow refuses to inflate more than 1 MiB
         options = {**options, "pnginfo": info}
     buffer = io.BytesIO()
-    to_pil(image).save(buffer, format_name, **options)
+    try:
+        to_pil(image).save(buffer, format_name, **options)
+    except (OSError, ValueError) as err:
+        height, width = image.shape[:2]
+        raise InputError(f"{format_name} cannot hold a picture of {width}x{height} pixels ({err})") from err
     return buffer.getvalue()
 
 
@@ -119,13 +131,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the block fails the temporary file is removed and path is as it was. An OSError becomes an OutputError.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    temporary = path.parent / f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}"
     try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file")
         yield temporary
         temporary.replace(path)
     except OSError as err:
         raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from avatar_runtime.errors import InputError, ModelFileError, ProviderError
-from avatar_runtime.spec import INPUT_NAME
+from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 
-Session = ort.InferenceSession
+Session: TypeAlias = ort.InferenceSession
+
+MAX_THREADS = 1024
+"""More would only exhaust the machine."""
 
 _FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, once
 
@@ -20,11 +23,11 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     """A session of the model, given as a file or as its bytes.
 
     providers are onnxruntime execution providers in order of preference, by default the CPU alone; threads is the
-    number of threads inside an operator, by default onnxruntime's own choice. Raises InputError if threads is below 1,
-    ProviderError if a provider is not there, ModelFileError if the model cannot be read or run.
+    number of threads inside an operator, by default onnxruntime's own choice. Raises InputError if threads is not from
+    1 to MAX_THREADS, ProviderError if a provider is not there, ModelFileError if the model cannot be read or run.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, not {threads}")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
     if threads is not None:
@@ -43,8 +46,8 @@ def read_model(path: Path) -> bytes:
     """The bytes of a model file. Raises ModelFileError if there are none to read."""
     try:
         data = path.read_bytes()
-    except OSError as err:
-        raise ModelFileError(f"cannot read it: {err.strerror or err}") from err
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
+        raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
     if not data:
         raise ModelFileError("the file is empty")
     return data
@@ -62,6 +65,17 @@ def check_providers(providers: Sequence[str] | None) -> list[str]:
             f"available: {', '.join(available)}"
         )
     return list(providers)
+
+
+def check_interface(session: Session, spec: ModelSpec) -> None:
+    """Raise ModelFileError unless the graph takes and gives what its contract says."""
+    size, channels = spec.image_size, spec.channels
+    pixels = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
+    element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
+    promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
+    found = [(value.name, value.type, value.shape[1:]) for value in [*session.get_inputs(), *session.get_outputs()]]
+    if found != promised:
+        raise ModelFileError(f"its graph does not fit its contract ({found} instead of {promised}); export it again")
 
 
 def metadata(session: Session) -> Mapping[str, str]:

@@ -23,8 +23,10 @@ class GoldenCheck:
     """Names, drawn at truncation 1."""
     sha256: tuple[str, ...]
     """SHA-256 of each name's uint8 [H, W, C] image in C order, where the file was made."""
+    png: tuple[str, ...]
+    """The same images as PNG files in base64: what a CPU that differs is measured against."""
     tolerance: int
-    """Levels (of 256) by which another CPU's image may differ."""
+    """Levels (of 255) by which another CPU's image may differ."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +89,23 @@ class ModelSpec:
             known = {f.name: contract[f.name] for f in fields(cls) if f.name in contract}
             known["pixel_range"] = (float(known["pixel_range"][0]), float(known["pixel_range"][1]))
             known["passes"] = tuple(known.get("passes", ()))
-            if known.get("golden"):
+            if known.get("golden") is not None:
                 golden = known["golden"]
-                known["golden"] = GoldenCheck(tuple(golden["names"]), tuple(golden["sha256"]), int(golden["tolerance"]))
+                names, digests, pictures = (tuple(golden[key]) for key in ("names", "sha256", "png"))
+                known["golden"] = GoldenCheck(names, digests, pictures, int(golden["tolerance"]))
             spec = cls(**known)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
+            spec._validate()
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as err:
             raise ModelFileError(f"its avatar-edge contract is damaged ({err}); export the model again") from err
-        spec._validate()
         return spec
 
     def _validate(self) -> None:
         for name, value, allowed in (
             ("latent_dim", self.latent_dim, isinstance(self.latent_dim, int) and self.latent_dim > 0),
             ("image_size", self.image_size, isinstance(self.image_size, int) and self.image_size > 0),
-            ("channels", self.channels, self.channels in (1, 3)),
+            ("channels", self.channels, isinstance(self.channels, int) and self.channels in (1, 3)),
             ("output", self.output, self.output in OUTPUT_NAMES),
             ("pixel_range", self.pixel_range, self.pixel_range in ((-1.0, 1.0), (0.0, 1.0))),
         ):
             if not allowed:
-                raise ModelFileError(f"its avatar-edge contract is damaged ({name} is {value!r}); export it again")
+                raise ValueError(f"{name} is {value!r}")

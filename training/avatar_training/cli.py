@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from avatar_runtime import __version__
 from avatar_runtime.errors import AvatarError
 from avatar_training.config import (
     IMAGE_SIZES,
@@ -65,7 +64,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")
 @click.option("--new", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")
-@click.version_option(__version__, prog_name="avatar-train")
+@click.version_option(package_name="avatar-edge")
 def main(out: Path | None, resume: bool, new: bool, dry_run: bool, **options: Any) -> None:
     """Train a DCGAN on faces, in steps that survive anything.
 
@@ -113,53 +112,85 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
         raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
     if new:
         _set_aside(out)
-    bar: Any = click.progressbar(length=1, label="training", file=sys.stderr, item_show_func=_describe, show_pos=True)
+    reading, training = _Bar("reading"), _Bar("training")
 
     def on_step(progress: Progress) -> None:
-        if bar.length != progress.steps:
-            bar.length, bar.pos = progress.steps, progress.step - 1
-        bar.update(1, progress)
+        left = timedelta(seconds=round(progress.seconds_left))
+        losses = f"G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
+        training.show(
+            progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"
+        )
 
     try:
-        with _stoppable() as signals, bar:
+        with _StopRequest() as stop, reading, training:
             result = train(
                 config,
                 out,
                 resume=resume,
                 on_message=lambda message: click.echo(message, err=True),
+                on_decoded=reading.show,
                 on_step=on_step,
-                should_stop=lambda: bool(signals),
+                should_stop=stop,
             )
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    click.echo(f"step {result.step}: {out}/generator.ckpt, discriminator.ckpt, preview.png, losses.png")
+    click.echo(f"step {result.step}: {out}/generator.ckpt, discriminator.ckpt, preview.png, losses.png, progress.gif")
     if not result.finished:
         click.echo(f"stopped; go on with: avatar-train --resume --out {out}")
-        sys.exit(128 + signals[0])
+        sys.exit(128 + stop.number)
 
 
-def _describe(progress: Any) -> str | None:
-    if progress is None:
-        return None
-    return f"{progress.images_per_second:.1f} images/s, G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
+class _Bar(ExitStack):
+    """A progress bar on a terminal's stderr that opens when there is something to show and closes when full."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+        self.bar: Any = None
+
+    def show(self, done: int, total: int, note: str | None = None) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self.bar is None:
+            bar = click.progressbar(
+                length=total,
+                label=self.label,
+                show_pos=True,
+                show_eta=False,  # click's counts from 0, a resumed run does not
+                item_show_func=lambda item: item,
+                file=sys.stderr,
+            )
+            self.bar = self.enter_context(bar)
+        self.bar.update(done - self.bar.pos, note)
+        if done == total:
+            self.close()
 
 
-@contextmanager
-def _stoppable() -> Iterator[list[int]]:
-    """A list that receives the first SIGINT or SIGTERM; a second one kills."""
-    received: list[int] = []
+class _StopRequest(AbstractContextManager["_StopRequest"]):
+    """Catches the first SIGINT or SIGTERM, so that the step can be finished and saved; a second one kills."""
 
-    def handle(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-        click.echo("\nstopping after this step; press again to lose it", err=True)
+    def __init__(self) -> None:
+        self.number = 0
+        self.old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
+    def __call__(self) -> bool:
+        """Whether to stop. Ask after each step: MindSpore puts its own handlers in place when it compiles a graph."""
+        if not self.number:
+            for number in self.old:
+                signal.signal(number, self._receive)
+        return bool(self.number)
+
+    def _receive(self, number: int, frame: object) -> None:
+        self.number = number
+        self._restore()
+        click.echo("\nsaving after this step; once more to lose it", err=True)
+
+    def _restore(self) -> None:
+        for number, handler in self.old.items():
             signal.signal(number, handler)
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
 
 
 def _was_given(option: str) -> bool:

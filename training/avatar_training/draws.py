@@ -30,7 +30,7 @@ def latents(seed: int, step: int, batch_size: int, latent_dim: int) -> npt.NDArr
 def uniform(seed: int, purpose: int, step: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Numbers of [0, 1): float32 of the shape."""
     top = words(seed, purpose, step, int(np.prod(shape))) >> np.uint32(8)  # 24 bits: what float32 holds exactly
-    return (top * np.float32(2.0**-24)).reshape(shape)
+    return (top.astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
 
 
 def order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:

@@ -1,12 +1,13 @@
 """The networks, their optimisers and the one compiled step that moves them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import mindspore
 import numpy as np
 import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
+from avatar_runtime.latents import standard_normal
 from avatar_runtime.pixels import UInt8, from_network
 from avatar_training import draws
 from avatar_training.augment import DRAWS, diff_augment
@@ -67,34 +68,42 @@ class Gan:
         cells = (self.generator, self.discriminator, self.average, *self.optimizers)
         return {parameter.name: parameter for cell in cells for parameter in cell.get_parameters()}
 
-    def averaged_generator(self) -> Mapping[str, Parameter | Tensor]:
-        """The averaged generator under the names of a generator, with the range of its pixels."""
+    def averaged_generator(self, step: int) -> Mapping[str, Parameter | Tensor]:
+        """The averaged generator under the names of a generator, with the range of its pixels and its age in steps."""
         arrays = {parameter.name.removeprefix(_EMA): parameter for parameter in self.average.get_parameters()}
-        return {**arrays, "pixel_range": Tensor(np.array(PIXEL_RANGE, np.float32))}
+        return {**arrays, "pixel_range": Tensor(np.array(PIXEL_RANGE, np.float32)), "steps": Tensor(np.int64(step))}
 
 
-def _compile_step(gan: Gan):  # type: ignore[no-untyped-def]  # what ms.jit returns has no type
+def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
     generator, discriminator = gan.generator, gan.discriminator
     adam_g, adam_d = gan.optimizers
     loss, real_label, augmented = gan.config.loss, gan.config.real_label, gan.config.diff_augment
     convolutions = discriminator.spectral_convolutions()
     averaged = list(zip(gan.average.get_parameters(), generator.get_parameters(), strict=True))
 
-    def judge(images, uniform):  # type: ignore[no-untyped-def]
+    def judge(images: Tensor, uniform: Tensor | None) -> Tensor:
         return discriminator(diff_augment(images, uniform) if augmented else images)
 
-    def generator_forward(z, fake_uniform):  # type: ignore[no-untyped-def]
+    def generator_forward(z: Tensor, fake_uniform: Tensor | None) -> tuple[Tensor, Tensor]:
         fake = generator(z)
         return generator_loss(judge(fake, fake_uniform), loss), fake
 
-    def discriminator_forward(real, fake, real_uniform, fake_uniform):  # type: ignore[no-untyped-def]
+    def discriminator_forward(
+        real: Tensor, fake: Tensor, real_uniform: Tensor | None, fake_uniform: Tensor | None
+    ) -> Tensor:
         return discriminator_loss(judge(real, real_uniform), judge(fake, fake_uniform), loss, real_label)
 
     generator_gradient = mindspore.value_and_grad(generator_forward, None, adam_g.parameters, has_aux=True)
     discriminator_gradient = mindspore.value_and_grad(discriminator_forward, None, adam_d.parameters)
 
     @mindspore.jit
-    def step(z, real, decay, real_uniform=None, fake_uniform=None):  # type: ignore[no-untyped-def]
+    def step(
+        z: Tensor,
+        real: Tensor,
+        decay: Tensor,
+        real_uniform: Tensor | None = None,
+        fake_uniform: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """The tutorial's order: the generator learns first, then the discriminator from the images it has just seen."""
         for convolution in convolutions:
             convolution.iterate()
@@ -106,7 +115,7 @@ def _compile_step(gan: Gan):  # type: ignore[no-untyped-def]  # what ms.jit retu
             ops.assign(mean, mean * decay + parameter * (1 - decay))
         return g_loss, d_loss
 
-    return step
+    return step  # type: ignore[no-any-return]  # ms.jit is untyped
 
 
 def _adam(network: nn.Cell, prefix: str, config: TrainConfig) -> nn.Cell:
@@ -125,5 +134,5 @@ def _draw_weights(parameters: list[Parameter], seed: int) -> None:
         mean, sigma = {"weight": (0, 0.02), "gamma": (1, 0.02), "u": (0, 1), "v": (0, 1)}.get(kind, (0, 0))
         if sigma:
             words = draws.words(seed, draws.WEIGHTS, i, parameter.size)
-            drawn = np.float32(mean) + np.float32(sigma) * draws.standard_normal(words)
+            drawn = np.float32(mean) + np.float32(sigma) * standard_normal(words)
             parameter.set_data(Tensor(drawn.reshape(parameter.shape)))

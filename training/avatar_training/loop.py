@@ -27,6 +27,8 @@ class Progress:
     d_loss: float
     images_per_second: float
     """Speed since the last tick."""
+    seconds_left: float
+    """Time to the end at that speed."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def train(
             )
         speed = (step - since) * config.batch_size / (time.monotonic() - began)
         report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
-        on_step(Progress(step, steps, g_loss, d_loss, speed))
+        on_step(Progress(step, steps, g_loss, d_loss, speed, (steps - step) * config.batch_size / speed))
         stop = should_stop()
         if step % config.tick == 0 or step == steps or stop:
             checkpoint.save_snapshot(out / "snapshots", step, gan.state())
@@ -109,7 +111,7 @@ def train(
             began, since = time.monotonic(), step
         if stop:
             break
-    checkpoint.save(out / "generator.ckpt", gan.averaged_generator())
+    checkpoint.save(out / "generator.ckpt", gan.averaged_generator(step))
     checkpoint.save(out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
     return Result(out, step, finished=step >= steps)
 

@@ -39,7 +39,7 @@ def batch_norm_folding(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
             continue
         weight, *bias = (known[name].astype(np.float64) for name in conv.input[1:])  # [in, out, kh, kw]
         gamma, beta, mean, variance = (known[name].astype(np.float64) for name in norm.input[1:])
-        scale = gamma / np.sqrt(variance + np.float64(settings.get("epsilon", 1e-5)))  # type: ignore[arg-type]
+        scale = gamma / np.sqrt(variance + np.float64(settings.get("epsilon", 1e-5)))
         shift = beta + ((bias[0] if bias else 0) - mean) * scale
         folded = helper.make_node(
             "ConvTranspose",
@@ -54,5 +54,6 @@ def batch_norm_folding(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
         folded.attribute.extend(conv.attribute)
         replace_nodes(graph, [conv, norm], [folded])
         changed = True
-    drop_unused_constants(graph)
+    if changed:
+        drop_unused_constants(graph)
     return model, changed

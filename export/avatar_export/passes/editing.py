@@ -1,5 +1,7 @@
 """What the passes share: looking up and replacing pieces of a graph."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -25,7 +27,7 @@ def only_consumer(graph: onnx.GraphProto, value: str) -> onnx.NodeProto | None:
     return consumers[0] if len(consumers) == 1 and value not in {output.name for output in graph.output} else None
 
 
-def attributes(node: onnx.NodeProto) -> dict[str, object]:
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """The attributes of a node by name, as Python values."""
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 

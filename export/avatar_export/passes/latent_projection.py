@@ -42,9 +42,9 @@ def latent_projection(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
             continue
         settings = attributes(conv)
         if (
-            any(settings.get("pads", [0]))  # type: ignore[call-overload]
-            or any(settings.get("output_padding", [0]))  # type: ignore[call-overload]
-            or any(d != 1 for d in settings.get("dilations", [1]))  # type: ignore[attr-defined]
+            any(settings.get("pads", [0]))
+            or any(settings.get("output_padding", [0]))
+            or any(d != 1 for d in settings.get("dilations", [1]))
             or settings.get("auto_pad", b"NOTSET") != b"NOTSET"
             or "output_shape" in settings
             or settings.get("group", 1) != 1

@@ -20,8 +20,11 @@ def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tupl
     old, new = OUTPUT_NAMES["float32"], OUTPUT_NAMES["uint8"]
     if [output.name for output in graph.output] != [old]:
         return model, False
+    tensor = graph.output[0].type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != 4:
+        return model, False
     low, high = pixel_range
-    _, channels, height, width = (dim.dim_value for dim in graph.output[0].type.tensor_type.shape.dim)
+    _, channels, height, width = (dim.dim_value for dim in tensor.shape.dim)
     scalars = {"low": low, "scale": 255 / (high - low), "black": 0, "white": 255}
     names = {key: add_constant(graph, f"head.{key}", np.array(value, np.float32)) for key, value in scalars.items()}
     graph.node.extend(

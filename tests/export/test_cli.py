@@ -1,0 +1,334 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import numpy_helper
+from PIL import Image
+
+from avatar_export import exporter
+from avatar_export.checkpoint import GeneratorWeights
+from avatar_export.cli import main
+from avatar_export.graph import plain_graph
+from avatar_export.passes.editing import copy_of
+from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.latents import latents
+from avatar_runtime.pixels import from_network
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_arrays
+
+mindspore = pytest.importorskip("mindspore")
+
+# MindSpore leaves a .safetensors that it cannot read open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*safetensors:ResourceWarning")
+
+NAMES = ["alice", "bob", "アリス", "parity/0"]
+RUN_RECORD = {
+    "config": {"data": "/data/faces.zip", "recipe": "edge", "batch_size": 16, "seed": 5},
+    "dataset": {"images": 123, "sha256": "feed"},
+}
+
+
+def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8) -> Any:
+    """MindSpore's generator, with weights that give its pictures contrast."""
+    from avatar_training import device
+    from avatar_training.checkpoint import load_into
+    from avatar_training.networks import Generator
+
+    device.select("CPU")
+    generator = Generator(image_size, channels, latent_dim, ngf)
+    load_into(generator.get_parameters(), tiny_arrays(image_size, ngf, channels, latent_dim), Path("tiny"))
+    return generator.set_train(False)
+
+
+def draw(generator: Any, z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(generator(mindspore.Tensor(z[..., None, None])).asnumpy())
+
+
+def save_run(folder: Path, generator: Any) -> None:
+    """What avatar-train leaves of a run, as far as an export reads it."""
+    from avatar_training.checkpoint import save
+
+    folder.mkdir(parents=True)
+    pixel_range = mindspore.Tensor(np.array([-1, 1], np.float32))
+    steps = mindspore.Tensor(np.int64(60))
+    parameters = {parameter.name: parameter for parameter in generator.get_parameters()}
+    save(folder / "generator.ckpt", {**parameters, "pixel_range": pixel_range, "steps": steps})
+    (folder / "config.json").write_text(json.dumps(RUN_RECORD))
+
+
+@pytest.fixture(scope="module")
+def original() -> Any:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, original: Any) -> Path:
+    """A folder of checkpoints, each made by MindSpore itself."""
+    from avatar_training.networks import Discriminator
+
+    folder = tmp_path_factory.mktemp("saved")
+    save_run(folder / "run", original)
+    mindspore.save_checkpoint(original, str(folder / "tutorial.ckpt"))
+    mindspore.save_checkpoint(original, str(folder / "tutorial.safetensors"), format="safetensors")
+    trained = network()
+    optimizer = mindspore.nn.Adam(trained.trainable_params())
+    optimizer.update_parameters_name("optim_g.")
+    mindspore.save_checkpoint(trained, str(folder / "optimised.ckpt"))
+    mindspore.save_checkpoint(Discriminator(32, 3, 8), str(folder / "discriminator.ckpt"))
+    diverged = network()
+    weight = diverged.generator[3].weight
+    weight.set_data(mindspore.Tensor(np.full(weight.shape, np.nan, np.float32)))
+    mindspore.save_checkpoint(diverged, str(folder / "diverged.ckpt"))
+    for suffix in (".ckpt", ".safetensors"):
+        data = (folder / f"tutorial{suffix}").read_bytes()
+        (folder / f"truncated{suffix}").write_bytes(data[: len(data) // 2])
+        (folder / f"shortened{suffix}").write_bytes(data[:-1])
+        (folder / f"empty{suffix}").write_bytes(b"")
+        (folder / f"text{suffix}").write_text("a letter to a friend\n")
+    (folder / "letter.txt").write_text("a letter to a friend\n")
+    (folder / "unsaved").mkdir()
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain graph in the place of MindSpore's, for what comes after the gate."""
+
+    def reference(weights: GeneratorWeights) -> Callable[..., npt.NDArray[np.float32]]:
+        session = open_session(plain_graph(weights).SerializeToString())
+        return lambda z: run(session, z)
+
+    monkeypatch.setattr(exporter, "mindspore_network", reference)
+
+
+def export(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def sentence(result: Result, exit_code: int) -> str:
+    """The one sentence of a refusal; only wrong usage shows the usage above it."""
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == exit_code
+    lines = [line for line in result.output.splitlines() if not line.startswith("checkpoint ")]
+    if exit_code == 2:
+        assert lines[0].startswith("Usage:")
+    else:
+        assert len(lines) == 1
+    assert lines[-1].startswith("Error: ")
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "pixel_range", "output"),
+    [
+        ("run", None, "uint8"),
+        ("run", "0..1", "float32"),
+        ("tutorial.ckpt", "0..1", "uint8"),
+        ("optimised.ckpt", "-1..1", "float32"),
+        ("tutorial.safetensors", "0..1", "uint8"),
+    ],
+)
+def test_exported_model_draws_what_mindspore_draws(
+    tmp_path: Path, saved: Path, original: Any, checkpoint: str, pixel_range: str | None, output: str
+) -> None:
+    out = tmp_path / "night.onnx"
+    options = ("--pixel-range", pixel_range) if pixel_range else ()
+    result = export("--format", "onnx", "--checkpoint", saved / checkpoint, "--out", out, "--output", output, *options)
+    assert result.exit_code == 0, result.output
+    generator, z = AvatarGenerator.load(out), latents(NAMES, 100)
+    assert generator.spec.pixel_range == ((0, 1) if pixel_range == "0..1" else (-1, 1))
+    images = from_network(draw(original, z), generator.spec.pixel_range)
+    assert np.abs(generator.generate(NAMES).astype(int) - images).max() <= 1
+    assert images.std() > 20  # noise, but not flat
+    assert list(tmp_path.iterdir()) == [out]
+    if output == "float32":
+        # MindSpore's Tanh on the CPU is a rational approximation, 1e-4 off where |x| is near 5.
+        exact = np.tanh(draw(network().generator[:-1], z).astype(np.float64))
+        np.testing.assert_allclose(run(open_session(out), z), exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", [(64, 1, 37, 4), (128, 3, 16, 1)])
+def test_other_architectures_pass_the_gate(tmp_path: Path, architecture: tuple[int, int, int, int]) -> None:
+    save_run(tmp_path / "run", network(*architecture))
+    exported = exporter.export_onnx(tmp_path / "run", tmp_path / "other.onnx")
+    spec = exported.spec
+    assert (spec.image_size, spec.channels, spec.latent_dim) == architecture[:3]
+    assert exported.parity.passed
+    assert exported.size == (tmp_path / "other.onnx").stat().st_size
+
+
+def test_contract_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
+    out = tmp_path / "night.onnx"
+    result = export("--checkpoint", saved / "run", "--out", out, "--name", "Nacht", "--license", "CC0-1.0")
+    spec = AvatarGenerator.load(out).spec
+    assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
+    assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, batch size 16, seed 5"
+    assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
+    assert spec.passes == ("batch_norm_folding", "latent_projection", "uint8_head")
+    assert spec.precision == "fp32"
+    assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (256, [1, 7, 64])
+    assert sum(spec.parity["level_histogram"].values()) == 3 * 256 * 32 * 32 * 3
+    for shown in (f"{out}: 32x32x3, latent 100", "max ", "mean ", "PSNR", "0 levels apart: "):
+        assert shown in result.output
+
+
+def test_name_and_provenance_without_a_run(tmp_path: Path, saved: Path, quick: None) -> None:
+    arguments = ("--checkpoint", saved / "tutorial.ckpt", "--pixel-range", "0..1")
+    export(*arguments, "--out", tmp_path / "plain.onnx")
+    export(*arguments, "--out", tmp_path / "told.onnx", "--provenance", "my own drawings")
+    plain, told = (AvatarGenerator.load(tmp_path / f"{name}.onnx").spec for name in ("plain", "told"))
+    assert (plain.name, plain.provenance) == ("plain", "")
+    assert (told.name, told.provenance) == ("told", "my own drawings")
+
+
+def test_newest_run_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, original: Any, quick: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i, name in enumerate(("a", "newest", "b")):
+        save_run(Path("runs") / name, original)
+        os.utime(Path("runs") / name / "generator.ckpt", (0, 2000 if name == "newest" else i))
+    Path("runs/unsaved").mkdir()
+    result = export()
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"checkpoint {Path('runs/newest/generator.ckpt')}\n")
+    assert AvatarGenerator.load("generator.onnx").spec.name == "generator"
+
+
+@pytest.mark.parametrize("runs", [[], ["runs"], ["runs/unsaved"]])
+def test_no_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in runs:
+        Path(folder).mkdir(parents=True)
+    assert "avatar-train" in sentence(export(), 1)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "shown"),
+    [
+        ("discriminator.ckpt", "a discriminator's checkpoint"),
+        ("diverged.ckpt", "generator.3.weight holds NaN"),
+        *(
+            (f"{kind}{suffix}", "damaged")
+            for kind in ("truncated", "shortened", "empty", "text")
+            for suffix in (".ckpt", ".safetensors")
+        ),
+        ("letter.txt", "no checkpoint"),
+        ("missing.ckpt", "does not exist"),
+        ("unsaved", "has not saved one yet"),
+        ("tutorial.ckpt", "--pixel-range 0..1"),
+    ],
+)
+def test_unsuitable_checkpoint_is_refused(tmp_path: Path, saved: Path, checkpoint: str, shown: str) -> None:
+    message = sentence(export("--checkpoint", saved / checkpoint, "--out", tmp_path / "x.onnx"), 1)
+    assert shown in message
+    assert checkpoint in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("out", "exit_code"),
+    [
+        ("model.pb", 2),
+        ("model", 2),
+        ("folder", 2),
+        ("folder.onnx", 1),
+        ("missing/model.onnx", 1),
+        ("file/model.onnx", 1),
+        ("n" * 300 + ".onnx", 1),
+    ],
+)
+def test_unsuitable_target_is_refused(tmp_path: Path, saved: Path, quick: None, out: str, exit_code: int) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert out in sentence(export("--checkpoint", saved / "run", "--out", tmp_path / out), exit_code)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--format", "tflite"), ("--output", "int8"), ("--pixel-range", "0..255"), ("surplus",)],
+)
+def test_wrong_usage_is_refused(options: tuple[str, ...]) -> None:
+    sentence(export(*options), 2)
+
+
+@pytest.mark.parametrize("options", [{"output": "float16"}, {"pixel_range": "0..255"}])
+def test_library_refuses_wrong_options_too(tmp_path: Path, saved: Path, options: Mapping[str, str]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        exporter.export_onnx(saved / "run", tmp_path / "x.onnx", **options)  # type: ignore[arg-type]
+
+
+def perturbed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """A pass with a mistake in it."""
+    model = copy_of(model)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
+    return model, True
+
+
+@pytest.mark.parametrize("output", ["uint8", "float32"])
+@pytest.mark.parametrize("old", [None, b"an older model"])
+def test_a_wrong_pass_leaves_the_target_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, output: str, old: bytes | None
+) -> None:
+    monkeypatch.setattr(exporter, "PASSES", (*exporter.PASSES, perturbed))
+    out = tmp_path / "x.onnx"
+    if old:
+        out.write_bytes(old)
+    message = sentence(export("--checkpoint", saved / "run", "--out", out, "--output", output), 1)
+    assert "differs from MindSpore" in message
+    assert "--report" in message
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
+
+
+def test_a_wrong_pass_is_shown_by_its_worst_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
+    monkeypatch.setattr(exporter, "PASSES", (*exporter.PASSES, perturbed))
+    report = tmp_path / "proof" / "deep"
+    sentence(export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", "--report", report), 1)
+    assert not (tmp_path / "x.onnx").exists()
+    with Image.open(report / "worst.png") as picture:
+        assert picture.size == (3 * 32 * 4, 32 * 4)
+        original, exported, difference = np.split(np.asarray(picture).astype(int), 3, axis=1)
+    np.testing.assert_array_equal(difference, np.minimum(64 * np.abs(exported - original), 255))
+    assert difference.max() > 64
+
+
+def test_report_is_written_for_a_good_model_too(tmp_path: Path, saved: Path, quick: None) -> None:
+    result = export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", "--report", tmp_path / "proof")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "proof" / "worst.png").is_file()
+
+
+def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, quick: None) -> None:
+    (tmp_path / "file").touch()
+    result = export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", "--report", tmp_path / "file")
+    assert "file" in sentence(result, 1)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.mark.parametrize("missing", ["mindspore", "onnx"])
+def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
+    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"Error: avatar-export needs {missing}: pip install ")
+    assert "avatar-edge[export]" in done.stderr
+
+
+def test_help_needs_no_mindspore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mindspore", None)
+    assert "Examples:" in export("--help").output

@@ -1,0 +1,301 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from avatar_export.graph import IR_VERSION, OPSET
+from avatar_export.passes.batch_norm_folding import batch_norm_folding
+from avatar_export.passes.latent_projection import latent_projection
+from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.writer import check_model
+from avatar_runtime.pixels import from_network
+from avatar_runtime.session import open_session
+
+Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+Change = Callable[[onnx.GraphProto], object]
+
+FEW = settings(deadline=None, max_examples=20)
+
+
+def pixels(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    return uint8_head(model, (-1.0, 1.0))
+
+
+def model_of(nodes: list[onnx.NodeProto], x: list[Any], y: list[Any], **constants: npt.NDArray[Any]) -> onnx.ModelProto:
+    """A model from `x` to `image`, checked."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, y)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def normal(seed: int, *shape: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def normed(
+    seed: int = 0, wide: int = 4, narrow: int = 4, kernel: int = 3, bias: bool = True, **conv: Any
+) -> onnx.ModelProto:
+    """ConvTranspose -> BatchNormalization -> Relu."""
+    constants = {"weight": normal(seed, wide, narrow, kernel, kernel)}
+    constants |= {"bias": normal(seed, narrow)} if bias else {}
+    norm = {key: normal(seed + i, narrow) for i, key in enumerate(("scale", "shift", "mean"))}
+    norm["variance"] = np.abs(normal(seed + 3, narrow)) + np.float32(0.1)
+    nodes = [
+        helper.make_node("ConvTranspose", ["x", *constants], ["conv_out"], "conv", **conv),
+        helper.make_node("BatchNormalization", ["conv_out", *norm], ["norm_out"], "norm", epsilon=1e-3),
+        helper.make_node("Relu", ["norm_out"], ["image"], "relu"),
+    ]
+    return model_of(nodes, ["batch", wide, 3, 2], ["batch", None, None, None], **constants, **norm)
+
+
+def projected(
+    seed: int = 0, latent_dim: int = 4, maps: int = 6, bias: bool = True, kernel: int = 4, **conv: Any
+) -> onnx.ModelProto:
+    """Reshape to a pixel -> ConvTranspose -> Relu."""
+    constants = {"weight": normal(seed, latent_dim, maps, kernel, kernel)}
+    constants |= {"bias": normal(seed, maps)} if bias else {}
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["pixel"], "reshape"),
+        helper.make_node("ConvTranspose", ["pixel", *constants], ["conv_out"], "conv", **conv),
+        helper.make_node("Relu", ["conv_out"], ["image"], "relu"),
+    ]
+    shape = np.array([-1, latent_dim, 1, 1], np.int64)
+    return model_of(nodes, ["batch", latent_dim], ["batch", None, None, None], shape=shape, **constants)
+
+
+def identity(*shape: int) -> onnx.ModelProto:
+    return model_of([helper.make_node("Identity", ["x"], ["image"], "identity")], ["batch", *shape], ["batch", *shape])
+
+
+def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after a pass that changes it, once, and leaves its argument alone."""
+    check_model(model)
+    before = model.SerializeToString(deterministic=True)
+    new, changed = rewrite(model)
+    assert changed
+    assert model.SerializeToString(deterministic=True) == before
+    check_model(new)
+    again, changed = rewrite(new)
+    assert not changed
+    assert again == new
+    return new
+
+
+def evaluate(model: onnx.ModelProto, x: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    (image,) = ReferenceEvaluator(model).run(None, {"x": x})
+    return np.asarray(image)
+
+
+def assert_equal(model: onnx.ModelProto, new: onnx.ModelProto, x: npt.NDArray[np.float32]) -> None:
+    expected = evaluate(model, x)
+    tolerance = 1e-5 * max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(evaluate(new, x), expected, rtol=0, atol=tolerance)
+
+
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    wide=st.integers(1, 4),
+    narrow=st.integers(1, 4),
+    kernel=st.integers(2, 4),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    bias=st.booleans(),
+)
+def test_folding_keeps_the_numbers(
+    seed: int, wide: int, narrow: int, kernel: int, stride: int, padding: int, bias: bool
+) -> None:
+    model = normed(seed, wide, narrow, kernel, bias, strides=[stride] * 2, pads=[padding] * 4)
+    new = rewritten(batch_norm_folding, model)
+    assert [node.op_type for node in new.graph.node] == ["ConvTranspose", "Relu"]
+    assert len(new.graph.initializer) == 2
+    assert_equal(model, new, normal(seed, 2, wide, 3, 2))
+
+
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    latent_dim=st.integers(1, 5),
+    maps=st.integers(1, 5),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    bias=st.booleans(),
+)
+def test_projection_keeps_the_numbers(
+    seed: int, latent_dim: int, maps: int, kernel: int, stride: int, bias: bool
+) -> None:
+    model = projected(seed, latent_dim, maps, bias, kernel, strides=[stride] * 2)
+    new = rewritten(latent_projection, model)
+    assert [node.op_type for node in new.graph.node] == ["Gemm", "Reshape", "Relu"]
+    assert_equal(model, new, normal(seed, 3, latent_dim))
+
+
+def _node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto:
+    node: onnx.NodeProto = next(node for node in graph.node if node.name == name)
+    return node
+
+
+def _set(name: str, **attributes: Any) -> Change:
+    return lambda graph: _node(graph, name).attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+
+
+def _initializer(name: str, array: npt.NDArray[Any]) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+        tensor.CopyFrom(numpy_helper.from_array(array, name))
+
+    return change
+
+
+def _fed(name: str) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+        graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+
+    return change
+
+
+def _computed(name: str, user: str) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        inputs = _node(graph, user).input
+        inputs[list(inputs).index(name)] = "computed"
+        graph.node.insert(0, helper.make_node("Identity", [name], ["computed"]))
+
+    return change
+
+
+def _read_twice(value: str) -> Change:
+    return lambda graph: graph.node.append(helper.make_node("Neg", [value], ["negative"]))
+
+
+def _shown(value: str) -> Change:
+    return lambda graph: graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, [None] * 4))
+
+
+def _together(*changes: Change) -> Change:
+    return lambda graph: [change(graph) for change in changes]
+
+
+def _statistics(graph: onnx.GraphProto) -> None:
+    _node(graph, "norm").output.extend(["running_mean", "running_variance"])
+
+
+def _rectified(graph: onnx.GraphProto) -> None:
+    graph.node.insert(1, helper.make_node("Relu", ["conv_out"], ["rectified"]))
+    _node(graph, "norm").input[0] = "rectified"
+
+
+def _rank3(graph: onnx.GraphProto) -> None:
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, 2]))
+
+
+def _output(name: str, dtype: int, *shape: int) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        graph.input[0].CopyFrom(helper.make_tensor_value_info("x", dtype, ["batch", *shape]))
+        graph.output[0].CopyFrom(helper.make_tensor_value_info(name, dtype, ["batch", *shape]))
+        graph.node[0].output[0] = name
+
+    return change
+
+
+FOLDING = {
+    "1-groups": _together(_set("conv", group=2), _initializer("weight", normal(0, 4, 2, 3, 3))),
+    "1-weight-may-be-fed": _fed("weight"),
+    "1-weight-is-computed": _computed("weight", "conv"),
+    "1-bias-is-computed": _computed("bias", "conv"),
+    "2-second-consumer": _read_twice("conv_out"),
+    "2-graph-output": _shown("conv_out"),
+    "2-another-node-between": _rectified,
+    "3-training": _together(_set("norm", training_mode=1), _statistics),
+    **{f"3-{name}-may-be-fed": _fed(name) for name in ("scale", "shift", "mean", "variance")},
+    "3-scale-is-computed": _computed("scale", "norm"),
+}
+PROJECTION = {
+    "1-shape-may-be-fed": _fed("shape"),
+    "1-another-shape": _initializer("shape", np.array([0, 4, 1, 1])),
+    "1-four-pixels": _together(
+        _initializer("shape", np.array([-1, 1, 2, 2])), _initializer("weight", normal(0, 1, 6, 4, 4))
+    ),
+    "1-not-an-input": _computed("x", "reshape"),
+    "1-not-rank-2": _rank3,
+    "2-second-consumer": _read_twice("pixel"),
+    "2-graph-output": _shown("pixel"),
+    "2-groups": _together(_set("conv", group=2), _initializer("weight", normal(0, 4, 3, 4, 4))),
+    "2-weight-may-be-fed": _fed("weight"),
+    "2-bias-is-computed": _computed("bias", "conv"),
+    "3-padding": _set("conv", pads=[1, 0, 0, 0]),
+    "3-output-padding": _set("conv", strides=[2, 2], output_padding=[1, 0]),
+    "3-dilation": _set("conv", dilations=[1, 2]),
+    "3-output-shape": _set("conv", strides=[4, 4], output_shape=[4, 4]),
+    "3-auto-pad": _set("conv", strides=[2, 2], auto_pad="SAME_UPPER"),
+}
+HEAD = {
+    "1-another-name": _output("picture", TensorProto.FLOAT, 3, 4, 4),
+    "1-another-type": _output("image", TensorProto.DOUBLE, 3, 4, 4),
+    "1-another-rank": _output("image", TensorProto.FLOAT, 4, 4),
+    "1-two-outputs": _shown("x"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDING)
+def test_folding_refuses(case: str) -> None:
+    _assert_refused(batch_norm_folding, normed(), FOLDING[case])
+
+
+@pytest.mark.parametrize("case", PROJECTION)
+def test_projection_refuses(case: str) -> None:
+    _assert_refused(latent_projection, projected(), PROJECTION[case])
+
+
+@pytest.mark.parametrize("case", HEAD)
+def test_head_refuses(case: str) -> None:
+    _assert_refused(pixels, identity(3, 4, 4), HEAD[case])
+
+
+def _assert_refused(rewrite: Rewrite, model: onnx.ModelProto, change: Change) -> None:
+    assert rewrite(model)[1]  # it is the change that is refused
+    change(model.graph)
+    model.graph.initializer.append(numpy_helper.from_array(normal(0, 1), "unused"))
+    check_model(model)
+    new, changed = rewrite(model)
+    assert not changed
+    assert new == model
+
+
+def _levels(x: npt.NDArray[np.float32], pixel_range: tuple[float, float]) -> None:
+    model = rewritten(lambda model: uint8_head(model, pixel_range), identity(*x.shape[1:]))
+    images = open_session(check_model(model)).run(None, {"x": x})[0]
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, from_network(x, pixel_range))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 1.0)])
+def test_head_rounds_halves_as_the_runtime_does(low: float, high: float) -> None:
+    halves = (low + (np.arange(-2, 258) + 0.5) * (high - low) / 255).astype(np.float32)
+    around = [np.nextafter(halves, np.float32(side)) for side in (-np.inf, np.inf)]
+    scaled = (halves - np.float32(low)) * np.float32(255 / (high - low))
+    assert {0.5, 1.5} <= set(np.remainder(scaled, 2))  # true halves, above even levels and above odd ones
+    outside = np.array([-1e30, -np.inf, np.inf, 1e30, -1.001, 1.001], np.float32)
+    _levels(np.concatenate([halves, *around, outside]).reshape(2, 3, -1, 1), (low, high))
+
+
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    channels=st.sampled_from([1, 3]),
+    pixel_range=st.sampled_from([(-1.0, 1.0), (0.0, 1.0)]),
+)
+def test_head_gives_the_runtimes_pixels(seed: int, channels: int, pixel_range: tuple[float, float]) -> None:
+    _levels(normal(seed, 2, channels, 5, 4), pixel_range)

@@ -1,0 +1,39 @@
+"""Fixtures of the avatar-gen tests."""
+
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from avatar_runtime.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def avatar_gen(tiny_model: Path) -> Callable[..., Result]:
+    """avatar-gen with the tiny model, in this process; a later --model wins."""
+    return lambda *options: CliRunner().invoke(main, ["--model", str(tiny_model), *options])
+
+
+@pytest.fixture
+def installed_avatar_gen(tiny_model: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """The installed command with the tiny model, as a process of its own."""
+    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
+    assert program is not None
+
+    def run(*options: str, **settings: Any) -> "subprocess.CompletedProcess[str]":
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
+        return subprocess.run([program, "--model", str(tiny_model), *options], check=False, **settings)
+
+    return run

@@ -1,0 +1,119 @@
+"""avatar-gen: one sentence for every bad input, and no file."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import onnx
+import pytest
+from click.testing import Result
+from onnx import TensorProto, helper
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def assert_one_sentence(exit_code: int, stderr: str) -> None:
+    assert exit_code in (1, 2)
+    assert stderr.count("Error:") == 1
+    assert re.match("Error: .", stderr.splitlines()[-1])
+    assert "Traceback" not in stderr
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("z", "out")]
+    graph = helper.make_graph([helper.make_node("Identity", ["z"], ["out"])], "foreign", values[:1], values[1:])
+    foreign = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(foreign, folder / "foreign.onnx")
+    (folder / "text.onnx").write_text("hello\n")
+    (folder / "empty.onnx").touch()
+    (folder / "truncated.onnx").write_bytes(tiny_model.read_bytes()[:-5000])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--count 0 --out a.png", "'--count': 0 is not in the range x>=1"),
+        ("--count -1 --out a.png", "'--count': -1 is not"),
+        ("--count x --out a.png", "'--count': 'x' is not a valid integer"),
+        ("--count 262145 --out a.png", "would be 16416 pixels long, more than 16384"),
+        ("--count 999999999999 --out a.png", "more than 16384"),
+        ("--count 513 --columns 1 --out a.png", "more than 16384"),
+        ("--count 1 --scale 513 --out a.png", "more than 16384"),
+        ("--count 1 --scale 513 --out-dir new", "more than 16384"),
+        ("--count 512 --columns 1 --out a.webp", "WEBP cannot hold a picture of 32x16384 pixels"),
+        ("--truncation nan --out a.png", "a finite number from 0 to 2, not nan"),
+        ("--truncation inf --out a.png", "a finite number from 0 to 2, not inf"),
+        ("--truncation -0.1 --out-dir new", "a finite number from 0 to 2, not -0.1"),
+        ("--truncation 2.1 --out a.png", "a finite number from 0 to 2, not 2.1"),
+        ("--truncation x --out a.png", "'x' is not a valid float"),
+        ("--columns 0 --out a.png", "'--columns': 0 is not"),
+        ("--scale 0 --out a.png", "'--scale': 0 is not"),
+        ("--threads 0 --out a.png", "'--threads': 0 is not"),
+        ("--threads 999999999999 --out a.png", "threads must be from 1 to 1024"),
+        ("--out folder.png", "folder.png is a folder; name a file"),
+        ("--out .", "is no picture format"),
+        ("--out missing/a.png", "cannot write"),
+        ("--out old.png/a.png", "cannot write"),
+        (f"--out {'x' * 300}.png", "cannot write"),
+        ("--out-dir old.png", "cannot make the folder old.png"),
+        ("--out-dir old.png/new", "cannot make the folder"),
+        ("--out a.gif", "'.gif' is no picture format; use one of .png, .webp, .jpg, .jpeg"),
+        ("--out a", "is no picture format"),
+        ("--provider NoSuchProvider --out a.png", "NoSuchProvider is not in this onnxruntime"),
+        ("", "either --out FILE for one picture or --out-dir DIR"),
+        ("--out a.png --out-dir new", "either --out FILE for one picture or --out-dir DIR"),
+        ("--name alice --seed S --out a.png", "use one or the other"),
+        ("--name alice --count 2 --out a.png", "use one or the other"),
+        ("--columns 2 --out-dir new", "--columns arranges a grid"),
+        ("--colour --out a.png", "No such option"),
+        ("--model {bad}/missing.onnx --out a.png", "missing.onnx: cannot read it: No such file or directory"),
+        ("--model {bad} --out a.png", "cannot read it: Is a directory"),
+        ("--model {bad}/empty.onnx --out a.png", "empty.onnx: the file is empty"),
+        ("--model {bad}/text.onnx --out a.png", "text.onnx: it is not an ONNX model"),
+        ("--model {bad}/truncated.onnx --out-dir new", "truncated.onnx: it is not an ONNX model"),
+        ("--model {bad}/foreign.onnx --out a.png", "foreign.onnx: it is an ONNX model, but not one of avatar-edge"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_bad_input_gives_one_sentence_and_no_file(
+    folder: Path, avatar_gen: Callable[..., Result], bad_files: Path, options: str, message: str
+) -> None:
+    (folder / "old.png").write_bytes(b"old")
+    (folder / "folder.png").mkdir()
+    result = avatar_gen(*(option.replace("{bad}", str(bad_files)) for option in options.split()))
+    assert_one_sentence(result.exit_code, result.stderr)
+    assert isinstance(result.exception, SystemExit)
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert listing(folder) == {"old.png": b"old", "folder.png": None}
+
+
+def test_a_full_disk_leaves_the_old_picture(
+    folder: Path, avatar_gen: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    (folder / "a.png").touch()
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    result = avatar_gen("--out", "a.png")
+    assert_one_sentence(result.exit_code, result.stderr)
+    assert "cannot write a.png: No space left on device" in result.stderr
+    assert list(listing(folder)) == ["a.png"]
+
+
+@pytest.mark.parametrize("model", ["text.onnx", "truncated.onnx", "foreign.onnx"])
+def test_the_installed_command_says_one_sentence_too(
+    folder: Path, installed_avatar_gen: Callable[..., CompletedProcess[str]], bad_files: Path, model: str
+) -> None:
+    done = installed_avatar_gen("--model", str(bad_files / model), "--out", "a.png")
+    assert_one_sentence(done.returncode, done.stderr)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert listing(folder) == {}

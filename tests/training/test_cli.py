@@ -1,0 +1,107 @@
+"""avatar-train: what it shows, refuses and keeps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from avatar_training import cli
+from avatar_training.config import TrainConfig
+
+TINY = ["--batch-size", "4", "--image-size", "32", "--ngf", "8", "--ndf", "8", "--steps", "2"]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.chdir(tmp_path)
+    return CliRunner()
+
+
+def run(command: CliRunner, *arguments: str) -> Result:
+    return command.invoke(cli.main, list(arguments))
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    assert result.stderr.count("Error:") == 1
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(command: CliRunner, tmp_path: Path) -> None:
+    result = run(command, "--data", "faces.zip", "--recipe", "long", "--ngf", "96", "--dry-run")
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    assert shown.pop("out") == str(Path("runs/long"))
+    assert TrainConfig.from_dict(shown) == TrainConfig.from_recipe("long", data="faces.zip", ngf=96)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_field_of_a_config_is_an_option() -> None:
+    options = {parameter.name for parameter in cli.main.params}
+    assert set(TrainConfig.from_recipe("edge", data="d").to_dict()) <= options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "--data"),
+        (["--data", "d", "--resume", "--new"], "--resume"),
+        (["--data", "d", "--steps", "1", "--epochs", "1"], "--epochs"),
+        (["--data", "d", "--batch-size", "1"], "--batch-size"),
+        (["--data", "d", "--image-size", "48"], "--image-size"),
+        (["--data", "d", "--learning-rate", "nan"], "learning_rate"),
+        (["--data", "d", "--ema-decay", "1"], "ema_decay"),
+        (["--data", "d", "--recipe", "best"], "--recipe"),
+    ],
+)
+def test_unusable_options_are_refused(command: CliRunner, arguments: list[str], word: str) -> None:
+    refused(run(command, *arguments), 2, word)
+
+
+def test_a_missing_run_or_source_is_one_sentence(command: CliRunner, tmp_path: Path) -> None:
+    refused(run(command, "--resume"), 1, "no run in runs")
+    refused(run(command, "--resume", "--out", "elsewhere"), 1, "elsewhere", "no run to resume")
+    refused(run(command, "--data", "missing.zip", *TINY), 1, "missing.zip does not exist")
+    (tmp_path / "note.txt").write_text("no zip")
+    refused(run(command, "--data", "note.txt", *TINY), 1, "neither a folder nor a sound zip")
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_run_is_never_overwritten(command: CliRunner, pictures: Path, tmp_path: Path) -> None:
+    start = ["--data", str(pictures), *TINY]
+    result = run(command, *start)
+    assert result.exit_code == 0, result.output
+    assert "22 images" in result.stderr
+    first = (tmp_path / "runs/edge/generator.ckpt").read_bytes()
+    refused(run(command, *start), 1, "already holds a run", "--resume", "--new")
+    assert run(command, *start, "--new", "--seed", "1").exit_code == 0
+    assert (tmp_path / "runs/edge.1/generator.ckpt").read_bytes() == first
+    assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() != first
+    refused(run(command, "--resume", "--seed", "0"), 1, "seed (1 there, 0 here)")
+    refused(run(command, "--resume", "--recipe", "long"), 1, "recipe edge")
+    longer = run(command, "--resume", "--steps", "3")
+    assert longer.exit_code == 0, longer.output
+    assert "step 3:" in longer.stdout
+
+
+def test_too_few_images_are_refused(command: CliRunner, pictures: Path) -> None:
+    refused(run(command, "--data", str(pictures), "--batch-size", "64", "--image-size", "32"), 1, "fewer than a batch")
+
+
+@pytest.mark.parametrize("package", ["mindspore", "matplotlib"])
+def test_a_missing_extra_is_named_with_the_line_that_mends_it(package: str, pictures: Path, tmp_path: Path) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; main()"
+    arguments = ["--data", str(pictures), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert f"needs {package}" in done.stderr
+    assert 'pip install "avatar-edge[train]"' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,112 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatar_training.config import RECIPES, TrainConfig, TrainingError, newest_run, read_run, refuse_changes
+
+
+def test_edge_is_the_default_and_has_its_measured_settings() -> None:
+    config = TrainConfig.from_recipe("edge", data="faces.zip")
+    assert (config.batch_size, config.ndf, config.loss, config.real_label) == (16, 32, "bce-logits", 0.9)
+    assert (config.learning_rate, config.beta1, config.beta2, config.ema_decay) == (2e-4, 0.5, 0.999, 0.999)
+    assert config.flip
+    assert not config.spectral_norm
+    assert config == TrainConfig(data="faces.zip", steps=config.steps)
+
+
+def test_tutorial_has_the_tutorials_numbers() -> None:
+    config = TrainConfig.from_recipe("tutorial", data="faces.zip")
+    assert (config.batch_size, config.epochs, config.ngf, config.ndf, config.loss) == (128, 10, 64, 64, "bce")
+    assert (config.learning_rate, config.beta1, config.real_label, config.ema_decay) == (2e-4, 0.5, 1.0, 0.0)
+
+
+def test_long_has_spectral_norm_hinge_and_diff_augment() -> None:
+    config = TrainConfig.from_recipe("long", data="faces.zip")
+    assert (config.spectral_norm, config.loss, config.diff_augment, config.ema_decay) == (True, "hinge", True, 0.9999)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_config_survives_json(recipe: str) -> None:
+    config = TrainConfig.from_recipe(recipe, data="faces.zip", seed=7)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
+    assert TrainConfig.from_recipe("tutorial", data="d", steps=5).epochs is None
+    assert TrainConfig.from_recipe("edge", data="d", epochs=5).steps is None
+    assert TrainConfig.from_recipe("edge", data="d").with_changes(epochs=3).steps is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipe", "best"),
+        ("loss", "wasserstein"),
+        ("image_size", 96),
+        ("channels", 4),
+        ("device_target", "TPU"),
+        ("batch_size", 1),
+        ("latent_dim", 0),
+        ("ngf", -1),
+        ("steps", 0),
+        ("seed", -1),
+        ("learning_rate", float("nan")),
+        ("learning_rate", 0.0),
+        ("beta1", 1.0),
+        ("ema_decay", 1.0),
+        ("real_label", 1.1),
+        ("tick", 0),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field):
+        TrainConfig(**{"data": "d", "steps": 1, field: value})
+
+
+def test_exactly_one_of_steps_and_epochs_is_needed() -> None:
+    with pytest.raises(ValueError, match="steps"):
+        TrainConfig(data="d")
+    with pytest.raises(ValueError, match="steps"):
+        TrainConfig(data="d", steps=1, epochs=1)
+
+
+def test_unknown_and_missing_fields_of_a_dict_are_refused() -> None:
+    with pytest.raises(ValueError, match="widht"):
+        TrainConfig.from_dict({"data": "d", "steps": 1, "widht": 3})
+    with pytest.raises(ValueError, match="data"):
+        TrainConfig.from_dict({"steps": 1})
+
+
+def test_only_fields_that_change_a_step_count_as_differences() -> None:
+    config = TrainConfig(data="a", steps=10)
+    same = dataclasses.replace(config, data="b", steps=None, epochs=3, tick=7, device_target="GPU")
+    assert not config.differences(same)
+    other = dataclasses.replace(config, batch_size=32, seed=1)
+    assert config.differences(other) == {"batch_size": (16, 32), "seed": (0, 1)}
+
+
+def test_a_changed_config_is_refused_with_the_fields_named(tmp_path: Path) -> None:
+    config = TrainConfig(data="a", steps=10)
+    run = {"config": config.to_dict(), "dataset": {"sha256": "", "images": 1}}
+    refuse_changes(run, dataclasses.replace(config, steps=20), tmp_path)
+    with pytest.raises(TrainingError, match=r"ngf \(64 there, 8 here\)"):
+        refuse_changes(run, dataclasses.replace(config, ngf=8), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"config": {"data": "d"}, "dataset": {}}'])
+def test_a_damaged_record_of_a_run_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(TrainingError, match="damaged"):
+        read_run(tmp_path)
+
+
+def test_the_newest_run_is_found_or_its_absence_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run"):
+        newest_run(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    assert newest_run(tmp_path).name == "b"

@@ -1,0 +1,236 @@
+"""A run: what it leaves, how it ends, and that a resumed one is the one never interrupted."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import pytest
+from PIL import Image
+
+from avatar_runtime.latents import latents
+from avatar_training import checkpoint, device
+from avatar_training.config import TrainConfig, TrainingError
+from avatar_training.gan import Gan
+from avatar_training.loop import Progress, train
+from avatar_training.networks import Discriminator, Generator
+
+from .conftest import MakeConfig
+
+STEPS = 14
+
+
+@pytest.fixture(scope="module")
+def whole_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 14 steps that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    config = TrainConfig(data=str(pictures), batch_size=4, image_size=32, ngf=8, ndf=8, steps=STEPS, tick=4)
+    assert train(config, out).finished
+    return out
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    """Every byte of what a run ended with: the networks it leaves and the state in its newest snapshot."""
+    newest = checkpoint.snapshots(out / "snapshots")[0]
+    files = [out / "generator.ckpt", out / "discriminator.ckpt", newest]
+    return {f"{file.name}:{name}": a.tobytes() for file in files for name, a in checkpoint.read(file).items()}
+
+
+def losses(out: Path) -> list[tuple[float, float]]:
+    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    return [(row["g_loss"], row["d_loss"]) for row in rows]
+
+
+def test_a_run_leaves_all_it_promises(whole_run: Path) -> None:
+    run = json.loads((whole_run / "config.json").read_text())
+    assert TrainConfig.from_dict(run["config"]).steps == STEPS
+    assert run["dataset"]["images"] == 22
+    for name, size in [("preview.png", (256, 256)), ("dataset.png", (640, 192)), ("progress.gif", (256, 256))]:
+        with Image.open(whole_run / name) as image:
+            assert image.size == size
+    with Image.open(whole_run / "progress.gif") as image:
+        assert getattr(image, "n_frames", 1) == 5  # steps 0, 4, 8, 12, 14
+    assert (whole_run / "losses.png").stat().st_size > 10_000
+    assert [p.name for p in checkpoint.snapshots(whole_run / "snapshots")] == [
+        "step-00000014.ckpt",
+        "step-00000012.ckpt",
+    ]
+    assert len(losses(whole_run)) == STEPS
+    assert not list(whole_run.rglob("*.tmp*"))
+
+
+def test_mindspore_alone_loads_what_a_run_leaves(whole_run: Path) -> None:
+    for network, name in [(Generator(32, ngf=8), "generator.ckpt"), (Discriminator(32, ndf=8), "discriminator.ckpt")]:
+        left_over, _ = mindspore.load_param_into_net(network, mindspore.load_checkpoint(str(whole_run / name)))
+        assert left_over == []
+    arrays = checkpoint.read(whole_run / "generator.ckpt")
+    assert arrays["pixel_range"].tolist() == [-1, 1]
+    assert arrays["steps"] == STEPS
+
+
+def test_preview_face_3_is_the_runtimes_face_3(whole_run: Path) -> None:
+    draw = checkpoint.generator_network(checkpoint.read(whole_run / "generator.ckpt"), 32, 3, 100, 8)
+    face = (draw(latents(["3"], 100))[0].transpose(1, 2, 0) + 1) * 127.5
+    with Image.open(whole_run / "preview.png") as preview:
+        tile = np.asarray(preview)[:32, 96:128]
+    assert np.abs(tile - face).max() < 1
+
+
+def test_two_runs_are_the_same_bit_for_bit(whole_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(), tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(whole_run)
+
+
+def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(
+    whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    seen: list[Progress] = []
+    first = train(tiny_config(), tmp_path, on_step=seen.append, should_stop=lambda: len(seen) == 6)
+    assert (first.step, first.finished) == (6, False)
+    assert (tmp_path / "generator.ckpt").exists()
+    assert train(tiny_config(), tmp_path, resume=True).finished
+    assert weights(tmp_path) == weights(whole_run)
+    assert losses(tmp_path) == losses(whole_run)
+
+
+KILL_AFTER_STEP_6 = """
+import json, os, pathlib, signal, sys
+from avatar_training.config import TrainConfig
+from avatar_training.loop import train
+
+def on_step(progress):
+    if progress.step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(TrainConfig.from_dict(json.loads(sys.argv[1])), pathlib.Path(sys.argv[2]), on_step=on_step)
+"""
+
+
+def test_a_killed_and_resumed_run_is_the_uninterrupted_one(
+    whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = json.dumps(tiny_config().to_dict())
+    killed = subprocess.run([sys.executable, "-c", KILL_AFTER_STEP_6, config, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "generator.ckpt").exists()
+    assert len((tmp_path / "stats.jsonl").read_text().splitlines()) == 6
+    train(tiny_config(), tmp_path, resume=True)
+    assert weights(tmp_path) == weights(whole_run)
+    assert losses(tmp_path) == losses(whole_run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_saves_when_asked_to_stop(pictures: Path, tmp_path: Path, number: signal.Signals) -> None:
+    sizes = ["--batch-size", "4", "--image-size", "32", "--ngf", "8", "--ndf", "8", "--steps", "1000000"]
+    options = ["--data", str(pictures), "--out", str(tmp_path / "run"), *sizes]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from avatar_training.cli import main; main()", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    stats = tmp_path / "run" / "stats.jsonl"
+    while process.poll() is None and not (stats.exists() and len(stats.read_text().splitlines()) >= 5):
+        time.sleep(0.05)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=120)
+    # While a graph runs MindSpore turns a SIGINT into a SIGTERM.
+    assert process.returncode in (128 + number, 128 + signal.SIGTERM)
+    assert "go on with: avatar-train --resume --out" in said
+    newest = checkpoint.snapshots(tmp_path / "run" / "snapshots")[0]
+    assert checkpoint.snapshot_step(newest) == len(stats.read_text().splitlines())
+    assert (tmp_path / "run" / "generator.ckpt").exists()
+
+
+def test_a_damaged_newest_snapshot_falls_back_to_the_one_before(
+    whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    train(tiny_config(steps=8), tmp_path)
+    newest = checkpoint.snapshots(tmp_path / "snapshots")[0]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    said: list[str] = []
+    train(tiny_config(), tmp_path, resume=True, on_message=said.append)
+    assert any("cannot resume from step-00000008.ckpt" in line for line in said)
+    assert weights(tmp_path) == weights(whole_run)
+
+
+def test_a_finished_run_can_be_made_longer(whole_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(steps=9), tmp_path)
+    assert train(tiny_config(steps=9), tmp_path, resume=True).step == 9
+    train(tiny_config(), tmp_path, resume=True)
+    assert weights(tmp_path) == weights(whole_run)
+
+
+def test_what_would_spoil_a_run_is_refused(
+    whole_run: Path, tiny_config: MakeConfig, pictures: Path, tmp_path: Path
+) -> None:
+    before = weights(whole_run)
+    with pytest.raises(TrainingError, match="already holds a run"):
+        train(tiny_config(), whole_run)
+    with pytest.raises(TrainingError, match="holds no run"):
+        train(tiny_config(), tmp_path / "none", resume=True)
+    with pytest.raises(TrainingError, match=r"seed \(0 there, 5 here\)"):
+        train(tiny_config(seed=5), whole_run, resume=True)
+    (tmp_path / "others").mkdir()
+    for path in sorted(pictures.iterdir())[:12]:
+        (tmp_path / "others" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(TrainingError, match="other images"):
+        train(tiny_config(data=str(tmp_path / "others")), whole_run, resume=True)
+    assert weights(whole_run) == before
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_good_snapshot(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = Gan.step
+
+    def diverging(gan: Gan, step: int, real: np.ndarray) -> tuple[float, float]:
+        return (float("nan"), 0.0) if step == 5 else healthy(gan, step, real)
+
+    monkeypatch.setattr(Gan, "step", diverging)
+    with pytest.raises(TrainingError, match=r"no longer finite at step 6 .*step-00000004.ckpt"):
+        train(tiny_config(), tmp_path)
+    assert [p.name for p in checkpoint.snapshots(tmp_path / "snapshots")] == ["step-00000004.ckpt"]
+
+
+def test_the_average_follows_its_formula(tiny_config: MakeConfig) -> None:
+    device.select("CPU")
+    gan = Gan(tiny_config(ema_decay=0.3))
+    mean, real = {}, np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    for parameter in gan.generator.get_parameters():
+        mean[parameter.name] = parameter.asnumpy().copy()
+    for step in range(4):
+        gan.step(step, real)
+        decay = np.float32(min(0.3, (1 + step) / (10 + step)))
+        for parameter in gan.generator.get_parameters():
+            name = parameter.name
+            mean[name] = mean[name] * decay + parameter.asnumpy() * (1 - decay)
+    for name, value in gan.averaged_generator(4).items():
+        if name in mean:
+            np.testing.assert_allclose(value.asnumpy(), mean[name], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("recipe", ["tutorial", "long"])
+def test_every_recipe_trains_and_resumes_exactly(recipe: str, pictures: Path, tmp_path: Path) -> None:
+    config = TrainConfig.from_recipe(
+        recipe, data=str(pictures), batch_size=4, image_size=32, ngf=8, ndf=8, steps=6, tick=3, channels=1
+    )
+    train(config, tmp_path / "whole")
+    train(dataclasses.replace(config, steps=3), tmp_path / "parts")
+    train(config, tmp_path / "parts", resume=True)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+
+
+def test_without_an_average_the_generator_itself_is_saved(pictures: Path, tmp_path: Path) -> None:
+    config = TrainConfig(str(pictures), batch_size=4, image_size=32, ngf=8, ndf=8, steps=3, ema_decay=0.0)
+    train(config, tmp_path)
+    state = checkpoint.read(checkpoint.snapshots(tmp_path / "snapshots")[0])
+    saved = checkpoint.read(tmp_path / "generator.ckpt")
+    for name in saved.keys() - {"pixel_range", "steps"}:
+        assert (saved[name] == state[name]).all()
