@@ -1,0 +1,41 @@
+"""What holds between the rooms, beyond what import-linter checks."""
+
+import subprocess
+import sys
+from importlib.metadata import requires
+
+import pytest
+
+
+def test_the_runtime_has_four_dependencies() -> None:
+    needed = [line for line in requires("avatar-edge") or [] if "extra ==" not in line]
+    assert {line.partition(">")[0].strip() for line in needed} == {"numpy", "onnxruntime", "pillow", "click"}
+
+
+@pytest.mark.parametrize("room", ["avatar_runtime", "avatar_export", "avatar_training"])
+def test_importing_a_room_brings_in_nothing_heavy_and_changes_nothing(room: str) -> None:
+    program = f"""
+import logging, os, random, sys, threading
+import numpy
+before = (dict(os.environ), random.getstate(), numpy.random.get_state()[1].tobytes(), threading.active_count())
+import {room}
+after = (dict(os.environ), random.getstate(), numpy.random.get_state()[1].tobytes(), threading.active_count())
+assert before == after
+assert not logging.getLogger().handlers
+heavy = {{"mindspore", "onnx", "matplotlib", "click", "socket"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("room", ["avatar_runtime", "avatar_export", "avatar_training"])
+def test_every_command_answers_help_without_its_extra(room: str) -> None:
+    program = f"""
+import sys
+for heavy in ("mindspore", "onnx", "matplotlib"):
+    sys.modules[heavy] = None
+from {room}.cli import main
+main(["--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert "Examples:" in done.stdout
