@@ -48,6 +48,8 @@ class GeneratorWeights:
     pixel_range: tuple[float, float]
     sha256: str
     """Digest of the checkpoint file."""
+    steps: int | None = None
+    """Training steps behind it, if the checkpoint says."""
 
     @property
     def latent_dim(self) -> int:
@@ -97,6 +99,8 @@ def generator_weights(
             found[int(match[1]), match[2]] = np.asarray(array, np.float32)
     if not found:
         raise UnsuitableCheckpointError(_no_generator(arrays))
+    if any(name.startswith("ema.") for name in arrays):
+        raise UnsuitableCheckpointError("it is a snapshot for resuming; give the run folder or its generator.ckpt")
     indices = sorted(index for index, kind in found if kind == "weight")
     if indices != list(range(0, 3 * len(indices), 3)) or len(indices) < 2:
         raise UnsuitableCheckpointError(f"its transposed convolutions are at {indices}; a DCGAN has them at 0, 3, 6, …")
@@ -109,7 +113,8 @@ def generator_weights(
             )
     if layers[-1].weight.shape[1] not in (1, 3):
         raise UnsuitableCheckpointError(f"its images have {layers[-1].weight.shape[1]} channels; 1 or 3 can be shown")
-    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256)
+    steps = int(arrays["steps"].item()) if "steps" in arrays else None
+    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256, steps)
     if strange := {f"generator.{index}.{kind}" for index, kind in found} - weights.arrays().keys():
         raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(sorted(strange))}")
     return weights

@@ -88,7 +88,7 @@ def export_onnx(
         checkpoint_sha256=weights.sha256,
         parity=parity.to_dict(),
         license=license,
-        provenance=provenance if provenance is not None else describe_run(checkpoint),
+        provenance=provenance if provenance is not None else describe_run(checkpoint, weights.steps),
     )
     spec = write_model(out, model, spec)
     return Export(out, spec, parity, len(model.graph.node), out.stat().st_size)
@@ -146,20 +146,20 @@ def mindspore_network(weights: GeneratorWeights) -> Network:
     return generator_network(weights.arrays(), *shape)
 
 
-def describe_run(checkpoint: Path) -> str:
+def describe_run(checkpoint: Path, steps: int | None) -> str:
     """What the run folder around a checkpoint says of its training; empty if there is none."""
     try:
         run_record = json.loads((checkpoint.parent / "config.json").read_text())
         config, dataset = run_record["config"], run_record["dataset"]
+        trained = f"{steps} steps of " if steps else ""
         return (
             f"{Path(config['data']).name}: {dataset['images']} images (SHA-256 {dataset['sha256']}), "
-            f"recipe {config['recipe']}, batch size {config['batch_size']}, seed {config['seed']}"
+            f"recipe {config['recipe']}, {trained}batch size {config['batch_size']}, seed {config['seed']}"
         )
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-@np.errstate(invalid="ignore")  # NaN may be what the picture has to show
 def _write_worst(
     folder: Path, session: Session, reference: Network, weights: GeneratorWeights, parity: ParityReport
 ) -> None:

@@ -22,6 +22,9 @@ MAX_FLOAT_DIFFERENCE = 1e-5
 MAX_LEVEL_DIFFERENCE = 1
 """What a uint8 output may differ by, of 255: a value near a half may round either way."""
 
+REFERENCE = "MindSpore, its tanh in float64"
+"""What is compared with: see `avatar_training.checkpoint.generator_network`."""
+
 Float32 = npt.NDArray[np.float32]
 Network = Callable[[Float32], Float32]
 """z float32 [N, latent_dim] -> images float32 [N, C, H, W]."""
@@ -57,7 +60,7 @@ class ParityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """What goes into the model file, as JSON values."""
-        values = {**asdict(self), "reference": "MindSpore"}
+        values = {**asdict(self), "reference": REFERENCE}
         values["batch_sizes"] = list(self.batch_sizes)
         values["level_histogram"] = {str(level): count for level, count in self.level_histogram.items()}
         return values

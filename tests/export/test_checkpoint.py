@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,18 @@ def test_missing_pixel_range_asks_for_the_option() -> None:
 def test_unknown_stored_pixel_range_is_refused(stored: object) -> None:
     arrays = {**tiny_arrays(), "pixel_range": np.array(stored, np.float32)}
     assert "pixel range" in sentence(arrays, None)
+
+
+def test_a_snapshot_is_refused_in_favour_of_the_average() -> None:
+    arrays = tiny_arrays()
+    with pytest.raises(UnsuitableCheckpointError, match=r"snapshot for resuming.*generator\.ckpt"):
+        generator_weights(arrays | {f"ema.{name}": array for name, array in arrays.items()})
+
+
+def test_the_age_in_steps_is_read() -> None:
+    aged: dict[str, Any] = {**tiny_arrays(), "steps": np.array(7)}
+    assert generator_weights(aged, pixel_range=(0.0, 1.0)).steps == 7
+    assert generator_weights(tiny_arrays(), pixel_range=(0.0, 1.0)).steps is None
 
 
 @pytest.mark.parametrize("prefix", ["", "optim_d."])

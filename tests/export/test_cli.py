@@ -172,7 +172,7 @@ def test_contract_says_where_the_model_comes_from(tmp_path: Path, saved: Path, q
     result = export("--checkpoint", saved / "run", "--out", out, "--name", "Nacht", "--license", "CC0-1.0")
     spec = AvatarGenerator.load(out).spec
     assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
-    assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, batch size 16, seed 5"
+    assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
     assert spec.passes == ("batch_norm_folding", "latent_projection", "uint8_head")
     assert spec.precision == "fp32"

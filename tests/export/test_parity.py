@@ -151,7 +151,7 @@ def test_an_image_of_nan_fails_and_is_the_worst() -> None:
 def test_report_survives_json() -> None:
     values = against_grey(shifted("uint8", {5: 1}), "uint8", 64).to_dict()
     assert json.loads(json.dumps(values)) == values
-    assert values["reference"] == "MindSpore"
+    assert values["reference"].startswith("MindSpore")
     assert values["level_histogram"] == {"0": 256 * VALUES - 1, "1": 1}
 
 

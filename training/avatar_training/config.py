@@ -28,7 +28,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "diff_augment": True,
         "ema_decay": 0.9999,
     },
-    # MindSpore's tutorial "DCGAN生成漫画头像", number for number.
+    # MindSpore's tutorial "DCGAN生成漫画头像", number for number, except that pixels are in [-1, 1], the range of tanh.
     "tutorial": {
         "epochs": 10,
         "batch_size": 128,

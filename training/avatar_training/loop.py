@@ -106,19 +106,23 @@ def train(
         on_step(Progress(step, steps, g_loss, d_loss, speed, (steps - step) * config.batch_size / speed))
         stop = should_stop()
         if step % config.tick == 0 or step == steps or stop:
-            checkpoint.save_snapshot(out / "snapshots", step, gan.state())
+            _save(gan, out, step)
             report.tick(step, gan.draw(preview_latents))
             began, since = time.monotonic(), step
         if stop:
             break
-    checkpoint.save(out / "generator.ckpt", gan.averaged_generator(step))
-    checkpoint.save(out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
     return Result(out, step, finished=step >= steps)
 
 
 def _describe(config: TrainConfig, faces: dataset.Faces) -> bytes:
     run = {"config": config.to_dict(), "dataset": {"images": len(faces.images), "sha256": faces.sha256}}
     return (json.dumps(run, indent=2) + "\n").encode()
+
+
+def _save(gan: Gan, out: Path, step: int) -> None:
+    checkpoint.save_snapshot(out / "snapshots", step, gan.state())
+    checkpoint.save(out / "generator.ckpt", gan.averaged_generator(step))
+    checkpoint.save(out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
 
 
 def _newest(out: Path) -> Path | str:
