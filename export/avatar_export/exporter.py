@@ -15,9 +15,9 @@ from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.uint8_head import uint8_head
 from avatar_export.writer import check_model, write_model
-from avatar_runtime.errors import InputError, OutputError
+from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.pixels import UInt8, encode, from_network, grid, write_file
+from avatar_runtime.pixels import UInt8, encode, from_network, grid, make_folder, write_file
 from avatar_runtime.session import Session, open_session, run
 from avatar_runtime.spec import OUTPUT_NAMES, ModelSpec
 
@@ -166,9 +166,6 @@ def _write_worst(
     z = parity_latents(weights.latent_dim)[parity.worst : parity.worst + 1]
     original, exported = from_network(reference(z), weights.pixel_range), run(session, z)
     pixels: UInt8 = exported if exported.dtype == np.uint8 else from_network(exported, weights.pixel_range)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise OutputError(f"cannot make the folder {folder}: {err.strerror or err}") from err
+    make_folder(folder)
     sheet = grid(side_by_side(original[0], pixels[0]), columns=3, scale=4)
     write_file(folder / "worst.png", encode(sheet, ".png"))

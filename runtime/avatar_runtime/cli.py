@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from avatar_runtime.errors import AvatarError, InputError, OutputError
+from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import series
-from avatar_runtime.pixels import check_extension, encode, grid, grid_shape, write_file
+from avatar_runtime.pixels import check_extension, encode, grid, grid_shape, make_folder, write_file
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -102,10 +102,7 @@ def _draw_files(
     scale: int,
 ) -> None:
     images = chain.from_iterable(generator.stream(names, truncation=truncation))
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise OutputError(f"cannot make the folder {out_dir}: {err.strerror or err}") from err
+    make_folder(out_dir)
     bar = click.progressbar(
         zip(names, stems, images, strict=True),
         length=len(names),

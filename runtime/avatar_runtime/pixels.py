@@ -119,6 +119,14 @@ def check_extension(extension: str) -> None:
         raise InputError(f"{extension or 'no extension'!r} is no picture format; use one of {', '.join(_FORMATS)}")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"cannot make the folder {path}: {err.strerror or err}") from err
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write data to path, whole or not at all. Raises OutputError."""
     with replacing(path) as temporary:

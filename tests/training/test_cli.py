@@ -79,7 +79,11 @@ def test_a_run_is_never_overwritten(command: CliRunner, pictures: Path, tmp_path
     assert "22 images" in result.stderr
     first = (tmp_path / "runs/edge/generator.ckpt").read_bytes()
     refused(run(command, *start), 1, "already holds a run", "--resume", "--new")
-    assert run(command, *start, "--new", "--seed", "1").exit_code == 0
+    refused(run(command, *start, "--new", "--data", "missing.zip"), 1, "missing.zip does not exist")
+    assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() == first
+    again = run(command, *start, "--new", "--seed", "1")
+    assert again.exit_code == 0, again.output
+    assert f"is now in {Path('runs/edge.1')}" in again.stderr
     assert (tmp_path / "runs/edge.1/generator.ckpt").read_bytes() == first
     assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() != first
     refused(run(command, "--resume", "--seed", "0"), 1, "seed (1 there, 0 here)")

@@ -37,15 +37,13 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option(
     "--recipe",
     type=click.Choice(list(RECIPES)),
-    default="edge",
-    show_default=True,
-    help="edge: hours of CPU. long: days on an accelerator. tutorial: MindSpore's own.",
+    help="edge: hours of CPU. long: days on an accelerator. tutorial: MindSpore's own.  [default: edge]",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps in all.  [default: the recipe's]")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
 @click.option("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images a step.")
-@click.option("--image-size", type=click.Choice([str(s) for s in IMAGE_SIZES]), help="Pixels a side.  [default: 64]")
-@click.option("--channels", type=click.Choice(["1", "3"]), help="Grey or RGB.  [default: 3]")
+@click.option("--image-size", type=click.Choice(IMAGE_SIZES), help="Pixels a side.  [default: 64]")
+@click.option("--channels", type=click.Choice([1, 3]), help="Grey or RGB.  [default: 3]")
 @click.option("--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent.  [default: 100]")
 @click.option("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
 @click.option("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
@@ -81,19 +79,15 @@ def main(out: Path | None, resume: bool, new: bool, dry_run: bool, **options: An
     if options["steps"] and options["epochs"]:
         raise click.UsageError("--steps and --epochs both say how long to train: use one of them")
     given = {name: value for name, value in options.items() if value is not None}
-    for name in ("image_size", "channels"):
-        if name in given:
-            given[name] = int(given[name])
-    recipe_given = _was_given("recipe")
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
     try:
         if resume:
             out = out or newest_run(RUNS)
-            config = _saved_config(out, given, recipe_given)
+            config = _saved_config(out, given)
         else:
             if "data" not in given:
                 raise click.UsageError("--data DIR_OR_ZIP says what to learn from: a folder of images or a zip")
-            config = TrainConfig.from_recipe(**given)
+            config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
             out = out or RUNS / config.recipe
     except ValueError as err:
         raise click.UsageError(str(err)) from err
@@ -110,8 +104,6 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
         from avatar_training.loop import Progress, train
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
-    if new:
-        _set_aside(out)
     reading, training = _Bar("reading"), _Bar("training")
 
     def on_step(progress: Progress) -> None:
@@ -127,12 +119,13 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
                 config,
                 out,
                 resume=resume,
+                new=new,
                 on_message=lambda message: click.echo(message, err=True),
                 on_decoded=reading.show,
                 on_step=on_step,
                 should_stop=stop,
             )
-    except AvatarError as err:
+    except (AvatarError, OSError) as err:
         raise click.ClickException(str(err)) from err
     click.echo(f"step {result.step}: {out}/generator.ckpt, discriminator.ckpt, preview.png, losses.png, progress.gif")
     if not result.finished:
@@ -193,29 +186,14 @@ class _StopRequest(AbstractContextManager["_StopRequest"]):
         self._restore()
 
 
-def _was_given(option: str) -> bool:
-    source = click.get_current_context().get_parameter_source(option)
-    return source is not click.core.ParameterSource.DEFAULT
-
-
-def _saved_config(out: Path, given: dict[str, Any], recipe_given: bool) -> TrainConfig:
+def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:
     """The run's own configuration with the options given on top; `train` refuses those that may not change."""
     run = read_run(out)
     if run is None:
         raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
     saved = TrainConfig.from_dict(run["config"])
-    if recipe_given and given["recipe"] != saved.recipe:
+    if given.pop("recipe", saved.recipe) != saved.recipe:
         raise TrainingError(
             f"{out} was begun with the recipe {saved.recipe}; resume it as it was, or start over with --new"
         )
-    return saved.with_changes(**{name: value for name, value in given.items() if name != "recipe"})
-
-
-def _set_aside(out: Path) -> None:
-    if not out.exists():
-        return
-    number = 1
-    while (old := out.with_name(f"{out.name}.{number}")).exists():
-        number += 1
-    out.rename(old)
-    click.echo(f"the run that was in {out} is now in {old}", err=True)
+    return saved.with_changes(**given)

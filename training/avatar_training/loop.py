@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from avatar_runtime.latents import latents
-from avatar_runtime.pixels import write_file
+from avatar_runtime.pixels import make_folder, write_file
 from avatar_training import checkpoint, dataset, device, draws
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
 from avatar_training.gan import Gan
@@ -48,6 +49,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    new: bool = False,
     on_message: Callable[[str], None] = lambda message: None,
     on_decoded: Callable[[int, int], None] | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -55,12 +57,13 @@ def train(
 ) -> Result:
     """Train into the folder `out`, from the start or, with resume, from its newest snapshot.
 
-    should_stop is asked after each step; when it says yes the run saves everything and returns. A resumed run computes
-    what an uninterrupted one would have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without
-    resume) or none (with it), if the config differs from the run's in a field that changes a step, or if a loss is no
-    longer finite; DataError, CheckpointError and OutputError as their modules do.
+    With new, a run that is already in out is first renamed out.1, out.2, … and kept. should_stop is asked after each
+    step; when it says yes the run saves everything and returns. A resumed run computes what an uninterrupted one would
+    have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without resume or new) or none (with
+    resume), if the config differs from the run's in a field that changes a step, or if a loss is no longer finite;
+    DataError, CheckpointError and OutputError as their modules do.
     """
-    saved = read_run(out)
+    saved = None if new else read_run(out)
     if resume and saved is None:
         raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
     if not resume and saved is not None:
@@ -75,7 +78,9 @@ def train(
     per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
     steps = config.steps if config.steps is not None else per_epoch * (config.epochs or 0)
 
-    out.mkdir(parents=True, exist_ok=True)
+    if new and (out / "config.json").exists():
+        on_message(f"the run that was in {out} is now in {_set_aside(out)}")
+    make_folder(out)
     gan, report = Gan(config), Report(out)
     start = 0
     if saved is not None:
@@ -117,6 +122,11 @@ def train(
 def _describe(config: TrainConfig, faces: dataset.Faces) -> bytes:
     run = {"config": config.to_dict(), "dataset": {"images": len(faces.images), "sha256": faces.sha256}}
     return (json.dumps(run, indent=2) + "\n").encode()
+
+
+def _set_aside(out: Path) -> Path:
+    free = next(old for i in count(1) if not (old := out.with_name(f"{out.name}.{i}")).exists())
+    return out.rename(free)
 
 
 def _save(gan: Gan, out: Path, step: int) -> None:
