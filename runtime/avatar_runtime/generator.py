@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
@@ -126,4 +125,4 @@ class AvatarGenerator:
 
 def embedded_model() -> Path:
     """Where the model inside the package lies."""
-    return Path(str(files("avatar_runtime"))) / "models" / "anime-faces-64.onnx"
+    return Path(__file__).with_name("models") / "anime-faces-64.onnx"
