@@ -116,7 +116,8 @@ def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) 
 def check_extension(extension: str) -> None:
     """Raise InputError unless extension names a picture format that can be written."""
     if extension.lower() not in _FORMATS:
-        raise InputError(f"{extension or 'no extension'!r} is no picture format; use one of {', '.join(_FORMATS)}")
+        what = repr(extension) if extension else "a name without extension"
+        raise InputError(f"{what} is no picture format; use one of {', '.join(_FORMATS)}")
 
 
 def make_folder(path: Path) -> None:
