@@ -90,7 +90,8 @@ class Report:
         frames = []
         for i in chosen:
             with Image.open(paths[i]) as image:
-                frames.append(image.convert("RGB").quantize(128))
+                # The default, median cut, takes 9 s for 60 frames: a tenth of the time between two ticks; this, 0.6 s.
+                frames.append(image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE))
         buffer = io.BytesIO()
         durations = [200] * (len(frames) - 1) + [2000]
         frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
