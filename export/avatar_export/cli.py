@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from avatar_export.checkpoint import PIXEL_RANGES
 from avatar_runtime.errors import AvatarError, InputError
+from avatar_runtime.spec import OUTPUT_NAMES
 
 RUNS = Path("runs")
 INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
@@ -24,13 +26,13 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 )
 @click.option(
     "--output",
-    type=click.Choice(["uint8", "float32"]),
+    type=click.Choice(list(OUTPUT_NAMES)),
     default="uint8",
     help="What the model gives: pixels ready to show, or the network's own numbers.",
 )
 @click.option(
     "--pixel-range",
-    type=click.Choice(["-1..1", "0..1"]),
+    type=click.Choice(list(PIXEL_RANGES)),
     help="Range of the training images.  [default: the checkpoint's own]",
 )
 @click.option(

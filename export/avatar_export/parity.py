@@ -80,7 +80,7 @@ def compare(
     original gives NaN.
     """
     z = parity_latents(weights.latent_dim)
-    unit = 1.0 if output == "uint8" else None
+    in_levels = output == "uint8"
     largest = np.zeros(len(z))
     total, squares, values = 0.0, 0.0, 0
     histogram: dict[int, int] = {}
@@ -91,9 +91,9 @@ def compare(
             if not np.isfinite(expected).all():
                 raise ParityError("the original network gives NaN or infinity; there is nothing to compare with")
             expected_pixels = from_network(expected, weights.pixel_range)
-            actual_pixels = actual if unit else from_network(actual, weights.pixel_range)
+            actual_pixels = actual if in_levels else from_network(actual, weights.pixel_range)
             levels = np.abs(actual_pixels.astype(np.int16) - expected_pixels)
-            difference = levels if unit else np.abs(actual.astype(np.float64) - expected)
+            difference = levels if in_levels else np.abs(actual.astype(np.float64) - expected)
             largest[start : start + size] = np.maximum(largest[start : start + size], _max_of_each(difference))
             total += float(difference.sum())
             squares += float((levels.astype(np.int64) ** 2).sum())
@@ -105,7 +105,7 @@ def compare(
         batch_sizes=tuple(batch_sizes),
         max_difference=float(largest.max()),
         mean_difference=total / values,
-        limit=MAX_LEVEL_DIFFERENCE if unit else MAX_FLOAT_DIFFERENCE,
+        limit=MAX_LEVEL_DIFFERENCE if in_levels else MAX_FLOAT_DIFFERENCE,
         psnr_db=float(10 * np.log10(255**2 * values / squares)) if squares else None,
         level_histogram=dict(sorted(histogram.items())),
         worst=int(np.argmax(largest)),  # NaN counts as the largest

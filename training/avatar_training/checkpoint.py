@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
 from avatar_runtime.errors import AvatarError
-from avatar_runtime.pixels import replacing
+from avatar_runtime.pixels import make_folder, replacing
 from avatar_training import device
 from avatar_training.networks import Generator
 
@@ -112,7 +112,7 @@ def snapshot_step(path: Path) -> int:
 
 def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor]) -> Path:
     """Write the state after `step` steps and remove all but the newest KEEP snapshots."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"step-{step:08}.ckpt"
     save(path, arrays)
     for old in snapshots(folder)[KEEP:]:

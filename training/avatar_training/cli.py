@@ -13,6 +13,7 @@ import click
 
 from avatar_runtime.errors import AvatarError
 from avatar_training.config import (
+    DEVICE_TARGETS,
     IMAGE_SIZES,
     LOSSES,
     RECIPES,
@@ -58,7 +59,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--ema-decay", type=float, metavar="D", help="Moving average of the generator; 0 for none.")
 @click.option("--tick", type=click.IntRange(min=1), metavar="N", help="Steps between snapshots.  [default: 200]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides every random number.  [default: 0]")
-@click.option("--device-target", type=click.Choice(["auto", "CPU", "GPU", "Ascend"]), help="[default: auto]")
+@click.option("--device-target", type=click.Choice(DEVICE_TARGETS), help="[default: auto]")
 @click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")
 @click.option("--new", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")

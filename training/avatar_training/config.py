@@ -42,6 +42,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
+DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
 CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target"})
 """Fields that may differ when a run is resumed: none of them changes what a step computes."""
@@ -105,8 +106,12 @@ class TrainConfig:
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
         _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
         _check(self.channels in (1, 3), "channels", self.channels, "1 or 3")
-        targets = ("auto", "CPU", "GPU", "Ascend")
-        _check(self.device_target in targets, "device_target", self.device_target, f"one of {', '.join(targets)}")
+        _check(
+            self.device_target in DEVICE_TARGETS,
+            "device_target",
+            self.device_target,
+            f"one of {', '.join(DEVICE_TARGETS)}",
+        )
         for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         # A batch norm over one value a channel would divide by zero.

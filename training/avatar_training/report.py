@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from avatar_runtime.pixels import UInt8, encode, grid, write_file
+from avatar_runtime.pixels import UInt8, encode, grid, make_folder, write_file
 
 PREVIEW_NAMES = tuple(str(i) for i in range(64))
 """The names in every preview: face "3" here is face "3" of the runtime."""
@@ -46,7 +46,7 @@ class Report:
 
     def tick(self, step: int, images: UInt8) -> None:
         """The pictures of a tick: a preview of images [64, H, W, C], losses.png and progress.gif."""
-        self.previews.mkdir(exist_ok=True)
+        make_folder(self.previews)
         preview = encode(grid(images), ".png")
         write_file(self.previews / f"{step:08}.png", preview)
         write_file(self.out / "preview.png", preview)
