@@ -28,9 +28,6 @@ from tiny_model import tiny_arrays
 
 mindspore = pytest.importorskip("mindspore")
 
-# MindSpore leaves a .safetensors that it cannot read open.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*safetensors:ResourceWarning")
-
 NAMES = ["alice", "bob", "アリス", "parity/0"]
 RUN_RECORD = {
     "config": {"data": "/data/faces.zip", "recipe": "edge", "batch_size": 16, "seed": 5},
