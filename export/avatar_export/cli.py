@@ -1,4 +1,4 @@
-"""avatar-export: parses, calls `export_onnx`, prints what was proved."""
+"""avatar-export: parses, calls the library, prints what was proved."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from avatar_export.checkpoint import PIXEL_RANGES
+from avatar_export.inspection import inspect
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.spec import OUTPUT_NAMES
 
@@ -38,6 +39,13 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="DIR", help="Also write the worst pair as a picture."
 )
+@click.option(
+    "--inspect",
+    "inspected",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Only print the contract of a model file, and check its golden images.",
+)
 @click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's]")
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
@@ -49,6 +57,7 @@ def main(
     output: str,
     pixel_range: str | None,
     report: Path | None,
+    inspected: Path | None,
     name: str | None,
     license: str,
     provenance: str | None,
@@ -60,7 +69,14 @@ def main(
       avatar-export --format onnx
       avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
+      avatar-export --inspect night.onnx
     """
+    if inspected is not None:
+        try:
+            click.echo(inspect(inspected))
+        except AvatarError as err:
+            raise click.ClickException(str(err)) from err
+        return
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
     try:
         import mindspore  # noqa: F401
