@@ -6,8 +6,9 @@ An image is uint8 [H, W, C], RGB or grey, 0 black and 255 white; images are uint
 import io
 import json
 import math
+import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ MAX_GRID_SIDE = 16_384
 
 TEXT_KEY = "avatar-edge"
 """The keyword of the text chunk that says, as JSON, which avatar a PNG file shows."""
+
+_EXIF_DESCRIPTION = 0x010E
+"""The EXIF tag ImageDescription, which holds the same text in a WebP and a JPEG."""
 
 _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -46,7 +50,7 @@ def from_network(output: npt.NDArray[np.float32], pixel_range: tuple[float, floa
 
 
 def to_pil(image: UInt8) -> Image.Image:
-    """One image, uint8 [H, W, C], as a PIL image of mode L or RGB."""
+    """One image, uint8 [H, W, C], as a PIL image of mode L, RGB or RGBA."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
@@ -57,15 +61,16 @@ def from_png(data: bytes) -> UInt8:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def grid(images: UInt8, columns: int | None = None, scale: int = 1) -> UInt8:
+def grid(images: UInt8, columns: int | None = None, scale: int = 1, empty: Sequence[int] = (255,)) -> UInt8:
     """Images side by side, row by row, without gaps: uint8 [rows * H * scale, columns * W * scale, C].
 
-    columns defaults to the smallest square that holds them; empty cells are white; scale repeats pixels. Raises
-    InputError if there is no image, columns or scale is below 1, or a side would exceed MAX_GRID_SIDE.
+    columns defaults to the smallest square that holds them; cells without an image are of the colour empty; scale
+    repeats pixels. Raises InputError if there is no image, columns or scale is below 1, or a side would exceed
+    MAX_GRID_SIDE.
     """
     count, height, width, channels = images.shape
     rows, columns = grid_shape(count, columns, scale, max(height, width))
-    cells = np.full((rows * columns, height, width, channels), 255, np.uint8)
+    cells = np.full((rows * columns, height, width, channels), empty, np.uint8)
     cells[:count] = images
     sheet = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     sheet = sheet.reshape(rows * height, columns * width, channels)
@@ -85,8 +90,8 @@ def grid_shape(count: int, columns: int | None, scale: int, image_size: int) -> 
     side = max(rows, columns) * image_size * scale
     if side > MAX_GRID_SIDE:
         raise InputError(
-            f"a grid of {rows} rows and {columns} columns at scale {scale} would be {side} pixels long, more than "
-            f"{MAX_GRID_SIDE}; draw fewer, set columns, or write single files"
+            f"a grid of {rows} rows and {columns} columns of {image_size * scale} pixels each would be {side} pixels "
+            f"long, more than {MAX_GRID_SIDE}; draw fewer or smaller, set columns, or write single files"
         )
     return rows, columns
 
@@ -94,23 +99,49 @@ def grid_shape(count: int, columns: int | None, scale: int, image_size: int) -> 
 def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) -> bytes:
     """One image as the bytes of a file: extension is .png, .webp (lossless), .jpg or .jpeg.
 
-    text, if given, goes into a PNG as JSON under TEXT_KEY. Raises InputError for another extension, or for an image
+    text, if given, goes into the file as `text_options` says. Raises InputError for another extension, or for an image
     larger than the format can hold.
     """
     check_extension(extension)
     format_name, options = _FORMATS[extension.lower()]
-    if text is not None and format_name == "PNG":
-        info = PngImagePlugin.PngInfo()
-        content = json.dumps(text, ensure_ascii=True, sort_keys=True)
-        info.add_text(TEXT_KEY, content, zip=1000 < len(content) < 2**20)  # Pillow refuses to inflate more than 1 MiB
-        options = {**options, "pnginfo": info}
     buffer = io.BytesIO()
     try:
-        to_pil(image).save(buffer, format_name, **options)
+        to_pil(image).save(buffer, format_name, **options, **text_options(format_name, text))
     except (OSError, ValueError) as err:
         height, width = image.shape[:2]
         raise InputError(f"{format_name} cannot hold a picture of {width}x{height} pixels ({err})") from err
     return buffer.getvalue()
+
+
+def text_options(format_name: str, text: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What Pillow has to be told so that text goes into a file as JSON.
+
+    A PNG has it under TEXT_KEY, a GIF as its comment, a WebP and a JPEG as the description in EXIF. A JPEG has room
+    for 64 KiB of it; a longer text, of a grid of thousands, is left out.
+    """
+    if text is None:
+        return {}
+    content = json.dumps(text, ensure_ascii=True, sort_keys=True)
+    if format_name == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_text(TEXT_KEY, content, zip=1000 < len(content) < 2**20)  # Pillow refuses to inflate more than 1 MiB
+        return {"pnginfo": info}
+    if format_name == "GIF":
+        return {"comment": content.encode()}
+    if format_name == "JPEG" and len(content) > 65_000:
+        return {}
+    exif = Image.Exif()
+    exif[_EXIF_DESCRIPTION] = content
+    return {"exif": exif}
+
+
+def text_of(image: Image.Image) -> str | None:
+    """The text that `text_options` put into a picture, or any other that stands in its place."""
+    if image.format in ("WEBP", "JPEG"):
+        found = image.getexif().get(_EXIF_DESCRIPTION)
+    else:
+        found = image.info.get(TEXT_KEY if image.format == "PNG" else "comment")
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found if isinstance(found, str) else None
 
 
 def check_extension(extension: str) -> None:
@@ -138,16 +169,20 @@ def write_file(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside path, of the same extension; rename it to path if the block succeeds.
 
-    If the block fails the temporary file is removed and path is as it was. An OSError becomes an OutputError.
+    If the block fails the temporary file is removed and path is as it was. Where path is a symbolic link, the file it
+    points to is replaced and the link stays. An OSError becomes an OutputError.
     """
-    temporary = path.parent / f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}"
+    temporary = None
     try:
-        if path.is_dir():
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if target.is_dir():
             raise OutputError(f"{path} is a folder; name a file")
+        temporary = target.parent / f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}"
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as err:
         raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)

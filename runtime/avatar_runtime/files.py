@@ -1,0 +1,133 @@
+"""Names out of files, and one file for each avatar."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, tee
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.latents import series
+from avatar_runtime.picture import PLAIN, Picture, check_format
+from avatar_runtime.pixels import encode, make_folder, write_file
+from avatar_runtime.portrait import Portrait
+
+MAX_NAME_BYTES = 2**20
+"""The longest line that is read as a name: a file without line ends is none of names."""
+
+T = TypeVar("T")
+
+
+class Written(NamedTuple):
+    """A file that was written."""
+
+    path: Path
+    """Where it is."""
+    sha256: str
+    """The digest of its bytes."""
+    text: dict[str, Any]
+    """What its text says: see `Picture.text`."""
+
+
+def draw_file(path: Path, data: bytes, text: dict[str, Any]) -> Written:
+    """Write the bytes of a picture, whole or not at all. Raises OutputError."""
+    write_file(path, data)
+    return Written(path, hashlib.sha256(data).hexdigest(), text)
+
+
+def draw_files(
+    generator: AvatarGenerator,
+    avatars: Iterable[tuple[str, str]],
+    folder: Path,
+    extension: str = ".png",
+    *,
+    truncation: float = 1.0,
+    portrait: Portrait = PLAIN,
+) -> Iterator[Written]:
+    """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily.
+
+    Any number fits in memory. Arguments are checked and the folder is made when the first is drawn. Raises InputError
+    and OutputError.
+    """
+    check_format(extension, portrait)
+    named, drawn = tee(avatars)
+    images = generator.stream((name for _, name in drawn), truncation=truncation)
+    make_folder(folder)
+    for (stem, name), image in zip(named, chain.from_iterable(images), strict=True):
+        text = Picture((name,), truncation, portrait).text(generator)
+        data = encode(portrait.show(image[None])[0], extension, text)
+        yield draw_file(folder / f"{stem}{extension}", data, text)
+
+
+def numbered(seed: str | int, count: int) -> Iterator[tuple[str, str]]:
+    """Stem and name of each avatar of a series: numbers, of one width so that they sort."""
+    width = len(str(count - 1))
+    return ((f"{i:0{width}}", name) for i, name in enumerate(series(seed, count)))
+
+
+def named(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Stem and name of each avatar: a name that comes twice is drawn once."""
+    different = list(dict.fromkeys(names))
+    return zip(file_stems(different), different, strict=True)
+
+
+def shard(items: Iterable[T], index: int, count: int) -> Iterator[T]:
+    """The index-th of count disjoint parts of items, index from 1: every count-th item. Raises InputError."""
+    if not 1 <= index <= count:
+        raise InputError(f"a shard is one of 1/{count} to {count}/{count}, not {index}/{count}")
+    return islice(items, index - 1, None, count)
+
+
+def read_names(file: BinaryIO, label: str) -> Iterator[str]:
+    """Names out of a file, one a line in UTF-8; label says in messages which file it is.
+
+    Empty lines, the line ends of Windows and a byte order mark are passed over. Raises InputError, with the number of
+    the line.
+    """
+    number = 0
+    while line := file.readline(MAX_NAME_BYTES):
+        number += 1
+        if len(line) == MAX_NAME_BYTES and not line.endswith(b"\n"):
+            raise InputError(f"{label}, line {number}: longer than a mebibyte; write one name a line")
+        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        try:
+            name = line.decode()
+        except UnicodeDecodeError as err:
+            raise InputError(
+                f"{label}, line {number}: byte {err.start + 1} is 0x{line[err.start]:02x}, which is not UTF-8; "
+                "save the file as UTF-8"
+            ) from err
+        if name:
+            yield name
+
+
+def file_stems(names: list[str]) -> list[str]:
+    """A file name without extension for each name, readable where it can be, and different where the names are.
+
+    Characters that some file system forbids, and a leading dot, which hides a file, are written %XX. What would be
+    empty, too long, a device of Windows, or different only by upper and lower case gets a digest of the name.
+    """
+    stems = [re.sub(_FORBIDDEN, _percent, name) for name in names]
+    owners: dict[str, str] = {}
+    for i, (name, stem) in enumerate(zip(names, stems, strict=True)):
+        if (
+            _NEEDS_DIGEST.search(stem)
+            or len(stem.encode()) > 100
+            or owners.setdefault(unicodedata.normalize("NFC", stem).casefold(), name) != name
+        ):
+            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            stems[i] = f"{stem[:24]}-{digest}" if stem else digest
+    return stems
+
+
+_FORBIDDEN = re.compile(r'^\.|[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*%]|[. ]$')
+_NEEDS_DIGEST = re.compile(r"^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|$)|(^|-)[0-9a-f]{16}$", re.IGNORECASE)
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
