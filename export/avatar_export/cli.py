@@ -81,12 +81,12 @@ def main(
     try:
         import mindspore  # noqa: F401
 
-        from avatar_export.exporter import export_onnx, newest_checkpoint
+        from avatar_export.exporter import export_onnx, generator_file, newest_checkpoint
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
     try:
-        if checkpoint is None:
-            checkpoint = newest_checkpoint(RUNS)
+        if checkpoint is None or checkpoint.is_dir():
+            checkpoint = generator_file(checkpoint) if checkpoint else newest_checkpoint(RUNS)
             click.echo(f"checkpoint {checkpoint}")
         export = export_onnx(
             checkpoint,

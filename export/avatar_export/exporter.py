@@ -50,11 +50,11 @@ def export_onnx(
 ) -> Export:
     """Convert a generator's checkpoint to an ONNX model and prove it equal to the original in MindSpore.
 
-    checkpoint is a run folder, a .ckpt or a .safetensors; output is "uint8" (pixels, [N, H, W, C]) or "float32" (the
-    network's own, [N, C, H, W]); pixel_range ("-1..1" or "0..1") overrides the checkpoint's own. With report, the worst
-    pair goes into that folder as worst.png, whether the gate is passed or not. Raises InputError,
-    UnsuitableCheckpointError, ParityError, OutputError, or CheckpointError if MindSpore cannot read the file; then
-    nothing is written to out.
+    checkpoint is a run folder (its best.ckpt, or else generator.ckpt), a .ckpt or a .safetensors; output is "uint8"
+    (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W]); pixel_range ("-1..1" or "0..1") overrides the
+    checkpoint's own. With report, the worst pair goes into that folder as worst.png, whether the gate is passed or not.
+    Raises InputError, UnsuitableCheckpointError, ParityError, OutputError, or CheckpointError if MindSpore cannot read
+    the file; then nothing is written to out.
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out} should end in .onnx")
@@ -95,8 +95,14 @@ def export_onnx(
 
 
 def generator_file(checkpoint: Path) -> Path:
-    """The checkpoint file meant by a run folder or a file. Raises UnsuitableCheckpointError if there is none."""
-    path = checkpoint / "generator.ckpt" if checkpoint.is_dir() else checkpoint
+    """The checkpoint file meant by a run folder or a file: of a run best.ckpt, if it chose one, or generator.ckpt.
+
+    Raises UnsuitableCheckpointError if there is none.
+    """
+    path = checkpoint
+    if checkpoint.is_dir():
+        best = checkpoint / "best.ckpt"
+        path = best if best.is_file() else checkpoint / "generator.ckpt"
     if not path.is_file():
         hint = "the run has not saved one yet" if checkpoint.is_dir() else "name a run folder or a checkpoint"
         raise UnsuitableCheckpointError(f"{path} does not exist; {hint}")
@@ -104,13 +110,13 @@ def generator_file(checkpoint: Path) -> Path:
 
 
 def newest_checkpoint(runs: Path) -> Path:
-    """The generator.ckpt below runs that was written last. Raises UnsuitableCheckpointError if there is none."""
+    """The generator of the run below runs that saved last. Raises UnsuitableCheckpointError if there is none."""
     found = list(runs.glob("*/generator.ckpt"))
     if not found:
         raise UnsuitableCheckpointError(
             f"no {runs}/*/generator.ckpt here; train one with avatar-train or give --checkpoint"
         )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return generator_file(max(found, key=lambda path: path.stat().st_mtime).parent)
 
 
 def read_weights(checkpoint: Path, pixel_range: str | None = None) -> GeneratorWeights:

@@ -202,6 +202,18 @@ def test_newest_run_is_the_default(
     assert AvatarGenerator.load("generator.onnx").spec.name == "generator"
 
 
+def test_of_a_run_the_best_generator_is_taken_and_said(tmp_path: Path, original: Any, quick: None) -> None:
+    save_run(tmp_path / "run", original)
+    best = tmp_path / "run/best.ckpt"
+    (tmp_path / "run/generator.ckpt").replace(best)
+    (tmp_path / "run/generator.ckpt").write_bytes(b"the newest, and worse")
+    result = export("--checkpoint", tmp_path / "run", "--out", tmp_path / "best.onnx")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"checkpoint {best}\n")
+    spec = AvatarGenerator.load(tmp_path / "best.onnx").spec
+    assert spec.checkpoint_sha256 == hashlib.sha256(best.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize("runs", [[], ["runs"], ["runs/unsaved"]])
 def test_no_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]) -> None:
     monkeypatch.chdir(tmp_path)

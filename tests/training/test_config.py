@@ -59,6 +59,7 @@ def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
         ("ema_decay", 1.0),
         ("real_label", 1.1),
         ("tick", 0),
+        ("kid_every", -1),
     ],
 )
 def test_a_bad_value_is_refused_with_its_field(field: str, value: Any) -> None:
@@ -82,7 +83,9 @@ def test_unknown_and_missing_fields_of_a_dict_are_refused() -> None:
 
 def test_only_fields_that_change_a_step_count_as_differences() -> None:
     config = TrainConfig(data="a", steps=10)
-    same = dataclasses.replace(config, data="b", steps=None, epochs=3, tick=7, device_target="GPU")
+    same = dataclasses.replace(
+        config, data="b", steps=None, epochs=3, tick=7, device_target="GPU", features="f", kid_every=1
+    )
     assert not config.differences(same)
     other = dataclasses.replace(config, batch_size=32, seed=1)
     assert config.differences(other) == {"batch_size": (16, 32), "seed": (0, 1)}

@@ -21,6 +21,7 @@ from avatar_training.loop import Progress, train
 from avatar_training.networks import Discriminator, Generator
 
 from .conftest import MakeConfig
+from .feature_network import write_feature_network
 
 STEPS = 14
 
@@ -167,6 +168,19 @@ def test_a_finished_run_can_be_made_longer(whole_run: Path, tiny_config: MakeCon
     assert train(tiny_config(steps=9), tmp_path, resume=True).step == 9
     train(tiny_config(), tmp_path, resume=True)
     assert weights(tmp_path) == weights(whole_run)
+
+
+def test_a_feature_network_may_come_with_a_resume_and_changes_no_step(
+    whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    features = str(write_feature_network(tmp_path / "f.onnx"))
+    train(tiny_config(steps=6, features=features, kid_every=0), tmp_path / "run")
+    assert not (tmp_path / "run/best.ckpt").exists()
+    train(tiny_config(features=features, kid_every=4), tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(whole_run)
+    lines = [json.loads(line) for line in (tmp_path / "run/stats.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "kid" in line] == [6, 8, 12, 14]  # at once, then on schedule
+    assert checkpoint.read(tmp_path / "run/best.ckpt")["steps"] in (6, 8, 12, 14)
 
 
 def test_what_would_spoil_a_run_is_refused(

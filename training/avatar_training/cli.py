@@ -58,6 +58,12 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--diff-augment/--no-diff-augment", default=None, help="Augment real and generated images alike.")
 @click.option("--ema-decay", type=float, metavar="D", help="Moving average of the generator; 0 for none.")
 @click.option("--tick", type=click.IntRange(min=1), metavar="N", help="Steps between snapshots.  [default: 200]")
+@click.option(
+    "--features", metavar="FILE.onnx", help="A feature network: keep the snapshot of the lowest KID, best.ckpt."
+)
+@click.option(
+    "--kid-every", type=click.IntRange(min=0), metavar="N", help="Steps between two KIDs; 0 for none.  [default: 2000]"
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides every random number.  [default: 0]")
 @click.option("--device-target", type=click.Choice(DEVICE_TARGETS), help="[default: auto]")
 @click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")

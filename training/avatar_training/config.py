@@ -44,7 +44,7 @@ LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
-CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target"})
+CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target", "features", "kid_every"})
 """Fields that may differ when a run is resumed: none of them changes what a step computes."""
 
 
@@ -100,6 +100,10 @@ class TrainConfig:
     """Most that the moving average of the generator keeps of itself at a step; 0 for no average."""
     tick: int = 200
     """Steps from one preview and snapshot to the next."""
+    features: str | None = None
+    """An ONNX feature network by whose KID best.ckpt is chosen; None for no best.ckpt."""
+    kid_every: int = 2000
+    """Steps from one KID to the next; 0 for none."""
 
     def __post_init__(self) -> None:
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
@@ -124,6 +128,7 @@ class TrainConfig:
             length,
             "at least 1",
         )
+        _check(self.kid_every >= 0, "kid_every", self.kid_every, "at least 0")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
         for name in ("learning_rate", "beta1", "beta2", "real_label", "ema_decay"):
             value = getattr(self, name)

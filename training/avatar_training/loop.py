@@ -11,8 +11,10 @@ from pathlib import Path
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import make_folder, write_file
 from avatar_training import checkpoint, dataset, device, draws
+from avatar_training.best import Best
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
 from avatar_training.gan import Gan
+from avatar_training.kid import FeatureNetwork
 from avatar_training.report import PREVIEW_NAMES, Report
 
 
@@ -61,7 +63,7 @@ def train(
     step; when it says yes the run saves everything and returns. A resumed run computes what an uninterrupted one would
     have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without resume or new) or none (with
     resume), if the config differs from the run's in a field that changes a step, or if a loss is no longer finite;
-    DataError, CheckpointError and OutputError as their modules do.
+    DataError, FeaturesError, CheckpointError and OutputError as their modules do.
     """
     saved = None if new else read_run(out)
     if resume and saved is None:
@@ -71,6 +73,7 @@ def train(
     if saved is not None:
         refuse_changes(saved, config, out)
     target = device.select(config.device_target)
+    network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
     faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
     on_message(f"{len(faces.images)} images of {config.data} on {target}")
     if faces.skipped:
@@ -93,6 +96,9 @@ def train(
     write_file(out / "config.json", _describe(config, faces))
     report.samples(faces.images[draws.order(config.seed, 0, len(faces.images))[:30]])
 
+    best = Best(out, network, faces, on_message) if network else None
+    if best and best.lowest is None and start:
+        report.step(step=start, **best.measure(gan, start))
     preview_latents = latents(PREVIEW_NAMES, config.latent_dim)
     if start == 0:
         report.tick(0, gan.draw(preview_latents))
@@ -109,6 +115,8 @@ def train(
         speed = (step - since) * config.batch_size / (time.monotonic() - began)
         report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
         on_step(Progress(step, steps, g_loss, d_loss, speed, (steps - step) * config.batch_size / speed))
+        if best and (step % config.kid_every == 0 or step == steps):
+            report.step(step=step, **best.measure(gan, step))
         stop = should_stop()
         if step % config.tick == 0 or step == steps or stop:
             _save(gan, out, step)

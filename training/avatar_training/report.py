@@ -40,7 +40,7 @@ class Report:
         write_file(self.out / "dataset.png", encode(grid(images[:30], columns=10, scale=2), ".png"))
 
     def step(self, **values: Any) -> None:
-        """Append one line to stats.jsonl."""
+        """Append one line to stats.jsonl: `step`, and what was measured then."""
         with self.stats.open("a") as file:
             file.write(json.dumps(values) + "\n")
 
@@ -53,22 +53,28 @@ class Report:
         self._plot_losses()
         self._animate()
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self, key: str = "step") -> list[dict[str, Any]]:
+        """The lines of stats.jsonl that hold a key."""
         rows = []
         for line in self.stats.read_text().splitlines() if self.stats.exists() else ():
             try:
                 rows.append(json.loads(line))
             except ValueError:  # the line that a kill cut short
                 break
-        return rows
+        return [row for row in rows if key in row]
+
+    def _kids(self) -> list[dict[str, Any]]:
+        """The lines with a KID over the features in use; those over another network's do not compare."""
+        rows = self._rows("kid")
+        return [row for row in rows if row["features"] == rows[-1]["features"]]
 
     def _plot_losses(self) -> None:
-        rows = self._rows()
+        rows, kids = self._rows("g_loss"), self._kids()
         if not rows:
             return
         steps = np.array([row["step"] for row in rows])
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(9, 4.5 if not kids else 7.5), layout="constrained")
+        axes, *below = figure.subplots(1 + bool(kids), squeeze=False)[:, 0]
         for key, label, colour in (
             ("g_loss", "generator", "tab:blue"),
             ("d_loss", "discriminator", "tab:orange"),
@@ -80,6 +86,13 @@ class Report:
         axes.set(xlabel="step", ylabel="loss", title="Generator and discriminator loss")
         axes.legend()
         axes.grid(alpha=0.3)
+        for axes in below:
+            axes.errorbar(*([row[key] for row in kids] for key in ("step", "kid", "kid_std")), marker=".", capsize=3)
+            lowest = min(kids, key=lambda row: float(row["kid"]))
+            axes.plot(lowest["step"], lowest["kid"], "*", markersize=12, label=f"lowest, step {lowest['step']}")
+            axes.set(xlabel="step", ylabel="KID", title="Distance from the real faces", ylim=(0, None))
+            axes.legend()
+            axes.grid(alpha=0.3)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=120)
         write_file(self.out / "losses.png", buffer.getvalue())
