@@ -2,16 +2,20 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from avatar_runtime import session as sessions
-from avatar_runtime.errors import InputError, ModelFileError
-from avatar_runtime.latents import SCHEME, check_names, latents, series, truncate
+from avatar_runtime.errors import AvatarError, InputError, ModelFileError
+from avatar_runtime.interpolation import slerp
+from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
 from avatar_runtime.pixels import UInt8, from_network, from_png, to_pil
 from avatar_runtime.spec import ModelSpec
 
@@ -22,22 +26,30 @@ BATCH_SIZE = 64
 class AvatarGenerator:
     """Draws avatars from one model file.
 
-    The same name gives the same avatar, alone or among a million: see `avatar_runtime.latents`.
+    The same name gives the same avatar, alone or among a million: see `avatar_runtime.latents`. Any number of threads
+    may draw with one generator. It can be pickled, and used after a fork: the other process opens the file again.
 
-        generator = AvatarGenerator.load()
-        generator.images(["alice"])[0].save("alice.png")
+        with AvatarGenerator.load() as generator:
+            generator.images(["alice"])[0].save("alice.png")
+
+    exact draws one avatar at a time, so that not even the last bit can depend on what else is drawn.
     """
 
-    def __init__(self, session: sessions.Session, spec: ModelSpec, model_sha256: str) -> None:
+    def __init__(
+        self, session: sessions.Session, spec: ModelSpec, model_sha256: str = "", *, exact: bool = False
+    ) -> None:
         if spec.latent_scheme != SCHEME:
             raise ModelFileError(
                 f"it turns names into faces by the scheme {spec.latent_scheme!r}, this version by {SCHEME!r}; "
                 "use the avatar-edge version that it was made for"
             )
         sessions.check_interface(session, spec)
-        self._session = session
         self.spec = spec
         self.model_sha256 = model_sha256
+        self.exact = exact
+        self._session: sessions.Session | None = session
+        self._process = os.getpid()
+        self._origin: dict[str, Any] | None = None
 
     @classmethod
     def load(
@@ -46,21 +58,62 @@ class AvatarGenerator:
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        exact: bool = False,
     ) -> "AvatarGenerator":
         """Open a model file, by default the one inside the package.
 
         providers are onnxruntime execution providers in order of preference (default: the CPU's alone); threads is the
-        number of threads inside an operator (default: onnxruntime's own choice). Raises ModelFileError with the file's
-        name, ProviderError or InputError.
+        number of threads inside an operator (default: onnxruntime's own choice, but no more than the CPUs that this
+        process may use); exact means one thread and one avatar at a time. Raises ModelFileError with the file's name,
+        ProviderError or InputError.
         """
+        if exact and threads not in (None, 1):
+            raise InputError(f"exact drawing takes one thread, not {threads}")
         model = Path(path) if path is not None else embedded_model()
         try:
             data = sessions.read_model(model)
-            session = sessions.open_session(data, providers, threads)
+            session = sessions.open_session(data, providers, 1 if exact else threads)
             spec = ModelSpec.from_metadata(sessions.metadata(session))
-            return cls(session, spec, hashlib.sha256(data).hexdigest())
+            generator = cls(session, spec, hashlib.sha256(data).hexdigest(), exact=exact)
         except ModelFileError as err:
             raise ModelFileError(f"{model}: {err}") from err
+        generator._origin = {
+            "path": model.absolute(),
+            "providers": None if providers is None else list(providers),
+            "threads": threads,
+            "exact": exact,
+        }
+        return generator
+
+    @classmethod
+    def from_session(cls, session: sessions.Session, *, exact: bool = False) -> "AvatarGenerator":
+        """Draw with an onnxruntime InferenceSession that is there already, of a model file of avatar-edge.
+
+        It cannot be pickled or used after a fork, and its model_sha256 is "": only a file has one. Raises
+        ModelFileError.
+        """
+        return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
+
+    def close(self) -> None:
+        """Let go of the session and its memory. A closed generator draws no more."""
+        self._session = None
+
+    def __enter__(self) -> "AvatarGenerator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._origin is None:
+            raise AvatarError("a generator made from a session cannot go to another process; load it from a file there")
+        return {"origin": self._origin, "sha256": self.model_sha256}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        again = AvatarGenerator.load(**state["origin"])
+        if again.model_sha256 != state["sha256"]:
+            raise ModelFileError(f"{state['origin']['path']}: it is no longer the file that this generator was made of")
+        self.__dict__.update(again.__dict__)
 
     def generate(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> UInt8:
         """The avatars of names: uint8 [N, H, W, C], RGB (or grey if C is 1).
@@ -76,6 +129,20 @@ class AvatarGenerator:
     def images(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> list[Image.Image]:
         """What `generate` gives, as PIL images."""
         return [to_pil(image) for image in self.generate(names, seed=seed, truncation=truncation)]
+
+    def interpolate(self, a: str, b: str, frames: int, *, truncation: float = 1.0) -> UInt8:
+        """The way from the avatar of a to that of b in equal steps: uint8 [frames, H, W, C], both ends included.
+
+        It goes along the great circle between their latents: see `avatar_runtime.interpolation`. Raises InputError.
+        """
+        if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 2:
+            raise InputError(f"the number of frames must be a whole number of at least 2, not {frames!r}")
+        return self._between(a, b, [i / (frames - 1) for i in range(frames)], truncation)
+
+    def mix(self, a: str, b: str, t: float, *, truncation: float = 1.0) -> UInt8:
+        """The one avatar at t on that way: 0 is exactly that of a, 1 that of b. uint8 [H, W, C]. Raises InputError."""
+        image: UInt8 = self._between(a, b, [t], truncation)[0]
+        return image
 
     def verify(self) -> int:
         """Draw the golden images of the model file and compare: the largest difference in levels (of 255).
@@ -118,9 +185,28 @@ class AvatarGenerator:
 
     def _stream(self, names: Iterator[str], truncation: float, batch_size: int) -> Iterator[UInt8]:
         while batch := list(islice(names, batch_size)):
-            z = truncate(latents(batch, self.spec.latent_dim), truncation)
-            output = sessions.run(self._session, z)
-            yield output if self.spec.output == "uint8" else from_network(output, self.spec.pixel_range)
+            yield self._draw(truncate(latents(batch, self.spec.latent_dim), truncation))
+
+    def _between(self, a: str, b: str, positions: Sequence[float], truncation: float) -> UInt8:
+        z = slerp(latent(a, self.spec.latent_dim), latent(b, self.spec.latent_dim), positions)
+        z = truncate(z, truncation)
+        return np.concatenate([self._draw(z[i : i + BATCH_SIZE]) for i in range(0, len(z), BATCH_SIZE)])
+
+    def _draw(self, z: npt.NDArray[np.float32]) -> UInt8:
+        """The images of latents: float32 [N, latent_dim] to uint8 [N, H, W, C]."""
+        session = self._own_session()
+        if self.exact:
+            output = np.concatenate([sessions.run(session, row[None]) for row in z])
+        else:
+            output = sessions.run(session, z)
+        return output if self.spec.output == "uint8" else from_network(output, self.spec.pixel_range)
+
+    def _own_session(self) -> sessions.Session:
+        if self._session is None:
+            raise AvatarError("the generator is closed; load it again")
+        if self._process != os.getpid():  # a fork copies the session, and not the threads it waits for
+            self.__setstate__(self.__getstate__())
+        return self._session
 
 
 def embedded_model() -> Path:

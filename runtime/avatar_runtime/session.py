@@ -1,5 +1,6 @@
 """The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from avatar_runtime.cpus import cpu_limit
 from avatar_runtime.errors import InputError, ModelFileError, ProviderError
 from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 
@@ -23,13 +25,16 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     """A session of the model, given as a file or as its bytes.
 
     providers are onnxruntime execution providers in order of preference, by default the CPU alone; threads is the
-    number of threads inside an operator, by default onnxruntime's own choice. Raises InputError if threads is not from
-    1 to MAX_THREADS, ProviderError if a provider is not there, ModelFileError if the model cannot be read or run.
+    number of threads inside an operator, by default onnxruntime's own choice, one for each core, but no more than the
+    CPUs that this process may use. Raises InputError if threads is not from 1 to MAX_THREADS, ProviderError if a
+    provider is not there, ModelFileError if the model cannot be read or run.
     """
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
+    if threads is None and (limit := cpu_limit()) < (os.cpu_count() or 1):
+        threads = min(limit, MAX_THREADS)
     if threads is not None:
         options.intra_op_num_threads = threads
     data = model if isinstance(model, bytes) else read_model(model)

@@ -40,6 +40,19 @@ def test_a_name_has_the_pinned_latent(name: str, pinned: dict[str, Any]) -> None
     assert hashlib.sha256(z.astype("<f4").tobytes()).hexdigest() == pinned["sha256"]
 
 
+def test_a_thousand_names_have_their_pinned_latents() -> None:
+    pinned = dict(FIXTURE["more"])
+    assert len({*pinned, *NAMES}) == 1000
+    found = (hashlib.sha256(z.astype("<f4").tobytes()).hexdigest()[:16] for z in latents(list(pinned), 100))
+    assert dict(zip(pinned, found, strict=True)) == pinned
+
+
+def test_an_independent_implementation_agrees_on_them() -> None:
+    names = [name for name, _ in FIXTURE["more"]]
+    expected = [independent_latent(name, 40) for name in names]
+    np.testing.assert_allclose(latents(names, 40), expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMES, ids=IDS)
 def test_an_independent_implementation_agrees(name: str) -> None:
     np.testing.assert_allclose(latent(name, 100), independent_latent(name, 100), rtol=0, atol=1e-6)

@@ -1,0 +1,48 @@
+"""How many CPUs this process may use: fewer than the machine has, where a container or an affinity says so.
+
+onnxruntime asks only what the machine has. In a container that may use 2 of 64 CPUs its 64 threads wait for each other
+and for the scheduler. The limits: the kernel's "Control Group v2", section CPU (`cpu.max`), and "CFS Bandwidth Control"
+(`cpu.cfs_quota_us`, version 1).
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+
+def cpu_limit(root: Path = Path("/")) -> int:
+    """The number of CPUs this process may use, at least 1; a part of one counts as one. root is where /proc lies."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [quota for folder in _groups(root) if (quota := _quota(folder)) is not None]
+    return max(1, min([affinity, *(-int(-quota // 1) for quota in quotas)]))
+
+
+def _groups(root: Path) -> list[Path]:
+    """The folders of this process's control group and of those above it, each of which may limit it."""
+    mount, folders = root / "sys/fs/cgroup", []
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            top = mount  # version 2
+        elif "cpu" in controllers.split(","):
+            top = mount / "cpu"
+        else:
+            continue
+        # Inside a container the path may be the host's, which is not there: then the limit lies at the top.
+        own = PurePosixPath(group.lstrip("/"))
+        folders += [top / own, *(top / parent for parent in own.parents)]
+    return folders
+
+
+def _quota(folder: Path) -> float | None:
+    """CPUs that a control group allows, or None if it sets no limit."""
+    quota, period = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""][:2]
+    if not quota:
+        quota, period = ("".join(_lines(folder / f"cpu.cfs_{what}_us")) for what in ("quota", "period"))
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # no Linux, no such group, or nothing we may read
+        return []
