@@ -15,9 +15,6 @@ from avatar_runtime.errors import AvatarError
 RUNS = Path("runs")
 """Where runs go by default."""
 
-FACES_URL = "https://download.mindspore.cn/dataset/Faces/faces.zip"
-"""The archive of MindSpore's tutorial: 70,171 faces."""
-
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Measured best for hours of CPU: small batches, because updates count more than images, and a moving average.
     "edge": {"steps": 20_000},
@@ -47,8 +44,8 @@ LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
-CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target", "features", "kid_every"})
-"""Fields that may differ when a run is resumed: none of them changes what a step computes."""
+CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target", "amp", "features", "kid_every"})
+"""Fields that may differ when a run is resumed: none of them changes what a step computes, rounding apart."""
 
 
 class TrainingError(AvatarError):
@@ -83,6 +80,8 @@ class TrainConfig:
     """Decides the initial weights and every random number of every step."""
     device_target: str = "auto"
     """CPU, GPU, Ascend, or auto for the best one there is."""
+    amp: bool | None = None
+    """Mixed precision: float16 where it is fast, with a loss scaler. None for: not on a CPU, where it is not."""
     loss: str = "bce-logits"
     """bce (of probabilities, the tutorial's), bce-logits or hinge."""
     real_label: float = 0.9

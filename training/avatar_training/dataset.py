@@ -26,12 +26,6 @@ from avatar_training.config import TrainConfig
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file is skipped: no photograph, more likely a zip bomb."""
 
-ZIP_ERRORS = (
-    *(OSError, EOFError, RuntimeError, ValueError, IndexError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-)
-"""What zipfile raises for a damaged, encrypted or exotic archive: found by 6,000 mutations of sound ones."""
-
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
@@ -74,12 +68,12 @@ def open_source(path: Path) -> Source:
         source: Source = _Folder(path) if path.is_dir() else _Zip(path)
     except FileNotFoundError as err:
         raise DataError(f"{path} does not exist; name a folder of images or a zip") from err
-    except OSError as err:
-        raise DataError(f"cannot read {path}: {err.strerror or err}") from err
-    except ZIP_ERRORS as err:
+    except zipfile.BadZipFile as err:
         raise DataError(
             f"{path} is neither a folder nor a sound zip ({err}); if it was downloaded, fetch it again"
         ) from err
+    except OSError as err:
+        raise DataError(f"cannot read {path}: {err.strerror or err}") from err
     if not source.names:
         raise DataError(f"{path} holds no files; it should hold images")
     return source
@@ -127,23 +121,28 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return images // batch_size
 
 
-def batches(faces: Faces, config: TrainConfig, start: int, stop: int) -> Iterator[npt.NDArray[np.float32]]:
+def batches(
+    faces: Faces, config: TrainConfig, start: int, stop: int, rows: slice = slice(None)
+) -> Iterator[npt.NDArray[np.float32]]:
     """The real batches of steps start … stop - 1: float32 [batch_size, C, H, W] in [-1, 1], prepared in the background.
 
-    Each epoch visits the images in an order of its own; order and mirroring depend on the seed and the step alone.
+    Each epoch visits the images in an order of its own; order and mirroring depend on the seed and the step alone. With
+    rows, those of each batch only: a worker's share.
     """
     if start >= stop:
         return
     pipeline = ds.GeneratorDataset(
-        _Batches(faces.images, config, start, stop), ["images"], shuffle=False, python_multiprocessing=False
+        _Batches(faces.images, config, start, stop, rows), ["images"], shuffle=False, python_multiprocessing=False
     )
     for (batch,) in pipeline.create_tuple_iterator(num_epochs=1, output_numpy=True):
         yield batch
 
 
 class _Batches:
-    def __init__(self, images: npt.NDArray[np.uint8], config: TrainConfig, start: int, stop: int) -> None:
-        self.images, self.config, self.start, self.stop = images, config, start, stop
+    def __init__(
+        self, images: npt.NDArray[np.uint8], config: TrainConfig, start: int, stop: int, rows: slice = slice(None)
+    ) -> None:
+        self.images, self.config, self.start, self.stop, self.rows = images, config, start, stop, rows
         self.epoch, self.order = -1, np.empty(0, np.int64)
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[np.float32]]]:
@@ -154,9 +153,9 @@ class _Batches:
         epoch, position = divmod(step, steps_per_epoch(len(self.images), size))
         if epoch != self.epoch:
             self.epoch, self.order = epoch, draws.order(seed, epoch, len(self.images))
-        batch = self.images[self.order[position * size : (position + 1) * size]]  # [B, H, W, C]
+        batch = self.images[self.order[position * size : (position + 1) * size][self.rows]]  # [B, H, W, C]
         if self.config.flip:
-            mirrored = draws.words(seed, draws.FLIPS, step, size) % 2 == 1
+            mirrored = draws.words(seed, draws.FLIPS, step, size)[self.rows] % 2 == 1
             batch[mirrored] = batch[mirrored, :, ::-1]
         return np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32) / np.float32(127.5) - np.float32(1)
 
@@ -248,5 +247,13 @@ class _Zip:
             raise _Unusable(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         try:
             return self.archive.read(name)
-        except ZIP_ERRORS as err:
+        except (
+            OSError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+        ) as err:
             raise _Unusable("damaged or encrypted in the zip") from err

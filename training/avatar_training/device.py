@@ -1,6 +1,11 @@
-"""The device MindSpore computes on."""
+"""The device MindSpore computes on, its mixed precision, and the other workers of a job.
+
+What cannot be run on a machine with a CPU alone is here: calls that MindSpore documents for Ascend and GPU, and nothing
+else. `workers` and `gan` build on it.
+"""
 
 import os
+from typing import Any
 
 from avatar_runtime.errors import InputError
 
@@ -30,3 +35,52 @@ def select(target: str = "auto") -> str:
         ) from err
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     return target
+
+
+def join() -> tuple[int, int]:
+    """Join the job that msrun started this process for: (rank, number of workers), or (0, 1) without msrun.
+
+    Call it after `select` and before any tensor is made; it returns when all workers are there. In msrun's scheduler
+    it does not return. Raises InputError if the workers do not find one another.
+    """
+    if "MS_ROLE" not in os.environ:
+        return 0, 1
+    from mindspore import communication
+
+    try:
+        communication.init()
+    except (RuntimeError, ValueError) as err:
+        raise InputError(f"the workers of this job did not find one another: {err}") from err
+    return communication.get_rank(), communication.get_group_size()
+
+
+def leads() -> bool:
+    """Whether this process speaks for its job: it is the only one, or msrun's worker 0. Needs no MindSpore."""
+    return os.environ.get("MS_ROLE", "") == "" or (
+        os.environ["MS_ROLE"] == "MS_WORKER" and os.environ.get("RANK_ID", "0") == "0"
+    )
+
+
+def mixed_precision(network: Any) -> Any:
+    """The network (nn.Cell), from now on with convolutions and matrix products in float16 and all else in float32.
+
+    Weights stay float32, and so do their gradients; the output may be float16.
+    """
+    import mindspore
+    from mindspore import amp
+
+    return amp.auto_mixed_precision(network, "auto", mindspore.float16)
+
+
+def loss_scaler(name: str) -> Any:
+    """A mindspore.amp.DynamicLossScaler whose two parameters are called name.scale_value and name.counter.
+
+    It begins at 65,536, halves when gradients overflow and doubles after 2,000 steps in which none did: P. Micikevicius
+    et al., "Mixed Precision Training", ICLR 2018, section 3.2, with the figures in use since.
+    """
+    from mindspore import amp
+
+    scaler = amp.DynamicLossScaler(scale_value=2**16, scale_factor=2, scale_window=2000)
+    for parameter in (scaler.scale_value, scaler.counter):
+        parameter.name = f"{name}.{parameter.name}"
+    return scaler

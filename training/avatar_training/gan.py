@@ -1,6 +1,7 @@
 """The networks, their optimisers and the one compiled step that moves them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import mindspore
 import numpy as np
@@ -9,11 +10,13 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from avatar_runtime.latents import standard_normal
 from avatar_runtime.pixels import UInt8, from_network
-from avatar_training import draws
+from avatar_training import device, draws
 from avatar_training.augment import DRAWS, diff_augment
 from avatar_training.config import TrainConfig
 from avatar_training.losses import discriminator_loss, generator_loss
 from avatar_training.networks import Discriminator, Generator
+from avatar_training.update import Update
+from avatar_training.workers import ALONE, SyncBatchNorm2d, Team, mean_over
 
 PIXEL_RANGE = (-1.0, 1.0)
 """What black and white are to our networks."""
@@ -24,38 +27,46 @@ _EMA = "ema."
 class Gan:
     """A generator, a discriminator, an Adam for each, and the moving average of the generator.
 
-    The average is what is previewed, saved and exported; without one (ema_decay 0) it equals the generator.
+    The average is what is previewed, saved and exported; without one (ema_decay 0) it equals the generator. In a team
+    every worker has a Gan of its own, and they stay equal. With amp, steps are computed in mixed precision.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: TrainConfig, team: Team = ALONE, amp: bool = False) -> None:
+        self.config, self.team = config, team
         shape = (config.image_size, config.channels)
-        self.generator = Generator(*shape, config.latent_dim, config.ngf)
-        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm)
+        norm = nn.BatchNorm2d if team.size == 1 else partial(SyncBatchNorm2d, workers=team.size)
+        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm)
+        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm)
         self.average = Generator(*shape, config.latent_dim, config.ngf)
         self.average.update_parameters_name(_EMA)
         _draw_weights([*self.generator.get_parameters(), *self.discriminator.get_parameters()], config.seed)
         for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
             mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
-        self.optimizers = [
-            _adam(self.generator, "adam_g.", config),
-            _adam(self.discriminator, "adam_d.", config),
+        self.updates = [
+            Update(_adam(self.generator, "adam_g.", config), team.size, device.loss_scaler("scale_g") if amp else None),
+            Update(
+                _adam(self.discriminator, "adam_d.", config), team.size, device.loss_scaler("scale_d") if amp else None
+            ),
         ]
+        if amp:
+            device.mixed_precision(self.generator)
+            device.mixed_precision(self.discriminator)
         self.generator.set_train()
         self.discriminator.set_train()
         self.average.set_train(False)
         self._step = _compile_step(self)
 
     def step(self, step: int, real: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Train on one real batch, float32 [N, C, H, W]; returns the generator's and the discriminator's loss.
+        """Train on this worker's rows of a real batch, float32 [N, C, H, W]; both losses are those of the whole batch.
 
-        Everything random comes from the seed and the step's number.
+        Everything random comes from the seed and the step's number, for the whole batch, whoever computes it.
         """
-        config = self.config
-        z = draws.latents(config.seed, step, len(real), config.latent_dim)[..., None, None]
+        config, size = self.config, self.config.batch_size
+        rows = self.team.rows(size)
+        z = draws.latents(config.seed, step, size, config.latent_dim)[rows, :, None, None]
         inputs = [z, real, np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
         for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
-            inputs.append(draws.uniform(config.seed, purpose, step, (len(real), DRAWS)))
+            inputs.append(draws.uniform(config.seed, purpose, step, (size, DRAWS))[rows])
         g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
         return float(g_loss.asnumpy()), float(d_loss.asnumpy())
 
@@ -65,8 +76,8 @@ class Gan:
 
     def state(self) -> dict[str, Parameter]:
         """Every parameter that a resumed run needs, by a name of its own."""
-        cells = (self.generator, self.discriminator, self.average, *self.optimizers)
-        return {parameter.name: parameter for cell in cells for parameter in cell.get_parameters()}
+        networks = [p for cell in (self.generator, self.discriminator, self.average) for p in cell.get_parameters()]
+        return {p.name: p for p in [*networks, *(p for update in self.updates for p in update.parameters())]}
 
     def averaged_generator(self, step: int) -> Mapping[str, Parameter | Tensor]:
         """The averaged generator under the names of a generator, with the range of its pixels and its age in steps."""
@@ -76,25 +87,29 @@ class Gan:
 
 def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
     generator, discriminator = gan.generator, gan.discriminator
-    adam_g, adam_d = gan.optimizers
+    update_g, update_d, workers = *gan.updates, gan.team.size
     loss, real_label, augmented = gan.config.loss, gan.config.real_label, gan.config.diff_augment
     convolutions = discriminator.spectral_convolutions()
     averaged = list(zip(gan.average.get_parameters(), generator.get_parameters(), strict=True))
 
     def judge(images: Tensor, uniform: Tensor | None) -> Tensor:
-        return discriminator(diff_augment(images, uniform) if augmented else images)
+        return discriminator(diff_augment(images, uniform) if augmented else images).astype(mindspore.float32)
 
-    def generator_forward(z: Tensor, fake_uniform: Tensor | None) -> tuple[Tensor, Tensor]:
-        fake = generator(z)
-        return generator_loss(judge(fake, fake_uniform), loss), fake
+    def generator_forward(z: Tensor, fake_uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        fake = generator(z).astype(mindspore.float32)
+        g_loss = generator_loss(judge(fake, fake_uniform), loss)
+        return update_g.scale(g_loss), g_loss, fake
 
     def discriminator_forward(
         real: Tensor, fake: Tensor, real_uniform: Tensor | None, fake_uniform: Tensor | None
-    ) -> Tensor:
-        return discriminator_loss(judge(real, real_uniform), judge(fake, fake_uniform), loss, real_label)
+    ) -> tuple[Tensor, Tensor]:
+        d_loss = discriminator_loss(judge(real, real_uniform), judge(fake, fake_uniform), loss, real_label)
+        return update_d.scale(d_loss), d_loss
 
-    generator_gradient = mindspore.value_and_grad(generator_forward, None, adam_g.parameters, has_aux=True)
-    discriminator_gradient = mindspore.value_and_grad(discriminator_forward, None, adam_d.parameters)
+    generator_gradient = mindspore.value_and_grad(generator_forward, None, update_g.adam.parameters, has_aux=True)
+    discriminator_gradient = mindspore.value_and_grad(
+        discriminator_forward, None, update_d.adam.parameters, has_aux=True
+    )
 
     @mindspore.jit
     def step(
@@ -107,12 +122,14 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
         """The tutorial's order: the generator learns first, then the discriminator from the images it has just seen."""
         for convolution in convolutions:
             convolution.iterate()
-        (g_loss, fake), gradients = generator_gradient(z, fake_uniform)
-        adam_g(gradients)
-        d_loss, gradients = discriminator_gradient(real, fake, real_uniform, fake_uniform)
-        adam_d(gradients)
+        (_, g_loss, fake), gradients = generator_gradient(z, fake_uniform)
+        update_g.apply(gradients)
+        (_, d_loss), gradients = discriminator_gradient(real, fake, real_uniform, fake_uniform)
+        update_d.apply(gradients)
         for mean, parameter in averaged:
             ops.assign(mean, mean * decay + parameter * (1 - decay))
+        if workers > 1:
+            g_loss, d_loss = mean_over((g_loss, d_loss), workers)
         return g_loss, d_loss
 
     return step  # type: ignore[no-any-return]  # ms.jit is untyped

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import make_folder, write_file
-from avatar_training import checkpoint, dataset, device, draws
+from avatar_training import checkpoint, dataset, device, draws, lockstep, workers
 from avatar_training.best import Best
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
 from avatar_training.gan import Gan
@@ -64,7 +64,14 @@ def train(
     have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without resume or new) or none (with
     resume), if the config differs from the run's in a field that changes a step, or if a loss is no longer finite;
     DataError, FeaturesError, CheckpointError and OutputError as their modules do.
+
+    In a job of msrun every worker calls it; all but worker 0 only compute: they leave out alone and say nothing.
     """
+    target = device.select(config.device_target)
+    team = workers.join(config.batch_size)
+    amp = target != "CPU" if config.amp is None else config.amp
+    if team.rank:
+        return Result(out, *lockstep.follow(config, team, amp, should_stop))
     saved = None if new else read_run(out)
     if resume and saved is None:
         raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
@@ -72,10 +79,9 @@ def train(
         raise TrainingError(f"{out} already holds a run; go on with --resume, or start over with --new")
     if saved is not None:
         refuse_changes(saved, config, out)
-    target = device.select(config.device_target)
     network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
     faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
-    on_message(f"{len(faces.images)} images of {config.data} on {target}")
+    on_message(f"{len(faces.images)} images of {config.data} on {_describe_devices(target, amp, team)}")
     if faces.skipped:
         on_message(faces.summary())
     per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
@@ -84,7 +90,7 @@ def train(
     if new and (out / "config.json").exists():
         on_message(f"the run that was in {out} is now in {_set_aside(out)}")
     make_folder(out)
-    gan, report = Gan(config), Report(out)
+    gan, report = Gan(config, team, amp), Report(out)
     start = 0
     if saved is not None:
         if saved["dataset"]["sha256"] != faces.sha256:
@@ -102,9 +108,10 @@ def train(
     preview_latents = latents(PREVIEW_NAMES, config.latent_dim)
     if start == 0:
         report.tick(0, gan.draw(preview_latents))
+    lockstep.lead(gan, faces.sha256, start, steps)
     began, since = time.monotonic(), start
-    step = start
-    for real in dataset.batches(faces, config, start, steps):
+    step, wished = start, False
+    for real in dataset.batches(faces, config, start, steps, team.rows(config.batch_size)):
         g_loss, d_loss = gan.step(step, real)
         step += 1
         if not (math.isfinite(g_loss) and math.isfinite(d_loss)):
@@ -117,14 +124,20 @@ def train(
         on_step(Progress(step, steps, g_loss, d_loss, speed, (steps - step) * config.batch_size / speed))
         if best and (step % config.kid_every == 0 or step == steps):
             report.step(step=step, **best.measure(gan, step))
-        stop = should_stop()
+        stop = should_stop() or wished
         if step % config.tick == 0 or step == steps or stop:
             _save(gan, out, step)
             report.tick(step, gan.draw(preview_latents))
             began, since = time.monotonic(), step
+        _, wished = team.agree(workers.STOP if stop else workers.GO)
         if stop:
             break
     return Result(out, step, finished=step >= steps)
+
+
+def _describe_devices(target: str, amp: bool, team: workers.Team) -> str:
+    devices = target if team.size == 1 else f"{team.size} workers, {target}"
+    return f"{devices} in mixed precision" if amp else devices
 
 
 def _describe(config: TrainConfig, faces: dataset.Faces) -> bytes:

@@ -6,6 +6,7 @@ generator's output and the discriminator's input, ReLU in the generator, LeakyRe
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 from mindspore import Parameter, Tensor, nn, ops
@@ -23,16 +24,17 @@ class Generator(nn.Cell):
 
     Input: z float32 [N, latent_dim, 1, 1], standard normal. Output: float32 [N, channels, image_size, image_size] in
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
-    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64.
+    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes the batch norms.
     """
 
-    def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64) -> None:
+    def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
+                 norm: Callable[..., nn.Cell] = nn.BatchNorm2d) -> None:  # fmt: skip
         super().__init__()
         weight_init = Normal(sigma=0.02, mean=0.0)  # section 4, "Details of adversarial training"
         widths = [ngf * 2**i for i in reversed(range(hidden_layers(image_size)))]
         layers: list[nn.Cell] = [nn.Conv2dTranspose(latent_dim, widths[0], 4, 1, "valid", weight_init=weight_init)]
         for width, narrower in zip(widths, [*widths[1:], channels], strict=True):
-            layers += [nn.BatchNorm2d(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
+            layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
             layers += [nn.Conv2dTranspose(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
 
@@ -49,7 +51,8 @@ class Discriminator(nn.Cell):
     convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers.
     """
 
-    def __init__(self, image_size: int = 64, channels: int = 3, ndf: int = 64, spectral_norm: bool = False) -> None:
+    def __init__(self, image_size: int = 64, channels: int = 3, ndf: int = 64, spectral_norm: bool = False,
+                 norm: Callable[..., nn.Cell] = nn.BatchNorm2d) -> None:  # fmt: skip
         super().__init__()
         conv = SpectralConv2d if spectral_norm else nn.Conv2d
         weight_init = Normal(sigma=0.02, mean=0.0)
@@ -59,8 +62,8 @@ class Discriminator(nn.Cell):
             LeakyReLU(0.2),
         ]
         for width, wider in pairwise(widths):
-            norm = nn.Identity() if spectral_norm else nn.BatchNorm2d(wider, gamma_init=Normal(sigma=0.02, mean=1.0))
-            layers += [conv(width, wider, 4, 2, "pad", 1, weight_init=weight_init), norm, LeakyReLU(0.2)]
+            between = nn.Identity() if spectral_norm else norm(wider, gamma_init=Normal(sigma=0.02, mean=1.0))
+            layers += [conv(width, wider, 4, 2, "pad", 1, weight_init=weight_init), between, LeakyReLU(0.2)]
         self.discriminator = nn.SequentialCell(*layers, conv(widths[-1], 1, 4, 1, "valid", weight_init=weight_init))
 
     def construct(self, images: Tensor) -> Tensor:

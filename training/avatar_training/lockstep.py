@@ -1,0 +1,42 @@
+"""Workers in lockstep: the leader says where to begin, and after each step whether to go on; the others follow.
+
+All compute the same steps on rows of the same batches. A follower has no files, no previews and no say, except that it
+passes on a wish to stop, which the leader grants one step later.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from avatar_training import dataset
+from avatar_training.config import TrainConfig, TrainingError
+from avatar_training.gan import Gan
+from avatar_training.workers import AGAIN, GO, Team
+
+
+def lead(gan: Gan, sha256: str, start: int, steps: int) -> None:
+    """Bring every follower to where the leader is: step `start` of `steps`, with its state, on data of this digest."""
+    gan.team.tell({"sha256": sha256, "start": start, "steps": steps})
+    gan.team.copy_from_leader(gan.state().values())
+
+
+def follow(config: TrainConfig, team: Team, amp: bool, should_stop: Callable[[], bool]) -> tuple[int, bool]:
+    """Do what the leader does until it ends: (steps done, whether that is all of them).
+
+    Raises TrainingError if the images are not the leader's, DataError as `dataset.load` does.
+    """
+    faces = dataset.load(Path(config.data), config.image_size, config.channels)
+    gan = Gan(config, team, amp)
+    while True:
+        told = team.tell({})
+        if told["sha256"] != faces.sha256:
+            raise TrainingError(f"{config.data} holds other images here than where worker 0 runs; copy the same there")
+        team.copy_from_leader(gan.state().values())
+        step, steps, decision = told["start"], told["steps"], GO
+        for real in dataset.batches(faces, config, step, steps, team.rows(config.batch_size)):
+            gan.step(step, real)
+            step += 1
+            decision, _ = team.agree(wish=should_stop())
+            if decision != GO:
+                break
+        if decision != AGAIN:
+            return step, step >= steps
