@@ -71,6 +71,11 @@ class GeneratorWeights:
         """Width: channels of the last hidden layer."""
         return int(self.layers[-1].weight.shape[0])
 
+    @property
+    def architecture(self) -> tuple[int, int, int, int]:
+        """image_size, channels, latent_dim and ngf: the arguments of `avatar_training.networks.Generator`."""
+        return self.image_size, self.channels, self.latent_dim, self.ngf
+
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that `avatar_training.networks.Generator` gives them."""
         named = {}

@@ -7,6 +7,7 @@ import click
 
 from avatar_export.checkpoint import PIXEL_RANGES
 from avatar_export.inspection import inspect
+from avatar_export.variants import FORMATS
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.spec import OUTPUT_NAMES
 
@@ -15,7 +16,13 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--format", "format_", type=click.Choice(["onnx"]), default="onnx", help="File format.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="onnx",
+    help="File format: ort is for reduced builds of onnxruntime, mindir for MindSpore.",
+)
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
@@ -23,7 +30,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
     help="A run folder, a .ckpt or a .safetensors.  [default: the newest run in runs/]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default="generator.onnx", metavar="FILE", help="Model to write."
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Model to write.  [default: generator.FORMAT]"
 )
 @click.option(
     "--output",
@@ -53,7 +60,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 def main(
     format_: str,
     checkpoint: Path | None,
-    out: Path,
+    out: Path | None,
     output: str,
     pixel_range: str | None,
     report: Path | None,
@@ -81,16 +88,17 @@ def main(
     try:
         import mindspore  # noqa: F401
 
-        from avatar_export.exporter import export_onnx, generator_file, newest_checkpoint
+        from avatar_export.exporter import export_model, generator_file, newest_checkpoint
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
     try:
         if checkpoint is None or checkpoint.is_dir():
             checkpoint = generator_file(checkpoint) if checkpoint else newest_checkpoint(RUNS)
             click.echo(f"checkpoint {checkpoint}")
-        export = export_onnx(
+        export = export_model(
             checkpoint,
-            out,
+            out or Path(f"generator.{format_}"),
+            format=format_,
             output=output,
             pixel_range=pixel_range,
             name=name,
@@ -105,7 +113,7 @@ def main(
     spec, parity = export.spec, export.parity
     click.echo(
         f"{export.path}: {spec.image_size}x{spec.image_size}x{spec.channels}, latent {spec.latent_dim}, "
-        f"{export.nodes} nodes, {export.size / 1e6:.2f} MB, passes {', '.join(spec.passes)}"
+        f"{export.size / 1e6:.2f} MB, passes {', '.join(spec.passes) or 'none'}"
     )
     unit = "levels" if output == "uint8" else "(network's range)"
     psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"

@@ -9,16 +9,16 @@ import numpy as np
 import onnx
 
 from avatar_export.checkpoint import PIXEL_RANGES, GeneratorWeights, UnsuitableCheckpointError, generator_weights
+from avatar_export.formats import Candidate, mindir_candidate, onnx_candidate, ort_candidate
 from avatar_export.graph import plain_graph
-from avatar_export.parity import Network, ParityError, ParityReport, compare, parity_latents, side_by_side
+from avatar_export.parity import Network, ParityError, ParityReport, compare, parity_latents, remembered, side_by_side
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.uint8_head import uint8_head
-from avatar_export.writer import check_model, write_model
+from avatar_export.variants import FORMATS
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.pixels import UInt8, encode, from_network, grid, make_folder, write_file
-from avatar_runtime.session import Session, open_session, run
 from avatar_runtime.spec import OUTPUT_NAMES, ModelSpec
 
 PASSES = (batch_norm_folding, latent_projection)
@@ -32,15 +32,15 @@ class Export:
     path: Path
     spec: ModelSpec
     parity: ParityReport
-    nodes: int
     size: int
     """Bytes of the file."""
 
 
-def export_onnx(
+def export_model(
     checkpoint: Path,
     out: Path,
     *,
+    format: str = "onnx",
     output: str = "uint8",
     pixel_range: str | None = None,
     name: str | None = None,
@@ -48,31 +48,32 @@ def export_onnx(
     provenance: str | None = None,
     report: Path | None = None,
 ) -> Export:
-    """Convert a generator's checkpoint to an ONNX model and prove it equal to the original in MindSpore.
+    """Convert a generator's checkpoint to a model file and prove it equal to the original in MindSpore.
 
-    checkpoint is a run folder (its best.ckpt, or else generator.ckpt), a .ckpt or a .safetensors; output is "uint8"
-    (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W]); pixel_range ("-1..1" or "0..1") overrides the
-    checkpoint's own. With report, the worst pair goes into that folder as worst.png, whether the gate is passed or not.
-    Raises InputError, UnsuitableCheckpointError, ParityError, OutputError, or CheckpointError if MindSpore cannot read
-    the file; then nothing is written to out.
+    checkpoint is a run folder (its best.ckpt, or else generator.ckpt), a .ckpt or a .safetensors; format is one of
+    FORMATS and the extension of out; output is "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own,
+    [N, C, H, W]); pixel_range ("-1..1" or "0..1") overrides the checkpoint's own. With report, the worst pair goes into
+    that folder as worst.png, whether the gate is passed or not. Raises InputError, UnsuitableCheckpointError,
+    ParityError, OutputError, or CheckpointError if the file cannot be read; then nothing is written to out.
     """
-    if out.suffix != ".onnx":
-        raise InputError(f"{out} should end in .onnx")
+    if format not in FORMATS:
+        raise InputError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    if out.suffix != f".{format}":
+        raise InputError(f"{out} should end in .{format}")
     if output not in OUTPUT_NAMES:
         raise InputError(f"output must be one of {', '.join(OUTPUT_NAMES)}, not {output!r}")
     if pixel_range is not None and pixel_range not in PIXEL_RANGES:
         raise InputError(f"pixel_range must be one of {', '.join(PIXEL_RANGES)}, not {pixel_range!r}")
     checkpoint = generator_file(checkpoint)
     weights = read_weights(checkpoint, pixel_range)
-    model, applied = build_model(weights, output)
-    session = open_session(check_model(model))
-    reference = mindspore_network(weights)
-    parity = compare(session, reference, weights, output)
+    candidate = build_candidate(weights, output, format)
+    reference = remembered(mindspore_network(weights))
+    parity = compare(candidate.draw, reference, weights, output)
     if report is not None:
-        _write_worst(report, session, reference, weights, parity)
+        _write_worst(report, candidate.draw, reference, weights, parity)
     if not parity.passed:
         raise ParityError(
-            f"the ONNX model differs from MindSpore by up to {parity.max_difference:.3g}, more than "
+            f"the exported model differs from MindSpore by up to {parity.max_difference:.3g}, more than "
             f"{parity.limit:.3g}, over {parity.latents} latents; nothing was written to {out}"
             + ("" if report else "; --report DIR shows the worst image")
         )
@@ -84,14 +85,14 @@ def export_onnx(
         output=output,
         pixel_range=weights.pixel_range,
         latent_scheme=SCHEME,
-        passes=applied,
+        passes=candidate.passes,
         checkpoint_sha256=weights.sha256,
         parity=parity.to_dict(),
         license=license,
         provenance=provenance if provenance is not None else describe_run(checkpoint, weights.steps),
     )
-    spec = write_model(out, model, spec)
-    return Export(out, spec, parity, len(model.graph.node), out.stat().st_size)
+    spec = candidate.write(out, spec)
+    return Export(out, spec, parity, out.stat().st_size)
 
 
 def generator_file(checkpoint: Path) -> Path:
@@ -131,6 +132,14 @@ def read_weights(checkpoint: Path, pixel_range: str | None = None) -> GeneratorW
         raise UnsuitableCheckpointError(f"{checkpoint}: {err}") from err
 
 
+def build_candidate(weights: GeneratorWeights, output: str, format: str) -> Candidate:
+    """The model in a format, not proved yet."""
+    if format == "mindir":
+        return mindir_candidate(weights, output)
+    model, applied = build_model(weights, output)
+    return ort_candidate(model, applied) if format == "ort" else onnx_candidate(model, applied)
+
+
 def build_model(weights: GeneratorWeights, output: str) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The rewritten graph, without a contract yet, and the names of the passes that changed it."""
     model, applied = plain_graph(weights), []
@@ -148,8 +157,7 @@ def mindspore_network(weights: GeneratorWeights) -> Network:
     """The original in MindSpore, on the CPU, with these weights."""
     from avatar_training.checkpoint import generator_network
 
-    shape = (weights.image_size, weights.channels, weights.latent_dim, weights.ngf)
-    return generator_network(weights.arrays(), *shape)
+    return generator_network(weights.arrays(), *weights.architecture)
 
 
 def describe_run(checkpoint: Path, steps: int | None) -> str:
@@ -167,11 +175,11 @@ def describe_run(checkpoint: Path, steps: int | None) -> str:
 
 
 def _write_worst(
-    folder: Path, session: Session, reference: Network, weights: GeneratorWeights, parity: ParityReport
+    folder: Path, exported: Network, reference: Network, weights: GeneratorWeights, parity: ParityReport
 ) -> None:
     z = parity_latents(weights.latent_dim)[parity.worst : parity.worst + 1]
-    original, exported = from_network(reference(z), weights.pixel_range), run(session, z)
-    pixels: UInt8 = exported if exported.dtype == np.uint8 else from_network(exported, weights.pixel_range)
+    original, drawn = from_network(reference(z), weights.pixel_range), exported(z)
+    pixels: UInt8 = drawn if drawn.dtype == np.uint8 else from_network(drawn, weights.pixel_range)
     make_folder(folder)
     sheet = grid(side_by_side(original[0], pixels[0]), columns=3, scale=4)
     write_file(folder / "worst.png", encode(sheet, ".png"))

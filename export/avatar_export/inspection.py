@@ -1,11 +1,14 @@
 """The contract of a model file, for a reader. Needs neither onnx nor MindSpore."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from avatar_runtime.errors import ModelFileError
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.spec import OUTPUT_NAMES, ModelSpec
+from avatar_runtime.session import read_model
+from avatar_runtime.spec import KEY, OUTPUT_NAMES, ModelSpec
 
 
 def inspect(path: Path) -> str:
@@ -13,23 +16,44 @@ def inspect(path: Path) -> str:
 
     Raises ModelFileError if it is no model file of avatar-edge.
     """
-    generator = AvatarGenerator.load(path)
+    if path.suffix == ".mindir":
+        spec, digest = _mindir_contract(path)
+        golden = "not drawn here: MindSpore runs this file"
+    else:
+        generator = AvatarGenerator.load(path)
+        spec, digest = generator.spec, generator.model_sha256
+        golden = _golden(generator)
     lines = {
-        "name": generator.spec.name,
-        "file": f"{path.stat().st_size / 1e6:.2f} MB, SHA-256 {generator.model_sha256}",
-        **describe(generator.spec),
-        "golden": _golden(generator),
+        "name": spec.name,
+        "file": f"{path.stat().st_size / 1e6:.2f} MB, SHA-256 {digest}",
+        **describe(spec),
+        "golden": golden,
     }
     return "\n".join(f"{key:<11} {_printable(value)}" for key, value in lines.items())
+
+
+def _mindir_contract(path: Path) -> tuple[ModelSpec, str]:
+    """The contract beside a MINDIR file, and the file's SHA-256."""
+    sidecar = path.with_name(f"{path.name}.json")
+    try:
+        digest = hashlib.sha256(read_model(path)).hexdigest()
+        spec = ModelSpec.from_metadata({KEY: read_model(sidecar).decode(errors="replace")})
+        stated = json.loads(sidecar.read_bytes()).get("file_sha256")
+    except ModelFileError as err:
+        raise ModelFileError(f"{path}, whose contract is {sidecar.name} beside it: {err}") from err
+    if stated != digest:
+        raise ModelFileError(f"{path} is not the file that {sidecar.name} beside it describes; export it again")
+    return spec, digest
 
 
 def describe(spec: ModelSpec) -> dict[str, str]:
     """The parts of a contract that tell of the model, as text."""
     size, channels, (low, high) = spec.image_size, spec.channels, spec.pixel_range
     shape = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
+    batch = spec.batch or "N"
     return {
-        "input": f"z float32 [N, {spec.latent_dim}], from names by {spec.latent_scheme}",
-        "output": f"{OUTPUT_NAMES[spec.output]} {spec.output} [N, {', '.join(map(str, shape))}]",
+        "input": f"z float32 [{batch}, {spec.latent_dim}], from names by {spec.latent_scheme}",
+        "output": f"{OUTPUT_NAMES[spec.output]} {spec.output} [{batch}, {', '.join(map(str, shape))}]",
         "trained on": f"pixels in [{low:g}, {high:g}]",
         "precision": spec.precision,
         "passes": ", ".join(spec.passes) or "none",

@@ -11,7 +11,6 @@ from avatar_export.checkpoint import GeneratorWeights
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.latents import latents, series
 from avatar_runtime.pixels import UInt8, from_network
-from avatar_runtime.session import Session, run
 
 LATENTS = 256
 """How many latents are compared: avatars 0 … 255 of the series "parity"."""
@@ -26,8 +25,8 @@ REFERENCE = "MindSpore, its tanh in float64"
 """What is compared with: see `avatar_training.checkpoint.generator_network`."""
 
 Float32 = npt.NDArray[np.float32]
-Network = Callable[[Float32], Float32]
-"""z float32 [N, latent_dim] -> images float32 [N, C, H, W]."""
+Network = Callable[[Float32], Any]
+"""z float32 [N, latent_dim] -> images, float32 [N, C, H, W] or, exported with a uint8 head, uint8 [N, H, W, C]."""
 
 
 class ParityError(AvatarError):
@@ -68,7 +67,7 @@ class ParityReport:
 
 @np.errstate(invalid="ignore")  # NaN has no level; the gate refuses it
 def compare(
-    session: Session,
+    exported: Network,
     reference: Network,
     weights: GeneratorWeights,
     output: str,
@@ -76,7 +75,7 @@ def compare(
 ) -> ParityReport:
     """Run both on LATENTS latents at each batch size and report the differences.
 
-    output says what the session gives: "uint8" pixels or the network's own "float32". Raises ParityError if the
+    output says what the exported model gives: "uint8" pixels or the network's own "float32". Raises ParityError if the
     original gives NaN.
     """
     z = parity_latents(weights.latent_dim)
@@ -87,7 +86,7 @@ def compare(
     for size in batch_sizes:
         for start in range(0, len(z), size):
             batch = z[start : start + size]
-            expected, actual = reference(batch), run(session, batch)
+            expected, actual = reference(batch), exported(batch)
             if not np.isfinite(expected).all():
                 raise ParityError("the original network gives NaN or infinity; there is nothing to compare with")
             expected_pixels = from_network(expected, weights.pixel_range)
@@ -110,6 +109,19 @@ def compare(
         level_histogram=dict(sorted(histogram.items())),
         worst=int(np.argmax(largest)),  # NaN counts as the largest
     )
+
+
+def remembered(network: Network) -> Network:
+    """The network, drawing each batch once: all variants of a model are compared with the same original."""
+    known: dict[bytes, Any] = {}
+
+    def remembering(z: Float32) -> Any:
+        key = z.tobytes()
+        if key not in known:
+            known[key] = network(z)
+        return known[key]
+
+    return remembering
 
 
 def parity_latents(latent_dim: int) -> Float32:

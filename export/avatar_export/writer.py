@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import onnx
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.pixels import encode, replacing
+from avatar_runtime.pixels import UInt8, encode, replacing
 from avatar_runtime.session import open_session
 from avatar_runtime.spec import GoldenCheck, ModelSpec
 
@@ -31,19 +32,22 @@ def check_model(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_model(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> ModelSpec:
+def write_model(
+    path: Path, model: onnx.ModelProto, spec: ModelSpec, convert: Callable[[bytes], bytes] = bytes
+) -> ModelSpec:
     """Put the contract with a golden check into the model and write it, whole or not at all.
 
-    The file is read back by the runtime and must draw its golden images before it gets its name. Returns the spec in
-    the file. Raises ModelCheckError or OutputError.
+    convert turns an ONNX file into another format that keeps its metadata. The file is read back by the runtime and
+    must draw its golden images before it gets its name. Returns the spec in the file. Raises ModelCheckError or
+    OutputError.
     """
-    drawn = AvatarGenerator(open_session(model.SerializeToString()), spec, "")
+    drawn = AvatarGenerator(open_session(convert(model.SerializeToString())), spec, "")
     spec = replace(spec, golden=golden_check(drawn))
     finished = onnx.ModelProto()
     finished.CopyFrom(model)
     onnx.helper.set_model_props(finished, spec.to_metadata())
     with replacing(path) as temporary:
-        temporary.write_bytes(check_model(finished))
+        temporary.write_bytes(convert(check_model(finished)))
         read_back = AvatarGenerator.load(temporary)
         if read_back.spec != spec or golden_check(read_back) != spec.golden or read_back.verify() != 0:
             raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
@@ -52,7 +56,11 @@ def write_model(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> ModelSpe
 
 def golden_check(generator: AvatarGenerator) -> GoldenCheck:
     """What the generator makes of GOLDEN_NAMES, drawn one at a time."""
-    images = [generator.generate([name])[0] for name in GOLDEN_NAMES]
+    return golden_images([generator.generate([name])[0] for name in GOLDEN_NAMES])
+
+
+def golden_images(images: Sequence[UInt8]) -> GoldenCheck:
+    """The golden check whose names are GOLDEN_NAMES and whose images are these, uint8 [H, W, C] each."""
     digests = tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
     pictures = tuple(base64.b64encode(encode(image, ".png")).decode() for image in images)
     return GoldenCheck(GOLDEN_NAMES, digests, pictures, GOLDEN_TOLERANCE)

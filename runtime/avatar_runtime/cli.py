@@ -1,9 +1,12 @@
 """avatar-gen: parses its options; `tasks` does the rest."""
 
+import errno
+import re
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from avatar_runtime import tasks
 from avatar_runtime.errors import AvatarError, InputError
@@ -16,10 +19,10 @@ class ShardType(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Make "2/4" (2, 4)."""
-        index, _, count = str(value).partition("/")
-        if not (index + count).isdecimal() or not 1 <= int(index) <= int(count):
+        found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", str(value))
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
             self.fail(f"{value!r} is not I/N with I from 1 to N, such as 1/4", param, ctx)
-        return int(index), int(count)
+        return int(found[1]), int(found[2])
 
 
 PATH = click.Path(path_type=Path)
@@ -49,7 +52,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
 @click.version_option(package_name="avatar-edge")
-def main(**options: Any) -> None:
+@click.pass_context
+def main(ctx: click.Context, /, **options: Any) -> None:
     """Draw anime avatars: the same name gives the same face, for ever.
 
     \b
@@ -61,11 +65,16 @@ def main(**options: Any) -> None:
       avatar-gen --reproduce alice.png
     """
     try:
-        tasks.run(tasks.Options(**options))
+        given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        tasks.run(tasks.Options(given=frozenset(given), **options))
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
+    except OSError as err:  # what the library writes is an OutputError; what is left is what we print
+        if err.errno == errno.EPIPE:
+            raise  # click ends in silence when nobody reads on
+        raise click.ClickException(f"cannot write to standard output: {err.strerror}") from err
     except KeyboardInterrupt:
         click.echo("Interrupted: what is written is whole.", err=True)
         raise click.exceptions.Exit(130) from None  # 128 + SIGINT, as a shell says it

@@ -78,8 +78,10 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     pixels = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
     element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
     promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
-    found = [(value.name, value.type, value.shape[1:]) for value in [*session.get_inputs(), *session.get_outputs()]]
-    if found != promised:
+    ends = [*session.get_inputs(), *session.get_outputs()]
+    found = [(value.name, value.type, value.shape[1:]) for value in ends]
+    batches = [value.shape[0] if isinstance(value.shape[0], int) else None for value in ends if value.shape]
+    if found != promised or batches != [spec.batch] * 2:
         raise ModelFileError(f"its graph does not fit its contract ({found} instead of {promised}); export it again")
 
 
@@ -90,6 +92,11 @@ def metadata(session: Session) -> Mapping[str, str]:
 
 
 def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The session's one output for z float32 [N, latent_dim]."""
-    output: npt.NDArray[Any] = session.run(None, {INPUT_NAME: z})[0]
-    return output
+    """The session's one output for z float32 [N, latent_dim]; a graph of fixed batch draws it piece by piece."""
+    batch = session.get_inputs()[0].shape[0]
+    if not isinstance(batch, int):
+        output: npt.NDArray[Any] = session.run(None, {INPUT_NAME: z})[0]
+        return output
+    full = np.concatenate([z, np.zeros((-len(z) % batch, z.shape[1]), np.float32)])
+    pieces = [session.run(None, {INPUT_NAME: full[i : i + batch]})[0] for i in range(0, len(full), batch)]
+    return np.concatenate(pieces)[: len(z)]

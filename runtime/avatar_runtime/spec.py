@@ -47,6 +47,8 @@ class ModelSpec:
     """The range of the training data: what black and white are in the network's own output."""
     latent_scheme: str
     """How a name becomes z: see `avatar_runtime.latents`."""
+    batch: int | None = None
+    """How many images the graph draws at once; None: any number."""
     precision: str = "fp32"
     """Number format of the weights."""
     passes: tuple[str, ...] = ()
@@ -105,6 +107,7 @@ class ModelSpec:
             ("image_size", self.image_size, isinstance(self.image_size, int) and self.image_size > 0),
             ("channels", self.channels, isinstance(self.channels, int) and self.channels in (1, 3)),
             ("output", self.output, self.output in OUTPUT_NAMES),
+            ("batch", self.batch, self.batch is None or (isinstance(self.batch, int) and self.batch > 0)),
             ("pixel_range", self.pixel_range, self.pixel_range in ((-1.0, 1.0), (0.0, 1.0))),
         ):
             if not allowed:

@@ -4,14 +4,14 @@ import json
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from avatar_runtime.errors import AvatarError, InputError, OutputError
+from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.files import Written, draw_file, draw_files, named, numbered, read_names, shard
 from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.latents import series
@@ -30,6 +30,8 @@ LONG_WORK = 100
 class Options:
     """The options of avatar-gen, as click has read them."""
 
+    given: frozenset[str]
+    """Which of those below were given, and are not at their defaults."""
     names: tuple[str, ...]
     names_file: BinaryIO | None
     seed: str | None
@@ -93,9 +95,7 @@ def run(options: Options) -> None:
     tasks = {"info": info, "check": check, "reproduce": reproduce_file}
     for task, do in tasks.items():
         if getattr(options, task):
-            fit = {task, "json", "model", "providers", "threads"}
-            others = [field for field in fields(Options) if field.name not in fit]
-            idle = [field.name for field in others if getattr(options, field.name) not in (None, (), False, 1.0)]
+            idle = sorted(options.given - {task, "json", "model", "providers", "threads"})
             if idle:
                 raise InputError(f"--{task} has no use for --{idle[0].removesuffix('s').replace('_', '-')}")
             return do(options)
@@ -141,7 +141,8 @@ def _names(options: Options) -> list[str] | None:
 def _draw_picture(options: Options, generator: AvatarGenerator, picture: Picture, extension: str) -> None:
     data = picture.render(generator, extension, lambda names: _progress(names, len(picture.names)))
     if options.to_stdout:
-        _to_stdout(data)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
     elif options.out is not None:
         _report(options, draw_file(options.out, data, picture.text(generator)))
 
@@ -221,14 +222,6 @@ def _progress(items: Iterable[T], length: int) -> Iterator[T]:
     hidden = length < LONG_WORK or not sys.stderr.isatty()
     with click.progressbar(items, length=length, label="drawing", file=sys.stderr, hidden=hidden) as bar:
         yield from bar
-
-
-def _to_stdout(data: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as err:
-        raise OutputError(f"cannot write to standard output: {err.strerror or err}") from err
 
 
 def _words(value: Any) -> str:

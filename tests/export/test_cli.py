@@ -157,7 +157,7 @@ def test_exported_model_draws_what_mindspore_draws(
 @pytest.mark.parametrize("architecture", [(64, 1, 37, 4), (128, 3, 16, 1)])
 def test_other_architectures_pass_the_gate(tmp_path: Path, architecture: tuple[int, int, int, int]) -> None:
     save_run(tmp_path / "run", network(*architecture))
-    exported = exporter.export_onnx(tmp_path / "run", tmp_path / "other.onnx")
+    exported = exporter.export_model(tmp_path / "run", tmp_path / "other.onnx")
     spec = exported.spec
     assert (spec.image_size, spec.channels, spec.latent_dim) == architecture[:3]
     assert exported.parity.passed
@@ -277,7 +277,7 @@ def test_wrong_usage_is_refused(options: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("options", [{"output": "float16"}, {"pixel_range": "0..255"}])
 def test_library_refuses_wrong_options_too(tmp_path: Path, saved: Path, options: Mapping[str, str]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
-        exporter.export_onnx(saved / "run", tmp_path / "x.onnx", **options)  # type: ignore[arg-type]
+        exporter.export_model(saved / "run", tmp_path / "x.onnx", **options)  # type: ignore[arg-type]
 
 
 def perturbed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:

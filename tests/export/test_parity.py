@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from avatar_export.exporter import build_model
 from avatar_export.graph import plain_graph
 from avatar_export.parity import Network, ParityError, ParityReport, compare, parity_latents, side_by_side
 from avatar_export.writer import check_model
-from avatar_runtime.session import Session, open_session, run
+from avatar_runtime.session import open_session, run
 from tiny_model import tiny_weights
 
 Images = npt.NDArray[Any]
@@ -22,15 +23,10 @@ VALUES = 32 * 32 * 3  # of one image
 GREY = np.float32(100 / 127.5 - 1)  # level 100 of a network whose pixels are in [-1, 1]
 
 
-class FakeSession:
-    """A session whose images are made by a function of the latents' indices, [N] -> [N, ...]."""
-
-    def __init__(self, draw: Callable[[list[int]], Images], latent_dim: int) -> None:
-        self.draw = draw
-        self.index = {z.tobytes(): i for i, z in enumerate(parity_latents(latent_dim))}
-
-    def run(self, _: None, inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[Images]:
-        return [self.draw([self.index[z.tobytes()] for z in inputs["z"]])]
+def by_index(draw: Callable[[list[int]], Images], latent_dim: int) -> Network:
+    """A network whose images are made by a function of the latents' indices, [N] -> [N, ...]."""
+    index = {z.tobytes(): i for i, z in enumerate(parity_latents(latent_dim))}
+    return lambda batch: draw([index[z.tobytes()] for z in batch])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def grey(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def against_grey(draw: Callable[[list[int]], Images], output: str, *batch_sizes: int) -> ParityReport:
     weights = tiny_weights(ngf=1, latent_dim=4)
-    return compare(cast(Session, FakeSession(draw, 4)), grey, weights, output, batch_sizes)
+    return compare(by_index(draw, 4), grey, weights, output, batch_sizes)
 
 
 def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], Images]:
@@ -70,7 +66,7 @@ def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], 
 @pytest.mark.parametrize("output", ["float32", "uint8"])
 def test_a_faithful_model_passes(weights: GeneratorWeights, original: Network, output: str) -> None:
     model, _ = build_model(weights, output)
-    report = compare(open_session(check_model(model)), original, weights, output)
+    report = compare(partial(run, open_session(check_model(model))), original, weights, output)
     assert report.passed
     assert report.latents == 256
     assert report.batch_sizes == (1, 7, 64)
@@ -83,7 +79,7 @@ def test_a_faithful_model_passes(weights: GeneratorWeights, original: Network, o
 def test_one_changed_weight_fails(weights: GeneratorWeights, original: Network, output: str, change: float) -> None:
     model, _ = build_model(weights, output)
     _add_to_a_weight(model, "layer3.weight", change)
-    report = compare(open_session(check_model(model)), original, weights, output)
+    report = compare(partial(run, open_session(check_model(model))), original, weights, output)
     assert not report.passed
 
 
@@ -96,9 +92,9 @@ def _add_to_a_weight(model: onnx.ModelProto, name: str, change: float) -> None:
 
 def test_an_original_that_gives_nan_proves_nothing(weights: GeneratorWeights, original: Network) -> None:
     model, _ = build_model(weights, "uint8")
-    session = open_session(check_model(model))
+    exported = partial(run, open_session(check_model(model)))
     with pytest.raises(ParityError, match="NaN"):
-        compare(session, lambda z: original(z) * np.float32(np.nan), weights, "uint8")
+        compare(exported, lambda z: original(z) * np.float32(np.nan), weights, "uint8")
 
 
 def test_report_in_levels_is_right() -> None:

@@ -12,7 +12,9 @@ from onnx.reference import ReferenceEvaluator
 
 from avatar_export.graph import IR_VERSION, OPSET
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
+from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.latent_projection import latent_projection
+from avatar_export.passes.sub_pixel import sub_pixel
 from avatar_export.passes.uint8_head import uint8_head
 from avatar_export.writer import check_model
 from avatar_runtime.pixels import from_network
@@ -73,6 +75,20 @@ def projected(
     ]
     shape = np.array([-1, latent_dim, 1, 1], np.int64)
     return model_of(nodes, ["batch", latent_dim], ["batch", None, None, None], shape=shape, **constants)
+
+
+def doubled(
+    seed: int = 0, wide: int = 4, narrow: int = 3, bias: bool = True, rows: int = 3, columns: int = 2, **conv: Any
+) -> onnx.ModelProto:
+    """ConvTranspose of stride 2 -> Relu."""
+    constants = {"weight": normal(seed, wide, narrow, 4, 4)}
+    constants |= {"bias": normal(seed, narrow)} if bias else {}
+    geometry = {"strides": [2, 2], "pads": [1] * 4, **conv}
+    nodes = [
+        helper.make_node("ConvTranspose", ["x", *constants], ["conv_out"], "conv", **geometry),
+        helper.make_node("Relu", ["conv_out"], ["image"], "relu"),
+    ]
+    return model_of(nodes, ["batch", wide, rows, columns], ["batch", None, None, None], **constants)
 
 
 def identity(*shape: int) -> onnx.ModelProto:
@@ -142,6 +158,29 @@ def test_projection_keeps_the_numbers(
     assert_equal(model, new, normal(seed, 3, latent_dim))
 
 
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    wide=st.integers(1, 4),
+    narrow=st.integers(1, 4),
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 4),
+    bias=st.booleans(),
+)
+def test_sub_pixel_keeps_the_numbers(seed: int, wide: int, narrow: int, rows: int, columns: int, bias: bool) -> None:
+    model = doubled(seed, wide, narrow, bias, rows, columns)
+    new = rewritten(sub_pixel, model)
+    assert [node.op_type for node in new.graph.node] == ["Conv", "DepthToSpace", "Slice", "Relu"]
+    assert_equal(model, new, normal(seed, 2, wide, rows, columns))
+
+
+def test_batch_of_one_keeps_the_numbers() -> None:
+    model = doubled()
+    new = rewritten(batch_of_one, model)
+    assert new.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    assert_equal(model, new, normal(0, 1, 4, 3, 2))
+
+
 def _node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto:
     node: onnx.NodeProto = next(node for node in graph.node if node.name == name)
     return node
@@ -149,6 +188,33 @@ def _node(graph: onnx.GraphProto, name: str) -> onnx.NodeProto:
 
 def _set(name: str, **attributes: Any) -> Change:
     return lambda graph: _node(graph, name).attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+
+
+def _drop(name: str, *attributes: str) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        node = _node(graph, name)
+        kept = [attribute for attribute in node.attribute if attribute.name not in attributes]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+
+    return change
+
+
+def _replace(name: str, **attributes: Any) -> Change:
+    return _together(_drop(name, *attributes), _set(name, **attributes))
+
+
+def _bias(length: int) -> Change:
+    return _initializer("bias", normal(0, length))
+
+
+def _batch(end: str, size: int | str | None) -> Change:
+    def change(graph: onnx.GraphProto) -> None:
+        value = getattr(graph, end)[0]
+        shape = [dim.dim_value or dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [size, *shape[1:]]))
+
+    return change
 
 
 def _initializer(name: str, array: npt.NDArray[Any]) -> Change:
@@ -241,6 +307,25 @@ PROJECTION = {
     "3-output-shape": _set("conv", strides=[4, 4], output_shape=[4, 4]),
     "3-auto-pad": _set("conv", strides=[2, 2], auto_pad="SAME_UPPER"),
 }
+SUB_PIXEL = {
+    "1-kernel": _initializer("weight", normal(0, 4, 3, 3, 3)),
+    "1-stride": _replace("conv", strides=[1, 1]),
+    "1-padding": _replace("conv", pads=[0, 0, 0, 0]),
+    "1-uneven-padding": _replace("conv", pads=[1, 1, 0, 0]),
+    "2-groups": _together(_set("conv", group=2), _initializer("weight", normal(0, 4, 3, 4, 4)), _bias(6)),
+    "2-dilation": _set("conv", dilations=[1, 2]),
+    "2-output-padding": _set("conv", output_padding=[1, 0]),
+    "2-output-shape": _set("conv", output_shape=[6, 4]),
+    "2-auto-pad": _together(_drop("conv", "pads"), _set("conv", auto_pad="SAME_UPPER")),
+    "3-weight-may-be-fed": _fed("weight"),
+    "3-weight-is-computed": _computed("weight", "conv"),
+    "3-bias-is-computed": _computed("bias", "conv"),
+}
+BATCH = {
+    "1-already-fixed": _batch("input", 2),
+    "1-another-name": _batch("output", "images"),
+    "1-no-name": _batch("input", None),
+}
 HEAD = {
     "1-another-name": _output("picture", TensorProto.FLOAT, 3, 4, 4),
     "1-another-type": _output("image", TensorProto.DOUBLE, 3, 4, 4),
@@ -257,6 +342,16 @@ def test_folding_refuses(case: str) -> None:
 @pytest.mark.parametrize("case", PROJECTION)
 def test_projection_refuses(case: str) -> None:
     _assert_refused(latent_projection, projected(), PROJECTION[case])
+
+
+@pytest.mark.parametrize("case", SUB_PIXEL)
+def test_sub_pixel_refuses(case: str) -> None:
+    _assert_refused(sub_pixel, doubled(), SUB_PIXEL[case])
+
+
+@pytest.mark.parametrize("case", BATCH)
+def test_batch_of_one_refuses(case: str) -> None:
+    _assert_refused(batch_of_one, doubled(), BATCH[case])
 
 
 @pytest.mark.parametrize("case", HEAD)

@@ -1,31 +1,32 @@
 """avatar-gen: grids and single files that can be had again."""
 
+import hashlib
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import product
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 from PIL import Image
 
-from avatar_runtime import AvatarGenerator
-from avatar_runtime.files import file_stems
+from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.pixels import TEXT_KEY, UInt8
+from avatar_runtime.pixels import UInt8, text_of
+from avatar_runtime.spec import KEY
+
+NASTY = ["", "a/b", "..", ".hidden", "CON", "alice", "Alice", "x" * 300, "\ud800", "a\0b", "a\nb", "-rf", "*", "😀"]
 
 Draw: TypeAlias = Callable[..., str]
 Command: TypeAlias = Callable[..., CompletedProcess[str]]
-
-NASTY = ["", "a/b", "a\\b", "..", ".", ".hidden", "CON", "nul.txt", "alice", "Alice", "ALICE", "x" * 300, "x" * 301]
-NASTY += ["アリス" * 100, "\ud800", "\udfff", "a\0b", "a\nb", "a ", "a.", "a%2Fb", "-rf", "*", "😀", "e3b0c44298fc1c14"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def pixels(path: Path) -> UInt8:
 
 def text(path: Path) -> dict[str, Any]:
     with Image.open(path) as image:
-        found: dict[str, Any] = json.loads(image.info[TEXT_KEY])
+        found: dict[str, Any] = json.loads(text_of(image) or "")
     return found
 
 
@@ -133,8 +134,8 @@ def test_single_files_of_a_series(folder: Path, draw: Draw, generator: AvatarGen
 
 
 def test_single_files_of_nasty_names(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
-    options = [option for name in NASTY for option in ("--name", name)]
-    draw(*options, "--out-dir", "faces")
+    printed = draw(*(f"--name={name}" for name in [*NASTY, "alice"]), "--out-dir", "faces")
+    assert printed == f"{len(NASTY)} avatars in faces\n"
     files = list((folder / "faces").iterdir())
     assert len({path.name.casefold() for path in files}) == len(files) == len(NASTY)
     assert {path.name for path in files} >= {"alice.png", "a%2Fb.png", "%2E%2E.png", "😀.png"}
@@ -142,23 +143,6 @@ def test_single_files_of_nasty_names(folder: Path, draw: Draw, generator: Avatar
     for name, expected in zip(NASTY, generator.generate(NASTY), strict=True):
         np.testing.assert_array_equal(found[name], expected)
     assert [path.name for path in folder.iterdir()] == ["faces"]
-
-
-def test_different_names_have_different_safe_file_names() -> None:
-    short = ["".join(letters) for n in range(4) for letters in product("aA./%- \ud800é", repeat=n)]
-    names = [*short, *NASTY]
-    names += file_stems(names)  # names that look like our own file names
-    names = list(dict.fromkeys(names))
-    stems = file_stems(names)
-    assert len({stem.casefold() for stem in stems}) == len(names)
-    for stem in stems:
-        assert len(f"{stem}.png".encode()) <= 128
-        assert not re.search(r'^\.|^$|[\x00-\x1f<>:"/\\|?*]|[. ]$', stem)
-
-
-@pytest.mark.parametrize("name", ["CON", "con", "nul.tar", "COM1", "lpt9.x", "Aux"])
-def test_devices_of_windows_are_no_file_names(name: str) -> None:
-    assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{16}}", file_stems([name])[0])
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal(folder: Path, installed_avatar_gen: Command) -> None:
@@ -182,3 +166,112 @@ def test_a_file_name_that_is_no_unicode(folder: Path, installed_avatar_gen: Comm
     done = installed_avatar_gen("--name", "alice", "--out", out, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 avatar in a\ufffd.png\n", "")
     assert [os.fsencode(path.name) for path in folder.iterdir()] == [b"a\xff.png"]
+
+
+@pytest.mark.parametrize("source", ["-", "team.txt"])
+def test_names_out_of_a_file(
+    folder: Path, installed_avatar_gen: Command, generator: AvatarGenerator, source: str
+) -> None:
+    (folder / "team.txt").write_bytes("alice\r\nアリス\r\n".encode())
+    with (folder / "team.txt").open("rb") as names:
+        done = installed_avatar_gen("--names-file", source, "--out", "a.png", stdin=names)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 avatars in a.png\n", "")
+    np.testing.assert_array_equal(tiles(pixels(folder / "a.png")), generator.generate(["alice", "アリス"]))
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [([], "PNG"), (["--format", "webp"], "WEBP"), (["--format", "jpg"], "JPEG")]
+)
+def test_standard_output_holds_the_picture_alone(installed_avatar_gen: Command, option: list[str], kind: str) -> None:
+    done: Any = installed_avatar_gen("--count", "4", "--seed", "S", *option, "--out", "-", text=False)
+    assert (done.returncode, done.stderr) == (0, b"4 avatars in standard output\n")
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        image.load()
+        assert (image.format, image.size) == (kind, (64, 64))
+
+
+def test_standard_output_is_no_terminal(folder: Path, installed_avatar_gen: Command) -> None:
+    pty = pytest.importorskip("pty")
+    master, terminal = pty.openpty()
+    done = installed_avatar_gen("--count", "1", "--out", "-", stdout=terminal)
+    os.close(terminal)
+    os.close(master)
+    assert done.returncode == 2
+    assert "Error: standard output is a terminal" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    "options", [["--out", "-"], ["--out", "a.png"], ["--info"], ["--count", "2", "--out-dir", "new", "--json"]], ids=str
+)
+def test_a_full_standard_output_is_said_in_a_sentence(
+    folder: Path, installed_avatar_gen: Command, options: list[str]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = installed_avatar_gen(*options, stdout=full)
+    assert (done.returncode, done.stderr) == (1, "Error: cannot write to standard output: No space left on device\n")
+
+
+def test_json_says_what_was_written(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
+    printed = draw("--name", "alice", "--name", "bob", "--size", "64", "--out-dir", "faces", "--json")
+    printed += draw("--count", "3", "--out", "grid.webp", "--json")
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert [Path(line["file"]) for line in lines] == [Path("faces/alice.png"), Path("faces/bob.png"), Path("grid.webp")]
+    for line in lines:
+        path = Path(line.pop("file"))
+        assert line.pop("sha256") == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert line == text(path)
+
+
+def test_info_prints_the_contract(draw: Draw, generator: AvatarGenerator, tiny_model: Path) -> None:
+    printed = draw("--info")
+    for words in (str(tiny_model), generator.model_sha256, "random weights for tests", SCHEME):
+        assert words in printed
+    found = json.loads(draw("--info", "--json"))
+    assert found["sha256"] == generator.model_sha256
+    assert ModelSpec.from_metadata({KEY: json.dumps({"format_version": 1, **found})}) == generator.spec
+
+
+def test_check_draws_the_golden_images(
+    draw: Draw, avatar_gen: Callable[..., Result], tiny_model: Path, tmp_path: Path
+) -> None:
+    assert draw("--check") == "tiny draws its golden images exactly as where it was made\n"
+    assert json.loads(draw("--check", "--json"))["difference"] == 0
+    model = onnx.load(tiny_model)
+    [contract] = [prop for prop in model.metadata_props if prop.key == KEY]
+    contract.value = contract.value.replace('"alice"', '"bob"')
+    onnx.save(model, tmp_path / "other.onnx")
+    result = avatar_gen("--check", "--model", str(tmp_path / "other.onnx"))
+    assert result.exit_code == 1
+    assert "levels off" in result.stderr
+
+
+def test_shards_write_the_files_of_one_process(folder: Path, draw: Draw) -> None:
+    job = ("--seed", "S", "--count", "13", "--out-dir")
+    draw(*job, "whole")
+    assert [draw(*job, "parts", "--shard", f"{i}/3")[:2] for i in (1, 2, 3)] == ["5 ", "4 ", "4 "]
+    whole, parts = ({path.name: path.read_bytes() for path in Path(name).iterdir()} for name in ("whole", "parts"))
+    assert whole == parts
+    assert draw("--name", "alice", "--out-dir", "empty", "--shard", "2/2") == "0 avatars in empty\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("--colums", "--columns"), ("--nam", "--name"), ("--outdir", "--out-dir")]
+)
+def test_a_mistyped_option_is_met_with_the_nearest(avatar_gen: Callable[..., Result], typed: str, meant: str) -> None:
+    assert re.search(f"No such option '{typed}'.*Did you mean.*'{meant}'", avatar_gen(typed, "3").stderr)
+
+
+def test_the_help_fits_a_terminal_of_80_columns(avatar_gen: Callable[..., Result]) -> None:
+    printed = avatar_gen("--help").output
+    assert "Examples:" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_options(installed_avatar_gen: Command, shell: str) -> None:
+    words = {"COMP_WORDS": "avatar-gen --circ", "COMP_CWORD": "1" if shell != "fish" else "--circ"}
+    done = installed_avatar_gen(env={**os.environ, "_AVATAR_GEN_COMPLETE": f"{shell}_complete", **words})
+    assert "--circle" in done.stdout
+    done = installed_avatar_gen(env={**os.environ, "_AVATAR_GEN_COMPLETE": f"{shell}_source"})
+    assert "avatar-gen" in done.stdout

@@ -70,6 +70,32 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--out a.png --out-dir new", "either --out FILE for one picture or --out-dir DIR"),
         ("--name alice --seed S --out a.png", "use one or the other"),
         ("--name alice --count 2 --out a.png", "use one or the other"),
+        ("--name alice --names-file old.png --out a.png", "--name and --names-file both say what to draw"),
+        ("--names-file missing --out a.png", "No such file"),
+        ("--names-file {bad}/empty.onnx --out a.png", "empty.onnx holds no name"),
+        ("--names-file {tiny} --out a.png", "which is not UTF-8; save the file as UTF-8"),
+        ("--out a.png --format webp", "the name of --out FILE says its format"),
+        ("--out-dir new --format gif", "'gif' is not one of 'png', 'webp', 'jpg'"),
+        ("--out a.jpg --circle", ".jpg has no transparency"),
+        ("--out-dir new --format jpg --circle", ".jpg has no transparency"),
+        ("--out a.png --background white", "a background lies behind a circle"),
+        ("--out a.png --circle --background whit", "'whit' is no colour"),
+        (
+            "--out a.png --seed S --shard 1/2",
+            "--shard shares out single files: it needs --out-dir, and --seed or names",
+        ),
+        ("--out-dir new --shard 1/2", "it needs --out-dir, and --seed or names"),
+        ("--out-dir new --seed S --shard 3/2", "'3/2' is not I/N with I from 1 to N, such as 1/4"),
+        ("--out-dir new --seed S --shard 0/2", "'0/2' is not I/N"),
+        ("--out-dir new --seed S --shard 1", "'1' is not I/N"),
+        ("--out-dir new --seed S --shard ²/2", "'²/2' is not I/N"),
+        ("--out - --json", "both want standard output"),
+        ("--info --out a.png", "--info has no use for --out"),
+        ("--check --name alice", "--check has no use for --name"),
+        ("--check --info", "--info has no use for --check"),
+        ("--reproduce old.png", "old.png: it is no picture that avatar-edge writes"),
+        ("--reproduce missing.png", "missing.png: No such file or directory"),
+        ("--reproduce .", "Is a directory"),
         ("--columns 2 --out-dir new", "--columns arranges a grid"),
         ("--colour --out a.png", "No such option"),
         ("--model {bad}/missing.onnx --out a.png", "missing.onnx: cannot read it: No such file or directory"),
@@ -82,11 +108,13 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     ids=lambda value: value[:40],
 )
 def test_bad_input_gives_one_sentence_and_no_file(
-    folder: Path, avatar_gen: Callable[..., Result], bad_files: Path, options: str, message: str
+    folder: Path, avatar_gen: Callable[..., Result], bad_files: Path, tiny_model: Path, options: str, message: str
 ) -> None:
     (folder / "old.png").write_bytes(b"old")
     (folder / "folder.png").mkdir()
-    result = avatar_gen(*(option.replace("{bad}", str(bad_files)) for option in options.split()))
+    result = avatar_gen(
+        *(option.replace("{bad}", str(bad_files)).replace("{tiny}", str(tiny_model)) for option in options.split())
+    )
     assert_one_sentence(result.exit_code, result.stderr)
     assert isinstance(result.exception, SystemExit)
     assert message in result.stderr

@@ -145,7 +145,12 @@ def test_nothing_usable_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and then nothing")
     cut = zipped(tmp_path / "cut.zip", {"a.png": png(0)})
     cut.write_bytes(cut.read_bytes()[:-30])
+    strange = zipped(tmp_path / "strange.zip", {"a.png": png(0)})
+    data = bytearray(strange.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 196  # the version of zip that it asks for
+    strange.write_bytes(data)
     for name, message in [
+        ("strange.zip", "nor a sound zip .*version 19.6"),
         ("empty", "holds no files"),
         ("text", "no usable image"),
         ("broken.zip", "neither a folder nor a sound zip"),

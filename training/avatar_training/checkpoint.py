@@ -104,20 +104,31 @@ def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> 
         parameter.set_data(Tensor(arrays[parameter.name], parameter.dtype))
 
 
-def generator_network(
-    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int
-) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-    """The generator with these weights, in inference on the CPU: the reference for what is exported.
+def generator_cell(
+    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int, *, exact_tanh: bool
+) -> nn.Cell:
+    """The generator with these weights, in inference on the CPU. Raises CheckpointError if the arrays do not fit.
 
-    Its tanh is taken in float64: MindSpore's float32 Tanh on the CPU is an approximation, up to 1e-4 off between 3 and
-    7, ten times what an export may differ by. The function takes z float32 [N, latent_dim] and gives images float32
-    [N, channels, image_size, image_size]. Raises CheckpointError if the arrays do not fit.
+    MindSpore's float32 Tanh on the CPU is an approximation, up to 1e-4 off between 3 and 7, ten times what an export
+    may differ by; exact_tanh takes it in float64.
     """
     device.select("CPU")
     generator = Generator(image_size, channels, latent_dim, ngf)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
-    generator.generator[-1] = _ExactTanh()
-    generator.set_train(False)
+    if exact_tanh:
+        generator.generator[-1] = _ExactTanh()
+    return generator.set_train(False)
+
+
+def generator_network(
+    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int
+) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """The generator with these weights as a function: the reference for what is exported, its tanh exact.
+
+    It takes z float32 [N, latent_dim] and gives images float32 [N, channels, image_size, image_size]. Raises
+    CheckpointError if the arrays do not fit.
+    """
+    generator = generator_cell(arrays, image_size, channels, latent_dim, ngf, exact_tanh=True)
 
     def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         images: npt.NDArray[np.float32] = generator(Tensor(z[..., None, None])).asnumpy()

@@ -15,6 +15,7 @@ from avatar_runtime.errors import AvatarError
 from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
+    FACES_URL,
     IMAGE_SIZES,
     LOSSES,
     RECIPES,
@@ -30,6 +31,13 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", metavar="DIR_OR_ZIP", help="Images to learn from; with --resume, the run's own by default.")
+@click.option(
+    "--download",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value=FACES_URL,
+    help="First fetch the zip that --data names, from URL or, without one, the tutorial's 70,171 faces.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -74,7 +82,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--new", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")
 @click.version_option(package_name="avatar-edge")
-def main(out: Path | None, resume: bool, new: bool, dry_run: bool, **options: Any) -> None:
+def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_run: bool, **options: Any) -> None:
     """Train a DCGAN on faces, in steps that survive anything.
 
     Options without a default take the recipe's value; --dry-run shows it.
@@ -82,7 +90,7 @@ def main(out: Path | None, resume: bool, new: bool, dry_run: bool, **options: An
     \b
     Examples:
       avatar-train --data faces.zip --steps 60
-      avatar-train --data faces.zip --out runs/night --recipe edge
+      avatar-train --data faces.zip --download --out runs/night
       avatar-train --out runs/night --resume --steps 40000
     """
     if resume and new:
@@ -108,7 +116,33 @@ def main(out: Path | None, resume: bool, new: bool, dry_run: bool, **options: An
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
         return
+    if download:
+        _download(download, Path(config.data))
     _run(config, out, resume, new)
+
+
+def _download(url: str, path: Path) -> None:
+    try:
+        from avatar_training.download import download
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    fetching = _Bar("fetching", show_pos=False)
+
+    def on_received(received: int, total: int | None) -> None:
+        if total:
+            fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    try:
+        with fetching:
+            files = download(
+                url,
+                path,
+                on_message=lambda message: click.echo(message, err=True),
+                on_received=on_received,
+            )
+    except (AvatarError, OSError) as err:
+        raise click.ClickException(str(err)) from err
+    click.echo(f"{path}: a sound zip of {files} files", err=True)
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
@@ -150,9 +184,9 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
 class _Bar(ExitStack):
     """A progress bar on a terminal's stderr that opens when there is something to show and closes when full."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, show_pos: bool = True) -> None:
         super().__init__()
-        self.label = label
+        self.label, self.show_pos = label, show_pos
         self.bar: Any = None
 
     def show(self, done: int, total: int, note: str | None = None) -> None:
@@ -162,7 +196,7 @@ class _Bar(ExitStack):
             bar = click.progressbar(
                 length=total,
                 label=self.label,
-                show_pos=True,
+                show_pos=self.show_pos,
                 show_eta=False,  # click's counts from 0, a resumed run does not
                 item_show_func=lambda item: item,
                 file=sys.stderr,

@@ -15,6 +15,9 @@ from avatar_runtime.errors import AvatarError
 RUNS = Path("runs")
 """Where runs go by default."""
 
+FACES_URL = "https://download.mindspore.cn/dataset/Faces/faces.zip"
+"""The archive of MindSpore's tutorial: 70,171 faces."""
+
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Measured best for hours of CPU: small batches, because updates count more than images, and a moving average.
     "edge": {"steps": 20_000},

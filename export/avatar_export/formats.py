@@ -1,0 +1,55 @@
+"""A model in each file format: what the gate draws with while there is no file yet, and how the file is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import onnx
+
+from avatar_export import ort_format
+from avatar_export.checkpoint import GeneratorWeights
+from avatar_export.parity import Network
+from avatar_export.writer import check_model, write_model
+from avatar_runtime.pixels import write_file
+from avatar_runtime.session import open_session, run
+from avatar_runtime.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is not proved yet."""
+
+    draw: Network
+    """What the file will draw."""
+    passes: tuple[str, ...]
+    """Names of the rewrites in it."""
+    write: Callable[[Path, ModelSpec], ModelSpec]
+    """Write the file, whole or not at all, with this contract and a golden check; returns the contract in it."""
+
+
+def onnx_candidate(model: onnx.ModelProto, passes: tuple[str, ...]) -> Candidate:
+    """The graph as it is."""
+    draw = partial(run, open_session(check_model(model)))
+    return Candidate(draw, passes, lambda path, spec: write_model(path, model, spec))
+
+
+def ort_candidate(model: onnx.ModelProto, passes: tuple[str, ...]) -> Candidate:
+    """The graph optimised for a reduced onnxruntime; beside the file, .config lists the operators that it needs."""
+    data, operators = ort_format.convert(check_model(model))
+
+    def write(path: Path, spec: ModelSpec) -> ModelSpec:
+        spec = write_model(path, model, spec, lambda data: ort_format.convert(data)[0])
+        write_file(path.with_suffix(".config"), operators.encode())
+        return spec
+
+    return Candidate(partial(run, open_session(data)), passes, write)
+
+
+def mindir_candidate(weights: GeneratorWeights, output: str) -> Candidate:
+    """MindSpore's own format, read back by MindSpore; beside the file, .mindir.json holds the contract."""
+    from avatar_export import mindir  # it brings MindSpore in
+
+    data = mindir.export(weights, output)
+    draw = mindir.load(data)
+    return Candidate(draw, (), lambda path, spec: mindir.write(path, data, draw, spec))

@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from avatar_export import formats, ort_format
+from avatar_export.checkpoint import GeneratorWeights
+from avatar_export.cli import main
+from avatar_export.exporter import build_candidate, build_model
+from avatar_export.graph import plain_graph
+from avatar_export.parity import compare
+from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, check_model
+from avatar_runtime import AvatarGenerator, ModelSpec
+from avatar_runtime.latents import SCHEME, latents
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_weights
+
+NAMES = ["alice", "bob", "アリス"]
+
+
+@pytest.fixture(scope="module")
+def weights() -> GeneratorWeights:
+    return tiny_weights(ngf=2, latent_dim=7)
+
+
+def contract(weights: GeneratorWeights, output: str) -> ModelSpec:
+    size, channels, latent_dim, _ = weights.architecture
+    return ModelSpec("tiny", latent_dim, size, channels, output, weights.pixel_range, SCHEME)
+
+
+def inspected(path: Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["--inspect", str(path)])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("output", ["uint8", "float32"])
+def test_an_ort_file_carries_its_contract_and_draws_the_same(
+    tmp_path: Path, weights: GeneratorWeights, output: str
+) -> None:
+    path = tmp_path / "tiny.ort"
+    candidate = build_candidate(weights, output, "ort")
+    spec = candidate.write(path, contract(weights, output))
+    generator = AvatarGenerator.load(path)
+    assert generator.spec == spec
+    z = latents(NAMES, weights.latent_dim)
+    np.testing.assert_array_equal(run(open_session(path), z), candidate.draw(z))
+    original = open_session(check_model(plain_graph(weights)))
+    assert compare(candidate.draw, lambda z: run(original, z), weights, output).passed
+    assert inspected(path)[0] == 0
+    operators = (tmp_path / "tiny.config").read_text()
+    assert "ConvTranspose" in operators
+    assert ('"outputs": {"0": ["uint8_t"]}' in operators) == (output == "uint8")  # reduced by type as well
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tiny.config", "tiny.ort"]
+
+
+def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tiny_weights(ngf=8)  # onnxruntime blocks channels by 8 or 16
+    monkeypatch.setattr(ort_format, "_CONVERT", (*ort_format._CONVERT, "--target_platform=amd64"))
+    model, changed = sub_pixel(build_model(weights, "uint8")[0])  # transposed convolutions have no such form
+    assert changed
+    with pytest.raises(ModelCheckError, match="nchwc"):
+        formats.ort_candidate(model, ())
+
+
+def test_what_cannot_be_converted_is_said() -> None:
+    with pytest.raises(ModelCheckError, match="cannot convert"):
+        ort_format.convert(b"a letter to a friend")
+
+
+@pytest.mark.parametrize("output", ["uint8", "float32"])
+def test_a_mindir_file_draws_what_its_contract_says(tmp_path: Path, weights: GeneratorWeights, output: str) -> None:
+    pytest.importorskip("mindspore")
+    from avatar_export import mindir
+
+    path = tmp_path / "tiny.mindir"
+    candidate = build_candidate(weights, output, "mindir")
+    candidate.write(path, contract(weights, output))
+    original = open_session(check_model(plain_graph(weights)))
+    assert compare(mindir.load(path.read_bytes()), lambda z: run(original, z), weights, output).passed
+    code, text = inspected(path)
+    assert code == 0, text
+    assert f"{output} [N, " in text
+    assert json.loads((tmp_path / "tiny.mindir.json").read_text())["golden"]["names"] == list(GOLDEN_NAMES)
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert "is not the file that tiny.mindir.json beside it describes" in inspected(path)[1]
+    (tmp_path / "tiny.mindir.json").unlink()
+    assert inspected(path)[0] == 1

@@ -1,0 +1,166 @@
+"""A picture says in its text how it is drawn, and is drawn again from it."""
+
+import io
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image, PngImagePlugin
+
+from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.picture import Picture, read_text
+from avatar_runtime.pixels import TEXT_KEY, text_of, text_options
+from avatar_runtime.portrait import Portrait
+from avatar_runtime.reproduction import reproduce
+
+PICTURES = [
+    Picture(("alice",)),
+    Picture(("アリス", "\ud800", "a\0b", "", "x" * 5000), 0.5, columns=2),
+    Picture(("alice", "bob"), portrait=Portrait(50)),
+    Picture(("alice", "bob", "carol"), portrait=Portrait(64, circle=True, background="#fc0")),
+    Picture(("alice", "bob", "carol"), 2, Portrait(circle=True)),
+]
+IDS = ["one", "odd names", "size", "background", "transparent"]
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_model: Path) -> AvatarGenerator:
+    return AvatarGenerator.load(tiny_model)
+
+
+@pytest.mark.parametrize("extension", [".png", ".webp", ".jpg"])
+@pytest.mark.parametrize("picture", PICTURES, ids=IDS)
+def test_what_was_drawn_is_drawn_again(
+    tmp_path: Path, generator: AvatarGenerator, picture: Picture, extension: str
+) -> None:
+    if picture.portrait.transparent and extension == ".jpg":
+        with pytest.raises(InputError, match=r"\.jpg has no transparency .* give a background, or use \.png"):
+            picture.render(generator, extension)
+        return
+    path = tmp_path / f"a{extension}"
+    path.write_bytes(picture.render(generator, extension))
+    found = reproduce(path, generator)
+    assert found.picture == picture
+    assert (found.data, found.difference) == (path.read_bytes(), 0)
+
+
+def test_one_changed_level_is_seen(tmp_path: Path, generator: AvatarGenerator) -> None:
+    picture = Picture(("alice", "bob"))
+    pixels = picture.draw(generator)
+    pixels[5, 40, 1] ^= 4
+    info = text_options("PNG", picture.text(generator))
+    Image.fromarray(pixels).save(tmp_path / "a.png", **info)
+    assert reproduce(tmp_path / "a.png", generator).difference == 4
+
+
+def test_empty_cells_are_white_transparent_or_the_background(generator: AvatarGenerator) -> None:
+    for portrait, empty in (
+        (Portrait(), [255] * 3),
+        (PICTURES[4].portrait, [0] * 4),
+        (PICTURES[3].portrait, [255, 204, 0]),
+    ):
+        sheet = Picture(("a", "b", "c"), portrait=portrait).draw(generator)
+        side = portrait.side(32)
+        np.testing.assert_array_equal(sheet[side:, side:], np.broadcast_to(np.array(empty), (side, side, len(empty))))
+
+
+def test_the_text_of_thousands_of_names_is_kept_but_by_a_jpeg() -> None:
+    text = {"names": [f"a rather long name, number {i}" for i in range(5000)]}
+    for format_name, kept in (("PNG", text), ("WEBP", text), ("JPEG", None)):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, format_name, **text_options(format_name, text))
+        found = text_of(Image.open(buffer))
+        assert (found and json.loads(found)) == kept
+
+
+def altered(generator: AvatarGenerator, **changes: Any) -> str:
+    return json.dumps({**PICTURES[1].text(generator), **changes})
+
+
+@pytest.mark.parametrize("content", ["", "hello", "[]", "7", "null", "{}", '{"names": ["a"]}', "[" * 100_000])
+def test_a_foreign_text_is_told_apart(content: str) -> None:
+    with pytest.raises(InputError, match="not one that avatar-edge writes"):
+        read_text(content)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("names", []),
+        ("names", "alice"),
+        ("names", ["a", 7]),
+        ("truncation", -1),
+        ("truncation", float("nan")),
+        ("truncation", "1"),
+        ("columns", 0),
+        ("columns", True),
+        ("columns", "2"),
+        ("size", 10**9),
+        ("size", [64]),
+        ("background", "white"),
+    ],
+)
+def test_a_damaged_text_is_refused(generator: AvatarGenerator, key: str, value: Any) -> None:
+    with pytest.raises(InputError, match="its text is damaged"):
+        read_text(altered(generator, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ["a"] * 7}, "it has 64x96 pixels, by its text 64x128"),
+        ({"size": 4096}, "it has 64x96 pixels, by its text 8192x12288"),
+        ({"names": ["a"] * 10**5, "columns": 1}, "more than 16384"),
+        ({"model": "ab" * 32}, "another model drew it, the one with SHA-256 abab"),
+        ({"scheme": "other-2"}, "by the latent scheme 'other-2'"),
+    ],
+    ids=["more", "larger", "huge", "model", "scheme"],
+)
+def test_what_does_not_fit_is_refused_before_it_is_drawn(
+    tmp_path: Path, generator: AvatarGenerator, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text(TEXT_KEY, altered(generator, **changes))
+    Image.new("RGB", (64, 96)).save(tmp_path / "a.png", pnginfo=info)
+    monkeypatch.setattr(Picture, "draw", None)
+    with pytest.raises(InputError, match=message):
+        reproduce(tmp_path / "a.png", generator)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 60, 700, -30])
+def test_a_damaged_file_is_refused(tmp_path: Path, generator: AvatarGenerator, cut: int) -> None:
+    (tmp_path / "a.png").write_bytes(PICTURES[0].render(generator, ".png")[:cut])
+    with pytest.raises(InputError, match=r"a\.png: it"):
+        reproduce(tmp_path / "a.png", generator)
+
+
+def test_a_picture_of_too_many_pixels_is_not_opened(tmp_path: Path, generator: AvatarGenerator) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    for side, message in ((9000, "9000x9000 pixels are too many"), (60_000, "damaged picture .*decompression bomb")):
+        header = chunk(b"IHDR", side.to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0")
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+        with pytest.raises(InputError, match=message):
+            reproduce(tmp_path / "a.png", generator)
+
+
+def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: Callable[..., Result]) -> None:
+    avatar_gen("--name", "alice", "--circle", "--size", "100", "--out", "a.png")
+    done = avatar_gen("--reproduce", "a.png")
+    assert (done.exit_code, done.output) == (0, "a.png is identical, drawn again from its text\n")
+    with Image.open(folder / "a.png") as image:
+        image.load()
+        info = PngImagePlugin.PngInfo()
+        info.add_text(TEXT_KEY, image.info[TEXT_KEY])
+        Image.new("RGBA", image.size).save(folder / "a.png", pnginfo=info)
+    done = avatar_gen("--reproduce", "a.png")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: a.png is not what its text says: pixels differ by up to ")
+    done = avatar_gen("--reproduce", "a.png", "--json")
+    assert json.loads(done.stdout)["identical"] is False
