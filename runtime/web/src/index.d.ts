@@ -1,0 +1,100 @@
+/** One avatar: RGBA, ready for `new ImageData(image.data, image.width, image.height)`. */
+export interface AvatarImage {
+  readonly name: string;
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** The contract that travels inside a model file; the names are those of avatar_runtime.ModelSpec. */
+export interface ModelSpec {
+  readonly format_version: number;
+  readonly name: string;
+  readonly latent_dim: number;
+  readonly image_size: number;
+  readonly channels: 1 | 3;
+  readonly output: "uint8" | "float32";
+  readonly pixel_range: [number, number];
+  readonly latent_scheme: string;
+  readonly precision: string;
+  readonly passes: string[];
+  readonly checkpoint_sha256: string;
+  readonly parity: Record<string, unknown>;
+  readonly license: string;
+  readonly provenance: string;
+  readonly golden: { names: string[]; sha256: string[]; png: string[]; tolerance: number } | null;
+}
+
+export interface LoadOptions {
+  /** Address of onnxruntime-web's module. Default: "onnxruntime-web/wasm" by import map, else the same node_modules. */
+  ort?: string | URL;
+  /** Where its .wasm lies: a folder's address with a slash at the end, or the file's bytes. Default: beside `ort`. */
+  wasm?: string | ArrayBuffer;
+  /** Threads to draw with. Default: 1, and up to 4 on a page that is cross-origin isolated. */
+  threads?: number;
+  /** Whether to draw in a worker, or a function that starts one of worker.js. Default: in a browser. */
+  worker?: boolean | (() => Worker);
+}
+
+export interface DrawOptions {
+  /** The series that a number of avatars belongs to: avatar i is named "seed/i". Default: 0. */
+  seed?: string | number;
+  /** From 0 to 2; below 1 nearer to the average face. Default: 1. */
+  truncation?: number;
+  /** Avatars drawn at a time. Default: 16. */
+  batchSize?: number;
+}
+
+export class AvatarGenerator {
+  private constructor();
+  readonly spec: ModelSpec;
+  /**
+   * Open a model file, by default the one inside this package.
+   * @throws {ModelFileError} if it cannot be read, is not one of ours, or onnxruntime-web is not found.
+   */
+  static load(model?: string | URL | ArrayBuffer | Uint8Array, options?: LoadOptions): Promise<AvatarGenerator>;
+  /**
+   * The avatars of names, or the first so many of a series.
+   * @throws {InputError}
+   */
+  generate(names: Iterable<string> | number, options?: DrawOptions): Promise<AvatarImage[]>;
+  /**
+   * The way from the avatar of a to that of b in equal steps along the great circle, both ends included.
+   * @throws {InputError} unless frames is at least 2.
+   */
+  interpolate(a: string, b: string, frames: number, options?: DrawOptions): Promise<AvatarImage[]>;
+  /** The one avatar at t, from 0, exactly that of a, to 1, exactly that of b. @throws {InputError} */
+  mix(a: string, b: string, t: number, options?: DrawOptions): Promise<AvatarImage>;
+  /** What generate gives, in parts of batchSize: any number fits in memory. */
+  stream(names: Iterable<string> | number, options?: DrawOptions): AsyncGenerator<AvatarImage[]>;
+  /**
+   * Draw the model's golden images and compare: the largest difference in levels (of 255).
+   * @throws {ModelFileError} if that is more than the model tolerates.
+   */
+  verify(): Promise<number>;
+  /** Give the memory back; calls under way are rejected. */
+  close(): Promise<void>;
+}
+
+/** Draw an image on a canvas, by default a new one, which gets the image's size. */
+export function toCanvas(image: AvatarImage): HTMLCanvasElement | OffscreenCanvas;
+export function toCanvas<Canvas extends HTMLCanvasElement | OffscreenCanvas>(image: AvatarImage, canvas: Canvas): Canvas;
+/** The bytes of a picture file. @throws {OutputError} if the browser cannot write the type. Default: image/png. */
+export function toBlob(image: AvatarImage, type?: string): Promise<Blob>;
+
+/** The tag of the rule that makes a name a latent. */
+export const SCHEME: string;
+/** The latent vector of a name: standard normal numbers, equal bit for bit to avatar_runtime's. */
+export function latent(name: string, latentDim: number): Float32Array;
+/** The latent at t, from 0 to 1, on the great circle from a to b; equal bit for bit to avatar_runtime's. */
+export function slerp(a: Float32Array, b: Float32Array, t: number): Float32Array;
+/** The names of a series: "S/0", "S/1", … */
+export function series(seed: string | number, count: number): string[];
+/** z scaled by truncation, from 0 to 2. @throws {InputError} */
+export function truncate(z: Float32Array, truncation: number): Float32Array;
+
+/** Anything that this package refuses or cannot do; its message says what is wrong and what to do. */
+export class AvatarError extends Error {}
+export class InputError extends AvatarError {}
+export class ModelFileError extends AvatarError {}
+export class OutputError extends AvatarError {}

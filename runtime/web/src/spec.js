@@ -1,0 +1,116 @@
+// The contract that travels inside a model file: avatar_runtime/spec.py in JavaScript.
+
+import { ModelFileError } from "./errors.js";
+import { SCHEME } from "./latents.js";
+
+export const FORMAT_VERSION = 1;
+const KEY = "avatar-edge";
+
+/** @typedef {import("./index.js").ModelSpec} ModelSpec */
+
+/**
+ * The contract in an ONNX file. onnxruntime-web does not show a model's metadata, so it is read from the bytes.
+ * @param {Uint8Array} model
+ * @returns {ModelSpec}
+ */
+export function readSpec(model) {
+  if (!model.length) throw new ModelFileError("the file is empty");
+  const text = metadata(model).get(KEY);
+  if (text === undefined) {
+    throw new ModelFileError(
+      "it is an ONNX model, but not one of avatar-edge: it carries no contract; " +
+        "make one from a checkpoint with avatar-export",
+    );
+  }
+  let contract;
+  try {
+    contract = JSON.parse(text);
+    if (contract.format_version <= FORMAT_VERSION) validate(contract);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new ModelFileError(`its avatar-edge contract is damaged (${reason}); export the model again`, { cause: error });
+  }
+  if (contract.format_version > FORMAT_VERSION) {
+    throw new ModelFileError(
+      `it is an avatar-edge model of format ${contract.format_version}, newer than this version reads ` +
+        `(${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`,
+    );
+  }
+  if (contract.latent_scheme !== SCHEME) {
+    throw new ModelFileError(
+      `it turns names into faces by the scheme '${contract.latent_scheme}', this version by '${SCHEME}'; ` +
+        "use the avatar-runtime-web version that it was made for",
+    );
+  }
+  return contract;
+}
+
+/** @param {Record<string, any>} contract */
+function validate(contract) {
+  const range = contract.pixel_range;
+  const checks = {
+    latent_dim: isCount(contract.latent_dim),
+    image_size: isCount(contract.image_size),
+    channels: contract.channels === 1 || contract.channels === 3,
+    output: contract.output === "uint8" || contract.output === "float32",
+    pixel_range: Array.isArray(range) && range[1] === 1 && (range[0] === -1 || range[0] === 0),
+    format_version: isCount(contract.format_version),
+  };
+  for (const [name, allowed] of Object.entries(checks)) {
+    if (!allowed) throw new TypeError(`${name} is ${JSON.stringify(contract[name])}`);
+  }
+}
+
+/** @param {unknown} value */
+function isCount(value) {
+  return Number.isInteger(value) && Number(value) > 0;
+}
+
+const METADATA_PROPS = 14; // ModelProto.metadata_props in onnx.proto, each with key = 1 and value = 2
+
+/** @param {Uint8Array} model @returns {Map<string, string>} */
+function metadata(model) {
+  const found = new Map();
+  const text = new TextDecoder();
+  try {
+    for (const [number, entry] of fields(model)) {
+      if (number !== METADATA_PROPS) continue;
+      const pair = new Map(fields(entry));
+      found.set(text.decode(pair.get(1)), text.decode(pair.get(2)));
+    }
+  } catch (error) {
+    throw new ModelFileError("it is not an ONNX model", { cause: error });
+  }
+  return found;
+}
+
+/**
+ * The length-delimited fields of a protobuf message; the others are passed over.
+ * @param {Uint8Array} message
+ * @returns {Generator<[number, Uint8Array]>}
+ */
+function* fields(message) {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (at >= message.length) throw new RangeError("cut short");
+      const byte = message[at++];
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    throw new RangeError("a number too long");
+  };
+  while (at < message.length) {
+    const tag = varint();
+    const kind = tag & 7;
+    if (kind === 2) {
+      const length = varint();
+      if (at + length > message.length) throw new RangeError("cut short");
+      yield [Math.floor(tag / 8), message.subarray(at, (at += length))];
+    } else if (kind === 0) varint();
+    else if (kind === 1) at += 8;
+    else if (kind === 5) at += 4;
+    else throw new RangeError("no such field");
+  }
+}

@@ -1,0 +1,54 @@
+"""What the tests of runtime/web need: Node with the package's dependencies, and a Chromium."""
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WEB = Path(__file__).parents[2] / "runtime" / "web"
+
+STRICT = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'"
+)
+"""The Content-Security-Policy under which every page of the tests runs."""
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with onnxruntime-web installed in runtime/web."""
+    program = shutil.which("node")
+    if program is None or not (WEB / "node_modules" / "onnxruntime-web").is_dir():
+        pytest.skip("needs Node 20 and `npm install --prefix runtime/web`")
+    return program
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {  # noqa: RUF012  # the base class declares it so
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", STRICT)
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of runtime/web on this machine, under a strict Content-Security-Policy."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(WEB)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,14 @@
+// node draw.js MODEL REQUEST: draws with runtime/web; REQUEST is [method, ...arguments] as JSON, the answer pixels or an error.
+import { AvatarGenerator } from "../../runtime/web/src/index.js";
+
+try {
+  const generator = await AvatarGenerator.load(process.argv[2]);
+  const [method, ...args] = JSON.parse(process.argv[3]);
+  const answer = await /** @type {any} */ (generator)[method](...args);
+  const images = Array.isArray(answer) ? answer : [answer];
+  const pixels = images.map((image) => (image.data ? Buffer.from(image.data).toString("base64") : image));
+  console.log(JSON.stringify({ pixels }));
+} catch (error) {
+  const { name, message } = /** @type {Error} */ (error);
+  console.log(JSON.stringify({ name, message }));
+}

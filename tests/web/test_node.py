@@ -1,0 +1,152 @@
+"""runtime/web in Node: the same latents, pixels and sentences as in Python."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.pixels import UInt8
+from tiny_model import tiny_weights, write_tiny_model
+
+HERE = Path(__file__).parent
+NAMES = ["", "alice", "アリス", "zoë", "S/7", "\U0001f600"]
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(node: str) -> Ask:
+    """Call a method of the generator of a model in Node."""
+
+    def ask(model: Path, *request: Any) -> dict[str, Any]:
+        command = [node, str(HERE / "draw.js"), str(model), json.dumps(request)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    return ask
+
+
+def rgb(answer: dict[str, Any], size: int) -> UInt8:
+    """The images of an answer: uint8 [N, H, W, 3]; every pixel is opaque."""
+    images = np.stack([np.frombuffer(base64.b64decode(image), np.uint8) for image in answer["pixels"]])
+    images = images.reshape(-1, size, size, 4)
+    assert (images[..., 3] == 255).all()
+    return images[..., :3]
+
+
+def levels(one: UInt8, other: UInt8) -> int:
+    """The largest difference, of 255; grey counts as three equal channels."""
+    return int(np.abs(one.astype(np.int16) - other).max())
+
+
+def test_javascripts_own_tests_pass(node: str) -> None:
+    done = subprocess.run([node, "--test", str(HERE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "# fail 0" in done.stdout
+
+
+@pytest.mark.parametrize(("output", "channels"), [("uint8", 3), ("uint8", 1), ("float32", 3), ("float32", 1)])
+def test_pixels_are_pythons(ask: Ask, tmp_path: Path, output: str, channels: int) -> None:
+    model = tmp_path / "tiny.onnx"
+    write_tiny_model(model, tiny_weights(channels=channels), output)
+    python = AvatarGenerator.load(model)
+    assert levels(rgb(ask(model, "generate", NAMES), 32), python.generate(NAMES)) <= 1
+    options = {"seed": "S", "truncation": 0.7, "batchSize": 3}
+    assert levels(rgb(ask(model, "generate", 7, options), 32), python.generate(7, seed="S", truncation=0.7)) <= 1
+
+
+def test_the_way_between_two_names_is_pythons(ask: Ask, tiny_model: Path) -> None:
+    python = AvatarGenerator.load(tiny_model)
+    frames = python.interpolate("alice", "bob", 20)
+    assert levels(rgb(ask(tiny_model, "interpolate", "alice", "bob", 20), 32), frames) <= 1
+    assert levels(rgb(ask(tiny_model, "mix", "alice", "bob", 0.25), 32), python.mix("alice", "bob", 0.25)) <= 1
+
+
+def test_the_embedded_model_draws_its_golden_images(ask: Ask) -> None:
+    from avatar_runtime.generator import embedded_model
+
+    model = embedded_model()
+    golden = AvatarGenerator.load(model).spec.golden
+    assert golden is not None
+    assert ask(model, "verify")["pixels"][0] <= golden.tolerance
+
+
+def _without_contract(model: onnx.ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+def _newer(model: onnx.ModelProto) -> None:
+    _change(model, format_version=99)
+
+
+def _damaged(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].value = "{"
+
+
+def _of_another_scheme(model: onnx.ModelProto) -> None:
+    _change(model, latent_scheme="another")
+
+
+def _of_no_size(model: onnx.ModelProto) -> None:
+    _change(model, image_size=0)
+
+
+def _change(model: onnx.ModelProto, **values: Any) -> None:
+    entry = model.metadata_props[0]
+    entry.value = json.dumps({**json.loads(entry.value), **values})
+
+
+@pytest.mark.parametrize("spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size])
+def test_a_model_that_is_refused_is_refused_in_the_same_words(
+    ask: Ask, tiny_model: Path, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]
+) -> None:
+    model = onnx.load(tiny_model)
+    spoil(model)
+    path = tmp_path / "spoilt.onnx"
+    onnx.save(model, path)
+    with pytest.raises(AvatarError) as refusal:
+        AvatarGenerator.load(path)
+    answer = ask(path, "verify")
+    assert answer["name"] == type(refusal.value).__name__
+
+    def sentence(text: str) -> str:
+        return text.split("(")[0].split(";")[0]  # the reason inside differs, and so does the command that mends it
+
+    assert sentence(answer["message"]) == sentence(str(refusal.value))
+
+
+@pytest.mark.parametrize("data", [b"", b"no model", b"\x08\x08" + bytes(100)])
+def test_what_is_no_model_is_refused(ask: Ask, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "no.onnx"
+    path.write_bytes(data)
+    answer = ask(path, "verify")
+    assert answer["name"] == "ModelFileError"
+    sentence = answer["message"].removeprefix(f"{path}: ")
+    assert sentence.startswith(("it is not an ONNX model", "it is an ONNX model, but", "the file is empty"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (["generate", "alice"], "names must be"),
+        (["generate", 0], "at least 1"),
+        (["generate", [3]], "a name must be a string"),
+        (["generate", ["a"], {"truncation": 3}], "truncation must be"),
+        (["generate", ["a"], {"batchSize": 0}], "batchSize must be"),
+        (["interpolate", "a", "b", 1], "number of frames"),
+        (["mix", "a", "b", 1.5], "from 0 to 1"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_sentence(ask: Ask, tiny_model: Path, request_: list[Any], words: str) -> None:
+    answer = ask(tiny_model, *request_)
+    assert answer["name"] == "InputError"
+    assert words in answer["message"]
