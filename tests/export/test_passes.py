@@ -14,6 +14,7 @@ from avatar_export.graph import IR_VERSION, OPSET
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.latent_projection import latent_projection
+from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
 from avatar_export.passes.uint8_head import uint8_head
 from avatar_export.writer import check_model
@@ -174,6 +175,32 @@ def test_sub_pixel_keeps_the_numbers(seed: int, wide: int, narrow: int, rows: in
     assert_equal(model, new, normal(seed, 2, wide, rows, columns))
 
 
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    wide=st.integers(1, 4),
+    narrow=st.integers(1, 6),  # up to 4 channels the phases are one convolution
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 4),
+    bias=st.booleans(),
+)
+def test_phases_keep_the_numbers(seed: int, wide: int, narrow: int, rows: int, columns: int, bias: bool) -> None:
+    model = doubled(seed, wide, narrow, bias, rows, columns)
+    new = rewritten(phase_convolutions, model)
+    kinds = [node.op_type for node in new.graph.node]
+    assert kinds.count("Conv") == kinds.count("Relu") == (1 if narrow <= 4 else 4)
+    assert not {"ConvTranspose", "DepthToSpace"} & set(kinds)
+    assert_equal(model, new, normal(seed, 2, wide, rows, columns))
+
+
+def test_a_relu_that_is_not_alone_stays_behind_the_phases() -> None:
+    model = doubled(narrow=5)
+    _read_twice("conv_out")(model.graph)
+    new = rewritten(phase_convolutions, model)
+    assert [node.op_type for node in new.graph.node][-2:] == ["Relu", "Neg"]
+    assert_equal(model, new, normal(0, 2, 4, 3, 2))
+
+
 def test_batch_of_one_keeps_the_numbers() -> None:
     model = doubled()
     new = rewritten(batch_of_one, model)
@@ -267,6 +294,10 @@ def _rank3(graph: onnx.GraphProto) -> None:
     graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, 2]))
 
 
+def _unknown_height(graph: onnx.GraphProto) -> None:
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, "height", 2]))
+
+
 def _output(name: str, dtype: int, *shape: int) -> Change:
     def change(graph: onnx.GraphProto) -> None:
         graph.input[0].CopyFrom(helper.make_tensor_value_info("x", dtype, ["batch", *shape]))
@@ -321,6 +352,7 @@ SUB_PIXEL = {
     "3-weight-is-computed": _computed("weight", "conv"),
     "3-bias-is-computed": _computed("bias", "conv"),
 }
+PHASES = SUB_PIXEL | {"4-height-is-not-known": _unknown_height}
 BATCH = {
     "1-already-fixed": _batch("input", 2),
     "1-another-name": _batch("output", "images"),
@@ -347,6 +379,11 @@ def test_projection_refuses(case: str) -> None:
 @pytest.mark.parametrize("case", SUB_PIXEL)
 def test_sub_pixel_refuses(case: str) -> None:
     _assert_refused(sub_pixel, doubled(), SUB_PIXEL[case])
+
+
+@pytest.mark.parametrize("case", PHASES)
+def test_phases_refuse(case: str) -> None:
+    _assert_refused(phase_convolutions, doubled(), PHASES[case])
 
 
 @pytest.mark.parametrize("case", BATCH)

@@ -54,3 +54,27 @@ def drop_unused_constants(graph: onnx.GraphProto) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def is_doubling(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether a node is the DCGAN's own ConvTranspose, which doubles height and width:
+
+    1. Its kernel is 4x4, its stride 2 and its padding 1 on all sides.
+    2. It has one group, no dilation, no output padding and no output_shape.
+    3. Its weight (and bias, if any) are constants.
+    """
+    geometry = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    defaults = {
+        "group": 1,
+        "dilations": [1, 1],
+        "output_padding": [0, 0],
+        "auto_pad": b"NOTSET",
+        "kernel_shape": [4, 4],
+    }
+    known, settings = constants(graph), {**defaults, **attributes(node)}
+    return (
+        node.op_type == "ConvTranspose"
+        and {"kernel_shape": [4, 4], **settings} == defaults | geometry
+        and all(name in known for name in node.input[1:])
+        and known[node.input[1]].shape[2:] == (4, 4)
+    )

@@ -6,15 +6,12 @@ from onnx import helper
 
 from avatar_export.passes.editing import (
     add_constant,
-    attributes,
     constants,
     copy_of,
     drop_unused_constants,
+    is_doubling,
     replace_nodes,
 )
-
-_GEOMETRY = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
-_DEFAULTS = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET", "kernel_shape": [4, 4]}
 
 
 def sub_pixel(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
@@ -23,21 +20,12 @@ def sub_pixel(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
     Network", CVPR 2016, section 3.2. Row 2q + a of the uncropped output needs rows q and q - 1 of the input, with
     rows a and a + 2 of the kernel; the same for columns. Preconditions, for each ConvTranspose:
-
-    1. Its kernel is 4x4, its stride 2 and its padding 1 on all sides.
-    2. It has one group, no dilation, no output padding and no output_shape.
-    3. Its weight (and bias, if any) are constants.
+    1 to 3 of `is_doubling`.
     """
     model = copy_of(model)
     graph, changed = model.graph, False
-    for old in [node for node in graph.node if node.op_type == "ConvTranspose"]:
-        known, settings = constants(graph), attributes(old)
-        if any(settings.get(key) != value for key, value in _GEOMETRY.items()):
-            continue
-        if any(settings.pop(key, value) != value for key, value in _DEFAULTS.items()) or "output_shape" in settings:
-            continue
-        if not all(name in known for name in old.input[1:]) or known[old.input[1]].shape[2:] != (4, 4):
-            continue
+    for old in [node for node in graph.node if is_doubling(graph, node)]:
+        known = constants(graph)
         weight = known[old.input[1]]  # [in, out, 4, 4]
         # Kernel row 2m + a serves output row a from input row q - m; a Conv's kernel starts with the earlier row.
         taps = weight.reshape(*weight.shape[:2], 2, 2, 2, 2)[:, :, ::-1, :, ::-1]  # [in, out, q - 1 or q, a, …, c]
