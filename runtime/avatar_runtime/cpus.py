@@ -8,6 +8,17 @@ and for the scheduler. The limits: the kernel's "Control Group v2", section CPU 
 import os
 from pathlib import Path, PurePosixPath
 
+from avatar_runtime.errors import InputError
+
+MAX_THREADS = 1024
+"""More would only exhaust the machine."""
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise InputError unless threads is None or from 1 to MAX_THREADS."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
+
 
 def cpu_limit(root: Path = Path("/")) -> int:
     """The number of CPUs this process may use, at least 1; a part of one counts as one. root is where /proc lies."""

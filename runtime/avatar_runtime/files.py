@@ -4,19 +4,23 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice, tee
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
+from avatar_runtime.cpus import check_threads, cpu_limit
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import series
 from avatar_runtime.picture import PLAIN, Picture, check_format
-from avatar_runtime.pixels import encode, make_folder, write_file
+from avatar_runtime.pixels import UInt8, encode, make_folder, write_file
 from avatar_runtime.portrait import Portrait
 
 MAX_NAME_BYTES = 2**20
 """The longest line that is read as a name: a file without line ends is none of names."""
+
+PART = 16
+"""Avatars that a worker draws at a time: onnxruntime in one thread gets no faster beyond, and memory stays small."""
 
 T = TypeVar("T")
 
@@ -46,20 +50,32 @@ def draw_files(
     *,
     truncation: float = 1.0,
     portrait: Portrait = PLAIN,
+    workers: int | None = None,
 ) -> Iterator[Written]:
-    """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily.
+    """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily and in order.
 
-    Any number fits in memory. Arguments are checked and the folder is made when the first is drawn. Raises InputError
-    and OutputError.
+    workers threads, by default one for each CPU that this process may use, draw, encode and write a few avatars each at
+    a time; a generator loaded with threads=1 serves them best. Any number of avatars fits in memory. Arguments are
+    checked and the folder is made when the first is drawn. Raises InputError and OutputError.
     """
+    from avatar_runtime.workers import in_order  # 6 ms that one picture does not need
+
     check_format(extension, portrait)
-    named, drawn = tee(avatars)
-    images = generator.stream((name for _, name in drawn), truncation=truncation)
+    check_threads(workers)
+    Picture(("",), truncation, portrait)
     make_folder(folder)
-    for (stem, name), image in zip(named, chain.from_iterable(images), strict=True):
-        text = Picture((name,), truncation, portrait).text(generator)
-        data = encode(portrait.show(image[None])[0], extension, text)
-        yield draw_file(folder / f"{stem}{extension}", data, text)
+    pictures = ((stem, Picture((name,), truncation, portrait)) for stem, name in avatars)
+
+    def draw(part: list[tuple[str, Picture]]) -> list[Written]:
+        images = generator.generate([picture.names[0] for _, picture in part], truncation=truncation)
+        return [write(*avatar, image) for avatar, image in zip(part, portrait.show(images), strict=True)]
+
+    def write(stem: str, picture: Picture, image: UInt8) -> Written:
+        text = picture.text(generator)
+        return draw_file(folder / f"{stem}{extension}", encode(image, extension, text), text)
+
+    parts = iter(lambda: list(islice(pictures, PART)), [])
+    yield from chain.from_iterable(in_order(draw, parts, workers or cpu_limit()))
 
 
 def numbered(seed: str | int, count: int) -> Iterator[tuple[str, str]]:

@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from avatar_runtime.cpus import cpu_limit
-from avatar_runtime.errors import InputError, ModelFileError, ProviderError
+from avatar_runtime.cpus import MAX_THREADS, check_threads, cpu_limit
+from avatar_runtime.errors import ModelFileError, ProviderError
 from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 
 Session: TypeAlias = ort.InferenceSession
-
-MAX_THREADS = 1024
-"""More would only exhaust the machine."""
 
 _FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, once
 
@@ -29,8 +26,7 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     CPUs that this process may use. Raises InputError if threads is not from 1 to MAX_THREADS, ProviderError if a
     provider is not there, ModelFileError if the model cannot be read or run.
     """
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
+    check_threads(threads)
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
     if threads is None and (limit := cpu_limit()) < (os.cpu_count() or 1):

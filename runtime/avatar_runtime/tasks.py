@@ -63,8 +63,9 @@ class Options:
         return Portrait(self.size, self.circle, self.background)
 
     def generator(self) -> AvatarGenerator:
-        """The model that draws."""
-        return AvatarGenerator.load(self.model, providers=self.providers or None, threads=self.threads)
+        """The model that draws; for single files with one thread in each of `draw_files`' workers."""
+        threads = self.threads if self.out_dir is None else 1
+        return AvatarGenerator.load(self.model, providers=self.providers or None, threads=threads)
 
     def check_drawing(self) -> None:
         """Raise InputError for options that contradict each other."""
@@ -160,6 +161,7 @@ def _draw_files(
         extension,
         truncation=options.truncation,
         portrait=options.portrait(),
+        workers=options.threads,
     )
     count = 0
     for written in _progress(files, total):
