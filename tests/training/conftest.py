@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from PIL import Image
 from avatar_training.config import TrainConfig
 
 if importlib.util.find_spec("mindspore") is None:  # no wheel for this Python; config and draws need none
-    collect_ignore_glob = ["test_[!cd]*.py", "test_cli.py", "test_checkpoint.py", "test_dataset.py", "test_download.py"]
+    collect_ignore_glob = [
+        "test_[!cd]*.py",
+        "test_cli.py",
+        "test_checkpoint.py",
+        "test_dataset.py",
+        "test_divergence.py",
+        "test_download.py",
+    ]
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -33,10 +41,40 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+STEPS = 14
+
+
+@pytest.fixture(scope="session")
 def tiny_config(pictures: Path) -> MakeConfig:
     def make(**changes: object) -> TrainConfig:
-        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": 14, "tick": 4}
+        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": STEPS, "tick": 4}
         return TrainConfig(**{"data": str(pictures), **settings, **changes})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole_run(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 14 steps that nothing interrupted."""
+    from avatar_training.loop import train
+
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert train(tiny_config(), out).finished
+    return out
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    """Every byte of what a run ended with: the networks it leaves and the state in its newest snapshot."""
+    from avatar_training import checkpoint
+
+    newest = checkpoint.snapshots(out / "snapshots")[0]
+    files = [out / "generator.ckpt", out / "discriminator.ckpt", newest]
+    return {f"{file.name}:{name}": a.tobytes() for file in files for name, a in checkpoint.read(file).items()}
+
+
+def losses(out: Path) -> list[tuple[float, float]]:
+    """The two losses of each step in stats.jsonl, which has to have each step once."""
+    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "g_loss" in row]
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    return [(row["g_loss"], row["d_loss"]) for row in rows]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from avatar_runtime.pixels import make_folder, replacing
 from avatar_training import device
 from avatar_training.networks import Generator
 
-KEEP = 2
-"""Snapshots kept: the newest, and the one before it in case the newest is damaged."""
-
 _NAME = re.compile(r"step-(\d+)\.ckpt")
+
+_CHECKSUM = b"crc_num"
+"""save_checkpoint(crc_check=True) ends a file with this and the CRC-32 of all before, in ten bytes."""
 
 
 class CheckpointError(AvatarError):
@@ -34,14 +35,19 @@ class CheckpointError(AvatarError):
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
-def save(path: Path, arrays: Mapping[str, Parameter | Tensor]) -> None:
-    """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError."""
+def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = False) -> None:
+    """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError.
+
+    A checksum is MindSpore's own, crc_check; versions that do not know it cannot load a file that has one.
+    """
     with replacing(path) as temporary:
         entries = [{"name": name, "data": value} for name, value in arrays.items()]
         try:
-            mindspore.save_checkpoint(entries, str(temporary))
+            mindspore.save_checkpoint(entries, str(temporary), crc_check=checksum)
         except RuntimeError as err:
             raise OSError(str(err)) from err
+        finally:
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, which it leaves when it fails
         temporary.chmod(0o644)  # MindSpore leaves 0400
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -73,7 +79,9 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays in the bytes of a .ckpt; a large one comes in several entries, each with the whole shape."""
-    if data[-17:-10] == b"crc_num":  # save_checkpoint(crc_check=True) appends it and ten digits
+    if data[-17:-10] == _CHECKSUM:
+        if zlib.crc32(memoryview(data)[:-17]) != int.from_bytes(data[-10:], "big"):
+            raise ValueError("the checksum does not match")
         data = data[:-17]
     tensors: dict[str, list[Any]] = {}
     for entry in Checkpoint.FromString(data).value:
@@ -90,6 +98,13 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         content = np.frombuffer(b"".join(part.tensor_content for part in parts), dtype)
         arrays[name] = content.reshape([] if shape == [0] else shape)  # [0] is how MindSpore writes a scalar
     return arrays
+
+
+def has_checksum(path: Path) -> bool:
+    """Whether a .ckpt file carries a checksum, which `read` then compares. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(-17, os.SEEK_END)
+        return file.read(7) == _CHECKSUM
 
 
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
@@ -156,11 +171,11 @@ def snapshot_step(path: Path) -> int:
     return int(match[1])
 
 
-def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor]) -> Path:
-    """Write the state after `step` steps and remove all but the newest KEEP snapshots."""
+def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor], keep: int = 2) -> Path:
+    """Write the state after `step` steps, with a checksum, and remove all but the newest `keep` snapshots."""
     make_folder(folder)
     path = folder / f"step-{step:08}.ckpt"
-    save(path, arrays)
-    for old in snapshots(folder)[KEEP:]:
+    save(path, arrays, checksum=True)
+    for old in snapshots(folder)[keep:]:
         old.unlink()
     return path

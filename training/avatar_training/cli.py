@@ -73,6 +73,12 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option(
     "--kid-every", type=click.IntRange(min=0), metavar="N", help="Steps between two KIDs; 0 for none.  [default: 2000]"
 )
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Snapshots kept.  [default: 2]")
+@click.option(
+    "--rollback/--no-rollback",
+    default=None,
+    help="If training diverges, go back to the last good snapshot, at most 3 times.",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides every random number.  [default: 0]")
 @click.option(
     "--device-target", type=click.Choice(DEVICE_TARGETS), help="auto: Ascend, else GPU, else CPU.  [default: auto]"

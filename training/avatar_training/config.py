@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar_runtime.errors import AvatarError
+from avatar_training import draws
 
 RUNS = Path("runs")
 """Where runs go by default."""
@@ -47,7 +48,9 @@ LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
-CHANGEABLE = frozenset({"data", "steps", "epochs", "tick", "device_target", "amp", "features", "kid_every"})
+CHANGEABLE = frozenset(
+    {"data", "steps", "epochs", "tick", "keep", "rollback", "device_target", "amp", "features", "kid_every"}
+)
 """Fields that may differ when a run is resumed: none of them changes what a step computes, rounding apart."""
 
 
@@ -109,6 +112,12 @@ class TrainConfig:
     """An ONNX feature network by whose KID best.ckpt is chosen; None for no best.ckpt."""
     kid_every: int = 2000
     """Steps from one KID to the next; 0 for none."""
+    keep: int = 2
+    """Snapshots kept: the newest, and those before it in case the newest is damaged."""
+    rollback: bool = False
+    """When training diverges, go back to the last good snapshot and on with other random numbers."""
+    rollbacks: tuple[int, ...] = ()
+    """The steps to which the run has gone back so far: written by the run itself."""
 
     def __post_init__(self) -> None:
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
@@ -121,7 +130,7 @@ class TrainConfig:
             self.device_target,
             f"one of {', '.join(DEVICE_TARGETS)}",
         )
-        for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick"):
+        for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick", "keep"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         # A batch norm over one value a channel would divide by zero.
         _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
@@ -141,6 +150,7 @@ class TrainConfig:
             _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
         for name in ("beta1", "beta2", "ema_decay"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")
+        object.__setattr__(self, "rollbacks", tuple(self.rollbacks))  # JSON has only lists
         _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
 
     @classmethod
@@ -175,10 +185,18 @@ class TrainConfig:
             changes.setdefault("steps", None)
         return replace(self, **changes)
 
+    def seed_at(self, step: int) -> int:
+        """What decides the random numbers of a step: seed, or, from a step the run has gone back to, another one."""
+        return draws.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
+
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """Fields in which the two would compute different steps: name -> (mine, the other's)."""
         mine, theirs = self.to_dict(), other.to_dict()
-        return {k: (mine[k], theirs[k]) for k in mine if k not in CHANGEABLE | {"recipe"} and mine[k] != theirs[k]}
+        return {
+            k: (mine[k], theirs[k])
+            for k in mine
+            if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
+        }
 
 
 def read_run(out: Path) -> dict[str, Any] | None:

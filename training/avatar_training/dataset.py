@@ -108,11 +108,14 @@ def load(path: Path, image_size: int, channels: int = 3, on_decoded: Callable[[i
             if on_decoded and (i % 100 == 99 or i + 1 == total):
                 on_decoded(i + 1, total)
     usable = [i for i in range(total) if i not in decoder.reasons]
+    for place, i in enumerate(usable):
+        if place != i:
+            images[place] = images[i]  # closing the gaps in place: a second array would double the memory
     skipped: dict[str, list[str]] = {}
     for i in sorted(decoder.reasons):
         skipped.setdefault(decoder.reasons[i], []).append(source.names[i])
     digest = hashlib.sha256(b"".join(decoder.digests[i] for i in usable)).hexdigest()
-    faces = Faces(images if len(usable) == total else images[usable], digest, skipped)
+    faces = Faces(images[: len(usable)], digest, skipped)
     if not usable:
         raise DataError(f"{path} holds no usable image:\n{faces.summary()}")
     return faces
@@ -149,16 +152,16 @@ class _Batches:
         self, images: npt.NDArray[np.uint8], config: TrainConfig, start: int, stop: int, rows: slice = slice(None)
     ) -> None:
         self.images, self.config, self.start, self.stop, self.rows = images, config, start, stop, rows
-        self.epoch, self.order = -1, np.empty(0, np.int64)
+        self.drawn, self.order = (-1, -1), np.empty(0, np.int64)
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[np.float32]]]:
         return ((self.batch(step),) for step in range(self.start, self.stop))
 
     def batch(self, step: int) -> npt.NDArray[np.float32]:
-        size, seed = self.config.batch_size, self.config.seed
+        size, seed = self.config.batch_size, self.config.seed_at(step)
         epoch, position = divmod(step, steps_per_epoch(len(self.images), size))
-        if epoch != self.epoch:
-            self.epoch, self.order = epoch, draws.order(seed, epoch, len(self.images))
+        if self.drawn != (seed, epoch):
+            self.drawn, self.order = (seed, epoch), draws.order(seed, epoch, len(self.images))
         batch = self.images[self.order[position * size : (position + 1) * size][self.rows]]  # [B, H, W, C]
         if self.config.flip:
             mirrored = draws.words(seed, draws.FLIPS, step, size)[self.rows] % 2 == 1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from avatar_runtime.latents import standard_normal
 
-LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS = range(6)
+LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS, RESEED = range(7)
 """What numbers are for; each purpose has a stream of its own."""
 
 
@@ -19,6 +19,11 @@ def words(seed: int, purpose: int, step: int, count: int) -> npt.NDArray[np.uint
     generator = np.random.Philox(key=[seed, purpose], counter=[0, 0, step, 0])
     raw = np.asarray(generator.random_raw(-(-count // 2)), dtype="<u8")
     return raw.view("<u4")[:count]
+
+
+def reseeded(seed: int, times: int) -> int:
+    """The seed itself for 0 times, then others that it decides: what a run goes on with after it was rolled back."""
+    return int(words(seed, RESEED, times, 2).view("<u8")[0]) if times else seed
 
 
 def latents(seed: int, step: int, batch_size: int, latent_dim: int) -> npt.NDArray[np.float32]:

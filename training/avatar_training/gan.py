@@ -13,6 +13,7 @@ from avatar_runtime.pixels import UInt8, from_network
 from avatar_training import device, draws
 from avatar_training.augment import DRAWS, diff_augment
 from avatar_training.config import TrainConfig
+from avatar_training.divergence import Diverged
 from avatar_training.losses import discriminator_loss, generator_loss
 from avatar_training.networks import Discriminator, Generator
 from avatar_training.update import Update
@@ -61,18 +62,21 @@ class Gan:
 
         Everything random comes from the seed and the step's number, for the whole batch, whoever computes it.
         """
-        config, size = self.config, self.config.batch_size
+        config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
         rows = self.team.rows(size)
-        z = draws.latents(config.seed, step, size, config.latent_dim)[rows, :, None, None]
+        z = draws.latents(seed, step, size, config.latent_dim)[rows, :, None, None]
         inputs = [z, real, np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
         for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
-            inputs.append(draws.uniform(config.seed, purpose, step, (size, DRAWS))[rows])
+            inputs.append(draws.uniform(seed, purpose, step, (size, DRAWS))[rows])
         g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
         return float(g_loss.asnumpy()), float(d_loss.asnumpy())
 
     def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
-        """Images of the averaged generator for z float32 [N, latent_dim]: uint8 [N, H, W, C]."""
-        return from_network(self.average(Tensor(z[..., None, None])).asnumpy(), PIXEL_RANGE)
+        """Images of the averaged generator for z float32 [N, latent_dim]: uint8 [N, H, W, C]. Raises Diverged."""
+        images = self.average(Tensor(z[..., None, None])).asnumpy()
+        if not np.isfinite(images).all():
+            raise Diverged("the generator draws images that are not finite")
+        return from_network(images, PIXEL_RANGE)
 
     def state(self) -> dict[str, Parameter]:
         """Every parameter that a resumed run needs, by a name of its own."""

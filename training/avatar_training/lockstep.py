@@ -5,6 +5,7 @@ passes on a wish to stop, which the leader grants one step later.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from avatar_training import dataset
@@ -15,7 +16,7 @@ from avatar_training.workers import AGAIN, GO, Team
 
 def lead(gan: Gan, sha256: str, start: int, steps: int) -> None:
     """Bring every follower to where the leader is: step `start` of `steps`, with its state, on data of this digest."""
-    gan.team.tell({"sha256": sha256, "start": start, "steps": steps})
+    gan.team.tell({"sha256": sha256, "start": start, "steps": steps, "rollbacks": gan.config.rollbacks})
     gan.team.copy_from_leader(gan.state().values())
 
 
@@ -25,11 +26,12 @@ def follow(config: TrainConfig, team: Team, amp: bool, should_stop: Callable[[],
     Raises TrainingError if the images are not the leader's, DataError as `dataset.load` does.
     """
     faces = dataset.load(Path(config.data), config.image_size, config.channels)
-    gan = Gan(config, team, amp)
     while True:
         told = team.tell({})
         if told["sha256"] != faces.sha256:
             raise TrainingError(f"{config.data} holds other images here than where worker 0 runs; copy the same there")
+        config = replace(config, rollbacks=tuple(told["rollbacks"]))
+        gan = Gan(config, team, amp)  # a compiled step would not see new parameters
         team.copy_from_leader(gan.state().values())
         step, steps, decision = told["start"], told["steps"], GO
         for real in dataset.batches(faces, config, step, steps, team.rows(config.batch_size)):

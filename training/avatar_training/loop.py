@@ -1,21 +1,25 @@
 """The training loop: steps, ticks, snapshots, and how a run ends."""
 
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import make_folder, write_file
-from avatar_training import checkpoint, dataset, device, draws, lockstep, workers
+from avatar_training import checkpoint, dataset, device, divergence, draws, lock, lockstep, workers
 from avatar_training.best import Best
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
 from avatar_training.gan import Gan
 from avatar_training.kid import FeatureNetwork
 from avatar_training.report import PREVIEW_NAMES, Report
+from avatar_training.resume import restore, set_aside, sweep
+
+MAX_ROLLBACKS = 3
+"""How often a run may go back to a snapshot because training diverged."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,13 @@ def train(
     on_step: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train into the folder `out`, from the start or, with resume, from its newest snapshot.
+    """Train into the folder `out`, from the start or, with resume, from its newest intact snapshot.
 
     With new, a run that is already in out is first renamed out.1, out.2, … and kept. should_stop is asked after each
     step; when it says yes the run saves everything and returns. A resumed run computes what an uninterrupted one would
     have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without resume or new) or none (with
-    resume), if the config differs from the run's in a field that changes a step, or if a loss is no longer finite;
-    DataError, FeaturesError, CheckpointError and OutputError as their modules do.
+    resume), if another process trains there, if the config differs from the run's in a field that changes a step, or
+    (Diverged) if training went wrong; DataError, FeaturesError, CheckpointError and OutputError as their modules do.
 
     In a job of msrun every worker calls it; all but worker 0 only compute: they leave out alone and say nothing.
     """
@@ -72,67 +76,44 @@ def train(
     amp = target != "CPU" if config.amp is None else config.amp
     if team.rank:
         return Result(out, *lockstep.follow(config, team, amp, should_stop))
-    saved = None if new else read_run(out)
-    if resume and saved is None:
-        raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
-    if not resume and saved is not None:
-        raise TrainingError(f"{out} already holds a run; go on with --resume, or start over with --new")
-    if saved is not None:
-        refuse_changes(saved, config, out)
-    network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
-    faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
-    on_message(f"{len(faces.images)} images of {config.data} on {_describe_devices(target, amp, team)}")
-    if faces.skipped:
-        on_message(faces.summary())
-    per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
-    steps = config.steps if config.steps is not None else per_epoch * (config.epochs or 0)
-
-    if new and (out / "config.json").exists():
-        on_message(f"the run that was in {out} is now in {_set_aside(out)}")
-    make_folder(out)
-    gan, report = Gan(config, team, amp), Report(out)
-    start = 0
-    if saved is not None:
-        if saved["dataset"]["sha256"] != faces.sha256:
+    with ExitStack() as locks:
+        there = (out / "config.json").exists()
+        if there:
+            locks.enter_context(lock.held(out))
+        saved = None if new else read_run(out)
+        if resume and saved is None:
+            raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
+        if not resume and saved is not None:
+            raise _already_there(out)
+        if saved is not None:
+            refuse_changes(saved, config, out)
+            config = replace(config, rollbacks=tuple(saved["config"].get("rollbacks", ())))
+        network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
+        faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
+        on_message(f"{len(faces.images)} images of {config.data} on {_describe_devices(target, amp, team)}")
+        if faces.skipped:
+            on_message(faces.summary())
+        per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
+        steps = config.steps if config.steps is not None else per_epoch * (config.epochs or 0)
+        if saved is not None and saved["dataset"]["sha256"] != faces.sha256:
             raise TrainingError(
                 f"{config.data} holds other images than {out} was trained on; give --data the same ones"
             )
-        start = _restore(gan, out, on_message)
-        report.rewind(start)
-    write_file(out / "config.json", _describe(config, faces))
-    report.samples(faces.images[draws.order(config.seed, 0, len(faces.images))[:30]])
+        if new and there:
+            on_message(f"the run that was in {out} is now in {set_aside(out)}")
+        if saved is None:
+            make_folder(out)
+            locks.enter_context(lock.held(out))
+            if read_run(out) is not None:  # another process was faster
+                raise _already_there(out)
+        run = _Run(Gan(config, team, amp), amp, out, faces, steps, on_message, on_step, should_stop)
+        start = run.begin() if saved is None else run.resume()
+        best = Best(out, network, faces, on_message) if network else None
+        return run.go_on(start, best)
 
-    best = Best(out, network, faces, on_message) if network else None
-    if best and best.lowest is None and start:
-        report.step(step=start, **best.measure(gan, start))
-    preview_latents = latents(PREVIEW_NAMES, config.latent_dim)
-    if start == 0:
-        report.tick(0, gan.draw(preview_latents))
-    lockstep.lead(gan, faces.sha256, start, steps)
-    began, since = time.monotonic(), start
-    step, wished = start, False
-    for real in dataset.batches(faces, config, start, steps, team.rows(config.batch_size)):
-        g_loss, d_loss = gan.step(step, real)
-        step += 1
-        if not (math.isfinite(g_loss) and math.isfinite(d_loss)):
-            raise TrainingError(
-                f"the loss is no longer finite at step {step} (G {g_loss}, D {d_loss}); the last good "
-                f"snapshot is {_newest(out)}; start over with a lower --learning-rate or another --seed"
-            )
-        speed = (step - since) * config.batch_size / (time.monotonic() - began)
-        report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
-        on_step(Progress(step, steps, g_loss, d_loss, speed, (steps - step) * config.batch_size / speed))
-        if best and (step % config.kid_every == 0 or step == steps):
-            report.step(step=step, **best.measure(gan, step))
-        stop = should_stop() or wished
-        if step % config.tick == 0 or step == steps or stop:
-            _save(gan, out, step)
-            report.tick(step, gan.draw(preview_latents))
-            began, since = time.monotonic(), step
-        _, wished = team.agree(workers.STOP if stop else workers.GO)
-        if stop:
-            break
-    return Result(out, step, finished=step >= steps)
+
+def _already_there(out: Path) -> TrainingError:
+    return TrainingError(f"{out} already holds a run; go on with --resume, or start over with --new")
 
 
 def _describe_devices(target: str, amp: bool, team: workers.Team) -> str:
@@ -140,36 +121,117 @@ def _describe_devices(target: str, amp: bool, team: workers.Team) -> str:
     return f"{devices} in mixed precision" if amp else devices
 
 
-def _describe(config: TrainConfig, faces: dataset.Faces) -> bytes:
-    run = {"config": config.to_dict(), "dataset": {"images": len(faces.images), "sha256": faces.sha256}}
-    return (json.dumps(run, indent=2) + "\n").encode()
+class _Run:
+    """A run under way, in a folder that is ours alone."""
 
+    def __init__(
+        self,
+        gan: Gan,
+        amp: bool,
+        out: Path,
+        faces: dataset.Faces,
+        steps: int,
+        on_message: Callable[[str], None],
+        on_step: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.gan, self.amp, self.out, self.faces, self.steps = gan, amp, out, faces, steps
+        self.on_message, self.on_step, self.should_stop = on_message, on_step, should_stop
+        self.report = Report(out)
+        self.preview_latents = latents(PREVIEW_NAMES, gan.config.latent_dim)
+        self.samples = faces.images[draws.order(gan.config.seed, 0, len(faces.images))[: len(PREVIEW_NAMES)]]
 
-def _set_aside(out: Path) -> Path:
-    free = next(old for i in count(1) if not (old := out.with_name(f"{out.name}.{i}")).exists())
-    return out.rename(free)
+    def begin(self) -> int:
+        """Put down what a run has from its first moment, a snapshot included; the step to begin with."""
+        self._describe()
+        self.report.samples(self.samples)
+        self.report.tick(0, self.gan.draw(self.preview_latents))
+        checkpoint.save_snapshot(self.out / "snapshots", 0, self.gan.state(), self.gan.config.keep)
+        return 0
 
+    def resume(self) -> int:
+        """Load the newest intact snapshot; the step to go on with."""
+        sweep(self.out)
+        start = restore(self.gan.state().values(), self.out, self.on_message)
+        self.report.rewind(start)
+        if start == 0:
+            return self.begin()
+        self._describe()
+        self.report.samples(self.samples)
+        return start
 
-def _save(gan: Gan, out: Path, step: int) -> None:
-    checkpoint.save_snapshot(out / "snapshots", step, gan.state())
-    checkpoint.save(out / "generator.ckpt", gan.averaged_generator(step))
-    checkpoint.save(out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
+    def go_on(self, start: int, best: Best | None) -> Result:
+        """Train from a step to the end, going back where that is wanted."""
+        if best and best.lowest is None and start:
+            self.report.step(step=start, **best.measure(self.gan, start))
+        while True:
+            try:
+                lockstep.lead(self.gan, self.faces.sha256, start, self.steps)
+                return self._steps(start, best)
+            except divergence.Diverged as reason:
+                start = self._roll_back(reason)
+            except OutputError as err:
+                raise OutputError(f"{err}; mend that and go on with --resume from {self._newest()}") from err
 
+    def _steps(self, start: int, best: Best | None) -> Result:
+        gan, config, team = self.gan, self.gan.config, self.gan.team
+        began, since = time.monotonic(), start
+        step, wished = start, False
+        for real in dataset.batches(self.faces, config, start, self.steps, team.rows(config.batch_size)):
+            g_loss, d_loss = gan.step(step, real)
+            step += 1
+            divergence.check_losses(step, g_loss, d_loss)
+            speed = (step - since) * config.batch_size / (time.monotonic() - began)
+            self.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
+            left = (self.steps - step) * config.batch_size / speed
+            self.on_step(Progress(step, self.steps, g_loss, d_loss, speed, left))
+            if best and (step % config.kid_every == 0 or step == self.steps):
+                self.report.step(step=step, **best.measure(gan, step))
+            stop = self.should_stop() or wished
+            if step % config.tick == 0 or step == self.steps or stop:
+                self._tick(step)
+                began, since = time.monotonic(), step
+            _, wished = team.agree(workers.STOP if stop else workers.GO)
+            if stop:
+                break
+        return Result(self.out, step, finished=step >= self.steps)
 
-def _newest(out: Path) -> Path | str:
-    return next(iter(checkpoint.snapshots(out / "snapshots")), "none yet")
+    def _tick(self, step: int) -> None:
+        """Check and save what a step has led to. The snapshot comes last: where there is one, all else is there too."""
+        gan, state = self.gan, self.gan.state()
+        divergence.check_weights(step, state.values())
+        images = gan.draw(self.preview_latents)
+        diversity = divergence.diversity(images)
+        self.report.step(step=step, diversity=round(diversity, 2))
+        divergence.check_diversity(step, diversity, divergence.diversity(self.samples))
+        checkpoint.save(self.out / "generator.ckpt", gan.averaged_generator(step))
+        checkpoint.save(self.out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
+        self.report.tick(step, images)
+        checkpoint.save_snapshot(self.out / "snapshots", step, state, gan.config.keep)
 
+    def _roll_back(self, reason: divergence.Diverged) -> int:
+        """Go back to the newest intact snapshot, which `_tick` found good, and on with other random numbers."""
+        config = self.gan.config
+        if not config.rollback or len(config.rollbacks) == MAX_ROLLBACKS:
+            advice = "start over with a lower --learning-rate or another --seed"
+            if not config.rollback:
+                advice = f"go on from it with --resume --rollback, or {advice}"
+            raise divergence.Diverged(f"{reason}; the last good snapshot is {self._newest()}; {advice}") from reason
+        nth = len(config.rollbacks) + 1
+        self.on_message(f"{reason}; rollback {nth} of {MAX_ROLLBACKS}: going back, and on with other random numbers")
+        self.gan.team.agree(workers.AGAIN)
+        self.gan = Gan(config, self.gan.team, self.amp)  # a compiled step would not see new parameters
+        start = restore(self.gan.state().values(), self.out, self.on_message)
+        self.gan.config = replace(config, rollbacks=(*config.rollbacks, start))
+        self._describe()  # before the first step: whoever resumes must draw the same
+        self.report.rewind(start)
+        return start
 
-def _restore(gan: Gan, out: Path, on_message: Callable[[str], None]) -> int:
-    """Load the newest snapshot that can be read and say which; 0 if the run died before its first."""
-    for path in checkpoint.snapshots(out / "snapshots"):
-        try:
-            arrays = checkpoint.read(path)
-            checkpoint.load_into(gan.state().values(), arrays, path)
-        except checkpoint.CheckpointError as err:
-            on_message(f"cannot resume from {path.name} ({err}); trying the one before")
-            continue
-        on_message(f"resuming from {path}")
-        return checkpoint.snapshot_step(path)
-    on_message(f"{out} holds no snapshot; starting from step 0")
-    return 0
+    def _describe(self) -> None:
+        """Write config.json."""
+        images = {"images": len(self.faces.images), "sha256": self.faces.sha256}
+        run = {"config": self.gan.config.to_dict(), "dataset": images}
+        write_file(self.out / "config.json", (json.dumps(run, indent=2) + "\n").encode())
+
+    def _newest(self) -> Path | str:
+        return next(iter(checkpoint.snapshots(self.out / "snapshots")), "none yet")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from avatar_runtime.errors import OutputError
 from avatar_runtime.pixels import UInt8, encode, grid, make_folder, write_file
 
 PREVIEW_NAMES = tuple(str(i) for i in range(64))
@@ -40,9 +41,12 @@ class Report:
         write_file(self.out / "dataset.png", encode(grid(images[:30], columns=10, scale=2), ".png"))
 
     def step(self, **values: Any) -> None:
-        """Append one line to stats.jsonl: `step`, and what was measured then."""
-        with self.stats.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        """Append one line to stats.jsonl: `step`, and what was measured then. Raises OutputError."""
+        try:
+            with self.stats.open("a") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as err:
+            raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
 
     def tick(self, step: int, images: UInt8) -> None:
         """The pictures of a tick: a preview of images [64, H, W, C], losses.png and progress.gif."""
