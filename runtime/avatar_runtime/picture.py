@@ -45,7 +45,13 @@ class Picture:
         """The picture's pixels: uint8 [H, W, C]. Raises InputError."""
         self.size(generator.spec.image_size)
         drawn = generator.stream(watch(self.names), truncation=self.truncation)
-        portraits = np.concatenate([self.portrait.show(images) for images in drawn])
+        return self._arrange(np.concatenate([self.portrait.show(images) for images in drawn]))
+
+    def compose(self, images: UInt8) -> UInt8:
+        """The picture of its avatars, drawn elsewhere: uint8 [N, H, H, C] to [H, W, C]."""
+        return self._arrange(self.portrait.show(images))
+
+    def _arrange(self, portraits: UInt8) -> UInt8:
         return grid(portraits, self.columns, empty=self.portrait.empty)
 
     def render(self, generator: AvatarGenerator, extension: str, watch: Watch = iter) -> bytes:

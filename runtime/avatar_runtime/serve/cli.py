@@ -1,0 +1,42 @@
+"""avatar-serve: parses its options and runs the application in uvicorn."""
+
+from pathlib import Path
+
+import click
+
+from avatar_runtime.errors import AvatarError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 takes a free one.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Another model than the embedded one.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
+@click.option("--limit", type=click.IntRange(min=1), default=1024, metavar="N", help="Most avatars under way.")
+@click.option(
+    "--ort",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The folder dist of onnxruntime-web, for the demo page.",
+)
+@click.version_option(package_name="avatar-edge")
+def main(host: str, port: int, model: Path | None, threads: int | None, limit: int, ort: Path | None) -> None:
+    """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
+
+    \b
+    Examples:
+      avatar-serve
+      avatar-serve --host 0.0.0.0 --port 80
+      avatar-serve --ort node_modules/onnxruntime-web/dist
+    """
+    try:
+        import uvicorn
+
+        from avatar_runtime.serve.app import create_app
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
+    try:
+        app = create_app(model, ort=ort, limit=limit, threads=threads)
+    except AvatarError as err:
+        raise click.ClickException(str(err)) from err
+    uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=30)

@@ -1,0 +1,70 @@
+"""What an address asks for: the path and the query of a request become a Picture."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.latents import series
+from avatar_runtime.picture import Picture, check_format
+from avatar_runtime.portrait import Portrait
+
+MAX_NAME = 200
+"""Characters in a name: an address has room for few more."""
+MAX_SIZE = 1024
+"""Pixels a side of an avatar."""
+MAX_COUNT = 256
+"""Avatars in a grid."""
+MAX_SIDE = 4096
+"""Pixels a side of a grid."""
+
+_PICTURE = re.compile(r"(?P<name>.*)(?P<extension>\.(png|webp|jpg|jpeg))", re.DOTALL)
+
+
+def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int) -> tuple[Picture, str] | None:
+    """The picture and the extension that a request asks for; None if it asks for no picture.
+
+    path is decoded and without its leading slash, raw_path as it came. NAME.png is the avatar of a name; grid.png with
+    a seed in the query is the grid of a series. Raises InputError.
+    """
+    found = _PICTURE.fullmatch(path)
+    if found is None:
+        return None
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError as err:
+        raise InputError("the name is not UTF-8; percent-encode it as encodeURIComponent does") from err
+    name, extension = found["name"], found["extension"]
+    size = _whole(query, "size", MAX_SIZE) if "size" in query else None
+    portrait = Portrait(size, query.get("circle", "0") not in ("0", "false"), query.get("background"))
+    if name == "grid" and "seed" in query:
+        names = tuple(series(_short("seed", query["seed"]), _whole(query, "count", MAX_COUNT, 64)))
+        columns = _whole(query, "columns", MAX_COUNT) if "columns" in query else None
+    else:
+        names, columns = (_short("name", name),), None
+    picture = Picture(names, _truncation(query), portrait, columns)
+    check_format(extension, portrait)
+    if max(picture.size(image_size)) > max(MAX_SIDE, MAX_SIZE):
+        raise InputError(f"the grid would be more than {MAX_SIDE} pixels long; ask for fewer or smaller avatars")
+    return picture, extension
+
+
+def _short(what: str, text: str) -> str:
+    if len(text) > MAX_NAME:
+        raise InputError(f"the {what} has {len(text)} characters; {MAX_NAME} are allowed")
+    return text
+
+
+def _whole(query: Mapping[str, str], key: str, most: int, default: int = 0) -> int:
+    text = query.get(key, str(default))
+    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most):
+        raise InputError(f"{key} must be a whole number from 1 to {most}, not {text[:20]!r}")
+    return int(text)
+
+
+def _truncation(query: Mapping[str, str]) -> float:
+    text = query.get("truncation", "1")
+    try:
+        return float(text)
+    except ValueError as err:
+        raise InputError(f"truncation must be a number from 0 to 2, not {text[:20]!r}") from err

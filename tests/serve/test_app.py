@@ -1,0 +1,227 @@
+"""The HTTP application: what a browser, a cache and a stranger get from it."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.picture import Picture
+from avatar_runtime.portrait import Portrait
+from avatar_runtime.serve.answers import Answers, BusyError
+from avatar_runtime.serve.app import create_app
+from avatar_runtime.serve.batching import Batcher
+
+
+@pytest.fixture
+def client(tiny_model: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(tiny_model)) as client:
+        yield client
+
+
+@pytest.fixture
+def generator(tiny_model: Path) -> AvatarGenerator:
+    return AvatarGenerator.load(tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/alice.png", "alice"),
+        ("/%E3%82%A2%E3%83%AA%E3%82%B9.png", "アリス"),
+        ("/S/7.png", "S/7"),
+        ("/S%2F7.png", "S/7"),
+        ("/a.b.webp", "a.b"),
+        ("/.png", ""),
+        ("/demo/x.png", "demo/x"),
+        ("/grid.png", "grid"),
+    ],
+)
+def test_a_path_is_a_name(client: TestClient, generator: AvatarGenerator, path: str, name: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.content == Picture((name,)).render(generator, Path(path).suffix if name else ".png")
+
+
+def test_the_bytes_are_those_of_the_command(client: TestClient, generator: AvatarGenerator) -> None:
+    answer = client.get("/alice.webp?size=100&truncation=0.7&circle=1&background=%23fc0")
+    picture = Picture(("alice",), 0.7, Portrait(100, True, "#fc0"))
+    assert answer.content == picture.render(generator, ".webp")
+    assert answer.headers["content-type"] == "image/webp"
+
+
+def test_a_grid(client: TestClient, generator: AvatarGenerator) -> None:
+    answer = client.get("/grid.png?seed=x&count=6&columns=3&size=16")
+    picture = Picture(tuple(f"x/{i}" for i in range(6)), portrait=Portrait(16), columns=3)
+    assert answer.content == picture.render(generator, ".png")
+    assert Image.open(io.BytesIO(answer.content)).size == (48, 32)
+    assert Image.open(io.BytesIO(client.get("/grid.png?seed=x").content)).size == (256, 256)
+
+
+def test_an_answer_may_be_kept_for_ever_and_is_not_sent_twice(client: TestClient) -> None:
+    first = client.get("/alice.png")
+    assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
+    tag = first.headers["etag"]
+    assert tag.startswith('"')
+    for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
+        again = client.get("/alice.png", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get("/alice.png", headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get("/bob.png").headers["etag"] != tag
+    assert client.get("/alice.png?size=16").headers["etag"] != tag
+
+
+def test_head_says_what_get_would_send(client: TestClient) -> None:
+    head, whole = client.head("/alice.png"), client.get("/alice.png")
+    assert head.content == b""
+    assert head.headers["content-length"] == str(len(whole.content))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/alice.png?size=0", "size must be"),
+        ("/alice.png?size=99999", "size must be"),
+        ("/alice.png?size=1e9", "size must be"),
+        ("/alice.png?truncation=3", "truncation"),
+        ("/alice.png?truncation=nan", "truncation"),
+        ("/alice.png?truncation=x", "truncation"),
+        ("/alice.png?background=red", "circle"),
+        ("/alice.png?circle=1&background=reddish", "colour"),
+        ("/alice.jpg?circle=1", "transparency"),
+        ("/grid.png?seed=x&count=100000", "count must be"),
+        ("/grid.png?seed=x&count=256&size=1024", "4096 pixels"),
+        ("/grid.png?seed=" + "x" * 201, "seed has 201 characters"),
+        ("/" + "x" * 201 + ".png", "name has 201 characters"),
+        ("/%ff.png", "not UTF-8"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(client: TestClient, path: str, words: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 400
+    assert words in answer.text
+    assert answer.text.count("\n") == 1
+    assert "cache-control" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/alice",
+        "/alice.gif",
+        "/favicon.ico",
+        "/package.json",
+        "/demo/..%2fpackage.json",
+        "/demo/%2e%2e/%2e%2e/%2e%2e/pyproject.toml",
+        "/src//etc/passwd",
+    ],
+)
+def test_there_is_nothing_else(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_other_methods_are_refused(client: TestClient) -> None:
+    assert client.post("/alice.png", content=b"x").status_code == 405
+
+
+def test_health_and_metrics(client: TestClient) -> None:
+    assert client.get("/healthz").text == "ok\n"
+    client.get("/alice.png")
+    client.get("/alice.png?size=0")
+    text = client.get("/metrics").text
+    assert 'avatar_requests_total{status="200"} 1.0' in text
+    assert 'avatar_requests_total{status="400"} 1.0' in text
+    assert "avatar_batch_size_count 1.0" in text
+    assert "avatar_under_way 0.0" in text
+
+
+def test_the_demo_page_and_all_it_names(client: TestClient) -> None:
+    page = client.get("/")
+    assert "script-src 'self' 'wasm-unsafe-eval'" in page.headers["content-security-policy"]
+    for address in ("demo/demo.css", "demo/main.js", "model.onnx"):
+        assert f'"{address}"' in page.text
+        assert client.get(f"/{address}").status_code == 200
+    for address in ("demo/demo.js", "src/index.js", "src/worker.js", "sw.js"):
+        assert "javascript" in client.get(f"/{address}").headers["content-type"]
+    assert 'data-ort="ort/ort.wasm.min.mjs"' in page.text
+
+
+def test_onnxruntime_webs_files_are_served_when_given(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "ort.wasm.min.mjs").write_text("export {};")
+    with TestClient(create_app(tiny_model, ort=tmp_path)) as client:
+        assert "javascript" in client.get("/ort/ort.wasm.min.mjs").headers["content-type"]
+
+
+def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> None:
+    own = Starlette(routes=[Mount("/avatars", create_app(tiny_model))])
+    client = TestClient(own)
+    assert client.get("/avatars/alice.png").content == TestClient(create_app(tiny_model)).get("/alice.png").content
+    assert client.get("/avatars/%ff.png").status_code == 400
+    assert client.get("/avatars/").status_code == 200
+
+
+def test_when_too_much_is_asked_for_at_once_it_says_so(tiny_model: Path) -> None:
+    with TestClient(create_app(tiny_model, limit=8)) as client:
+        answer = client.get("/grid.png?seed=x&count=9")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert client.get("/grid.png?seed=x&count=8").status_code == 200
+
+
+def test_requests_that_come_together_are_drawn_together(generator: AvatarGenerator) -> None:
+    batches: list[int] = []
+    batcher = Batcher(generator, batches.append)
+    names = [f"S/{i}" for i in range(200)]
+
+    async def ask() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+        return await asyncio.gather(*(batcher.draw([name], 0.5 if i % 2 else 1.0) for i, name in enumerate(names)))
+
+    drawn = asyncio.run(ask())
+    batcher.close()
+    assert len(batches) == 4  # 64 and 36 of each truncation
+    for i in (0, 1, 63, 64, 199):
+        expected = generator.generate([names[i]], truncation=0.5 if i % 2 else 1.0)
+        assert np.array_equal(drawn[i], expected)
+
+
+def test_a_name_that_many_ask_for_is_drawn_once(generator: AvatarGenerator) -> None:
+    batches: list[int] = []
+    answers = Answers(generator, 4, batches.append)
+    picture = Picture(("alice",))
+
+    async def ask() -> None:
+        tasks = [asyncio.create_task(answers.answer(picture, ".png")) for _ in range(50)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()  # the first client goes away
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert len(set(found[1:])) == 1
+        assert await answers.answer(picture, ".png") == found[1]
+
+    asyncio.run(ask())
+    answers.close()
+    assert batches == [1]
+    assert answers.under_way == 0
+    assert answers.cached > 0
+
+
+def test_a_failure_reaches_each_who_asked_and_nobody_after(generator: AvatarGenerator) -> None:
+    answers = Answers(generator, 4, lambda size: None)
+
+    async def ask() -> None:
+        closed, generator._session = generator._session, None
+        with pytest.raises(Exception, match="clos"):
+            await answers.answer(Picture(("alice",)), ".png")
+        generator._session = closed
+        await answers.answer(Picture(("alice",)), ".png")
+        with pytest.raises(BusyError):
+            await answers.answer(Picture(("a", "b", "c", "d", "e")), ".png")
+
+    asyncio.run(ask())
+    answers.close()

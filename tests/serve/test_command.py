@@ -1,0 +1,93 @@
+"""avatar-serve as a process: it starts, answers, survives rudeness, and finishes what it took when told to stop."""
+
+import http.client
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from avatar_runtime.serve.cli import main
+
+
+@pytest.fixture
+def server(tiny_model: Path) -> Iterator["subprocess.Popen[str]"]:
+    program = shutil.which("avatar-serve", path=sysconfig.get_path("scripts"))
+    assert program is not None
+    process = subprocess.Popen([program, "--port", "0", "--model", str(tiny_model)], stderr=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def port_of(server: "subprocess.Popen[str]") -> int:
+    assert server.stderr is not None
+    for line in server.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    raise AssertionError("it did not start")
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_it_finishes_what_it_took_when_it_is_told_to_stop(server: "subprocess.Popen[str]") -> None:
+    port = port_of(server)
+    answers: list[tuple[int, bytes]] = []
+    asking = [
+        threading.Thread(target=lambda i=i: answers.append(get(port, f"/grid.png?seed={i}&count=256")))
+        for i in range(3)
+    ]
+    for thread in asking:
+        thread.start()
+    while not re.search(rb"avatar_under_way [1-9]", get(port, "/metrics")[1]) and not answers:
+        pass
+    server.send_signal(signal.SIGTERM)
+    for thread in asking:
+        thread.join()
+    assert [status for status, _ in answers] == [200] * len(answers)
+    assert answers
+    assert server.wait(60) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "rude",
+    [
+        b"",
+        b"\x00\xff\xfe garbage\r\n\r\n",
+        b"GET /alice.png HTTP/9.9\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b".png HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /alice.png HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+        b"POST /alice.png HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\nabc",
+        b"GET /alice.png HTTP/1.1\r\nHo",
+    ],
+)
+def test_malformed_oversized_and_unfinished_requests_leave_it_serving(
+    server: "subprocess.Popen[str]", rude: bytes
+) -> None:
+    port = port_of(server)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(rude)  # and says no more
+        assert get(port, "/alice.png")[0] == 200
+    assert get(port, "/alice.png")[0] == 200
+
+
+def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--model", str(tmp_path / "no.onnx")])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "cannot read it" in result.output
