@@ -8,14 +8,18 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import click
 
 
-def medians(rounds: int, **measured: Callable[[], object]) -> dict[str, float]:
+def medians(rounds: int, measured: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     """The median seconds of each, run in turn `rounds` times after one warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in measured}
     for i in range(rounds + 1):
@@ -27,21 +31,74 @@ def medians(rounds: int, **measured: Callable[[], object]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def data_share(data: Path, rounds: int) -> None:
-    """Preparing a batch (gather, mirror, scale) beside the step that uses it, both in the foreground."""
-    from avatar_training import dataset
+def step_speed(recipe: str, rounds: int) -> None:
+    """Our step, the same with MindSpore's own layers, and PyTorch's, taking turns in this process."""
+    import numpy as np
+
+    from avatar_training import gan, networks
+    from avatar_training.config import TrainConfig
+
+    config = TrainConfig.from_recipe(recipe, data="")
+    real = np.random.default_rng(0).uniform(-1, 1, (config.batch_size, 3, 64, 64)).astype(np.float32)
+    ours = gan.Gan(config)
+    with mock.patch.multiple(gan, Generator=_plain(networks.Generator), Discriminator=_plain(networks.Discriminator)):
+        plain = gan.Gan(config)
+    steps: dict[str, Callable[[], object]] = {
+        "ours": lambda: ours.step(0, real),
+        "MindSpore's layers": lambda: plain.step(0, real),
+    }
+    for step in steps.values():
+        step()
+    try:
+        import torch
+        from benchmarks.pytorch_twin import PyTorchGan
+    except ImportError:
+        print('PyTorch is not installed, so nothing is compared with it; pip install "avatar-edge[bench]"')
+    else:
+        os.environ.pop("ONEDNN_MAX_CPU_ISA", None)  # ours has read it; PyTorch's own oneDNN is to choose freely
+        z, images = torch.randn(config.batch_size, config.latent_dim, 1, 1), torch.from_numpy(real)
+        for name, layout in (("PyTorch", torch.contiguous_format), ("PyTorch, channels last", torch.channels_last)):
+            twin = PyTorchGan(config, layout)
+            steps[name] = partial(twin.step, z, images)
+    found = medians(rounds, steps)
+    for name, seconds in found.items():
+        speed = f"{1e3 * seconds:.0f} ms a step, {config.batch_size / seconds:.0f} images/s"
+        print(f"{recipe}, {name}: {speed}; ours is {seconds / found['ours']:.2f} times as fast")
+
+
+def _plain(network: Callable[..., object]) -> Callable[..., object]:
+    return lambda *args, **options: network(*args[:4])
+
+
+def outside_the_step(data: Path, recipe: str, steps: int) -> None:
+    """What a run does besides steps: batches, logging and, once in 200 steps, snapshot and previews."""
+    from avatar_training import loop
     from avatar_training.config import TrainConfig
     from avatar_training.gan import Gan
 
-    config = TrainConfig.from_recipe("edge", data=str(data))
-    began = time.perf_counter()
-    faces = dataset.load(data, config.image_size)
-    print(f"decoding {len(faces.images)} images once: {time.perf_counter() - began:.1f} s")
-    source = dataset._Batches(faces.images, config, 0, 1)
-    gan, batch = Gan(config), source.batch(0)
-    found = medians(rounds, batch=lambda: source.batch(1), step=lambda: gan.step(0, batch))
-    print(f"a step: {found['step'] * 1e3:.0f} ms; preparing its batch: {found['batch'] * 1e3:.2f} ms", end="")
-    print(f" = {100 * found['batch'] / found['step']:.2f}% of it")
+    calls: list[tuple[float, float]] = []
+
+    class Timed(Gan):
+        def step(self, *args: Any) -> tuple[float, float]:
+            began = time.perf_counter()
+            losses = super().step(*args)
+            calls.append((began, time.perf_counter()))
+            return losses
+
+    config = TrainConfig.from_recipe(recipe, data=str(data), steps=steps + 1, tick=steps + 1)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "Gan", Timed):
+        loop.train(config, Path(folder))
+        tick = time.perf_counter() - calls[-1][1]
+    calls = calls[1:]  # the first compiles
+    inside = sum(end - began for began, end in calls) / len(calls)
+    between = (calls[-1][1] - calls[0][0]) / len(calls) - inside
+    usual = TrainConfig.from_recipe(recipe, data="").tick
+    outside = between + tick / usual
+    print(
+        f"{recipe}: {1e3 * between:.1f} ms between steps of {1e3 * inside:.0f} ms, {tick:.2f} s once in {usual} steps",
+        end="",
+    )
+    print(f": {100 * outside / (outside + inside):.1f}% of the time is outside the step")
 
 
 def gif_palette(data: Path, rounds: int) -> None:
@@ -52,29 +109,10 @@ def gif_palette(data: Path, rounds: int) -> None:
     from avatar_training import dataset
 
     frame = to_pil(grid(dataset.load(data, 64).images[:64]))
-    found = medians(
-        rounds, octree=lambda: frame.quantize(256, Image.Quantize.FASTOCTREE), median_cut=lambda: frame.quantize(256)
-    )
+    octree, median_cut = partial(frame.quantize, 256, Image.Quantize.FASTOCTREE), partial(frame.quantize, 256)
+    found = medians(rounds, {"octree": octree, "median_cut": median_cut})
     print(f"a frame's palette by octree: {found['octree'] * 1e3:.0f} ms, ", end="")
     print(f"by median cut: {found['median_cut'] * 1e3:.0f} ms, ratio {found['octree'] / found['median_cut']:.3f}")
-
-
-def leaky_relu(rounds: int) -> None:
-    """The discriminator's LeakyReLU from one ReLU beside MindSpore's own."""
-    import numpy as np
-    from mindspore import nn
-
-    from avatar_training import networks
-    from avatar_training.config import TrainConfig
-    from avatar_training.gan import Gan
-
-    config = TrainConfig.from_recipe("edge", data="")
-    real = np.zeros((config.batch_size, 3, 64, 64), np.float32)
-    ours = Gan(config)
-    networks.LeakyReLU = nn.LeakyReLU  # type: ignore[misc]
-    theirs = Gan(config)
-    found = medians(rounds, ours=lambda: ours.step(0, real), theirs=lambda: theirs.step(0, real))
-    print(f"a step with LeakyReLU from one ReLU: {found['ours'] / found['theirs']:.2f} of one with nn.LeakyReLU")
 
 
 def one_step(rounds: int) -> float:
@@ -88,7 +126,7 @@ def one_step(rounds: int) -> float:
     select("CPU")
     config = TrainConfig.from_recipe("edge", data="")
     gan, real = Gan(config), np.zeros((config.batch_size, 3, 64, 64), np.float32)
-    return medians(rounds, step=lambda: gan.step(0, real))["step"]
+    return medians(rounds, {"step": lambda: gan.step(0, real)})["step"]
 
 
 def onednn_isa(rounds: int) -> None:
@@ -105,17 +143,19 @@ def onednn_isa(rounds: int) -> None:
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="A folder or zip of images.")
+@click.option("--recipe", "recipes", type=click.Choice(["edge", "tutorial"]), multiple=True, help="Default: both.")
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Runs of each.")
-def main(data: Path, rounds: int) -> None:
+def main(data: Path, recipes: tuple[str, ...], rounds: int) -> None:
     """Measure a training step on the CPU."""
     from avatar_training.device import select
 
     os.environ.setdefault("GLOG_v", "3")
     onednn_isa(min(rounds, 3))
     select("CPU")
-    data_share(data, rounds)
+    for recipe in recipes or ("edge", "tutorial"):
+        step_speed(recipe, rounds)
+        outside_the_step(data, recipe, rounds)
     gif_palette(data, rounds)
-    leaky_relu(rounds)
 
 
 if __name__ == "__main__":

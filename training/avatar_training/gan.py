@@ -35,10 +35,12 @@ class Gan:
     def __init__(self, config: TrainConfig, team: Team = ALONE, amp: bool = False) -> None:
         self.config, self.team = config, team
         shape = (config.image_size, config.channels)
-        norm = nn.BatchNorm2d if team.size == 1 else partial(SyncBatchNorm2d, workers=team.size)
-        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm)
-        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm)
-        self.average = Generator(*shape, config.latent_dim, config.ngf)
+        # A team's batch norm and mixed precision are MindSpore's layers' affair.
+        channels_last = mindspore.get_context("device_target") == "CPU" and team.size == 1 and not amp
+        norm = partial(SyncBatchNorm2d, workers=team.size) if team.size > 1 else None
+        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm, channels_last)
+        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm, channels_last)
+        self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last)
         self.average.update_parameters_name(_EMA)
         _draw_weights([*self.generator.get_parameters(), *self.discriminator.get_parameters()], config.seed)
         for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):

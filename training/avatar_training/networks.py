@@ -7,11 +7,15 @@ generator's output and the discriminator's input, ReLU in the generator, LeakyRe
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal, initializer
+from mindspore.ops.auto_generate import ReluGrad
+
+from avatar_training import channels_last as cl
 
 
 def hidden_layers(image_size: int) -> int:
@@ -24,22 +28,28 @@ class Generator(nn.Cell):
 
     Input: z float32 [N, latent_dim, 1, 1], standard normal. Output: float32 [N, channels, image_size, image_size] in
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
-    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes the batch norms.
+    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes other batch norms
+    than the usual. With channels_last the same is computed by the layers of `channels_last`, which are fast on a CPU.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
-                 norm: Callable[..., nn.Cell] = nn.BatchNorm2d) -> None:  # fmt: skip
+                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False) -> None:  # fmt: skip
         super().__init__()
+        self.channels_last = channels_last
+        transposed = cl.Conv2dTranspose if channels_last else nn.Conv2dTranspose
+        norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)  # section 4, "Details of adversarial training"
         widths = [ngf * 2**i for i in reversed(range(hidden_layers(image_size)))]
-        layers: list[nn.Cell] = [nn.Conv2dTranspose(latent_dim, widths[0], 4, 1, "valid", weight_init=weight_init)]
+        layers: list[nn.Cell] = [transposed(latent_dim, widths[0], 4, 1, "valid", weight_init=weight_init)]
         for width, narrower in zip(widths, [*widths[1:], channels], strict=True):
             layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
-            layers += [nn.Conv2dTranspose(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
+            layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
+        if self.channels_last:
+            return cl.to_channels_first(self.generator(cl.to_channels_last(z)))
         return self.generator(z)
 
 
@@ -48,13 +58,18 @@ class Discriminator(nn.Cell):
 
     Input: float32 [N, channels, image_size, image_size]. Output: float32 [N, 1]. Width doubles away from the image. The
     tutorial's network ends in a sigmoid, which has no weights: here the loss applies it. With spectral_norm every
-    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers.
+    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers. channels_last as in the
+    generator.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, ndf: int = 64, spectral_norm: bool = False,
-                 norm: Callable[..., nn.Cell] = nn.BatchNorm2d) -> None:  # fmt: skip
+                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False) -> None:  # fmt: skip
         super().__init__()
-        conv = SpectralConv2d if spectral_norm else nn.Conv2d
+        self.channels_last = channels_last
+        conv = cl.Conv2d if channels_last else nn.Conv2d
+        if spectral_norm:
+            conv = partial(SpectralConv2d, channels_last)
+        norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)
         widths = [ndf * 2**i for i in range(hidden_layers(image_size))]
         layers: list[nn.Cell] = [
@@ -68,6 +83,8 @@ class Discriminator(nn.Cell):
 
     def construct(self, images: Tensor) -> Tensor:
         """[N, channels, image_size, image_size] -> [N, 1]."""
+        if self.channels_last:
+            images = cl.to_channels_last(images)
         return self.discriminator(images).reshape((-1, 1))
 
     def spectral_convolutions(self) -> "list[SpectralConv2d]":
@@ -78,30 +95,34 @@ class Discriminator(nn.Cell):
 class LeakyReLU(nn.Cell):
     """x where it is positive, slope * x elsewhere; section 3 of the paper takes 0.2.
 
-    nn.LeakyReLU is built from Maximum, Select, Greater and more, each a pass over memory; this takes a tenth off a CPU
-    training step (benchmarks/README.md).
+    nn.LeakyReLU is built from Maximum, Select, Greater and more, each a pass over memory. The gradient is written out:
+    left to automatic differentiation, the two uses of x cost an AddN that takes longer than all the rest.
     """
 
     def __init__(self, slope: float) -> None:
         super().__init__()
         self.slope = slope
-        self.relu = nn.ReLU()
 
     def construct(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return self.slope * x + (1 - self.slope) * self.relu(x)
+        return self.slope * x + (1 - self.slope) * ops.relu(x)
+
+    def bprop(self, x: Tensor, out: Tensor, gradient: Tensor) -> tuple[Tensor]:
+        """The gradient with respect to x."""
+        return (self.slope * gradient + (1 - self.slope) * ReluGrad()(gradient, x),)
 
 
-class SpectralConv2d(nn.Conv2d):
+class SpectralConv2d(cl.Conv2d):
     """A convolution whose weight is divided by its largest singular value.
 
     T. Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, algorithm 1: one power
     iteration a step. `iterate` is that iteration, apart from `construct`, so that the three passes of a step share it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, pad_mode: str,
-                 padding: int = 0, *, weight_init: Normal) -> None:  # fmt: skip
+    def __init__(self, channels_last: bool, in_channels: int, out_channels: int, kernel_size: int, stride: int,
+                 pad_mode: str, padding: int = 0, *, weight_init: Normal) -> None:  # fmt: skip
         super().__init__(in_channels, out_channels, kernel_size, stride, pad_mode, padding, weight_init=weight_init)
+        self.channels_last = channels_last
         self.u = Parameter(initializer(Normal(1.0), (out_channels, 1), mstype.float32), "u", requires_grad=False)
         columns = in_channels * kernel_size * kernel_size
         self.v = Parameter(initializer(Normal(1.0), (columns, 1), mstype.float32), "v", requires_grad=False)
@@ -114,10 +135,11 @@ class SpectralConv2d(nn.Conv2d):
         ops.assign(self.u, _normalise(ops.matmul(matrix, v)))
 
     def construct(self, x: Tensor) -> Tensor:
-        """[N, in, H, W] -> [N, out, H', W']."""
+        """[N, in, H, W] -> [N, out, H', W'], or both with their channels last."""
         matrix = self.weight.reshape((self.weight.shape[0], -1))
         sigma = ops.matmul(ops.matmul(self.u.T, matrix), self.v)  # [1, 1]; its gradient flows through the weight
-        return self.conv2d(x, self.weight / sigma.reshape(()))
+        weight = self.weight / sigma.reshape(())
+        return self.convolve(x, weight) if self.channels_last else self.conv2d(x, weight)
 
 
 def _normalise(x: Tensor) -> Tensor:
