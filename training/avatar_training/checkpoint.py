@@ -108,8 +108,11 @@ def has_checksum(path: Path) -> bool:
 
 
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
-    """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape."""
-    parameters = list(parameters)
+    """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape.
+
+    A loss scaler's may be missing, from a run that so far had no mixed precision; they keep their values.
+    """
+    parameters = [p for p in parameters if p.name in arrays or not p.name.startswith(device.LOSS_SCALE)]
     for parameter in parameters:
         array = arrays.get(parameter.name)
         if array is None or tuple(array.shape) != tuple(parameter.shape):

@@ -184,7 +184,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
     click.echo(f"step {result.step}: {out}/generator.ckpt, discriminator.ckpt, preview.png, losses.png, progress.gif")
     if not result.finished:
         click.echo(f"stopped; go on with: avatar-train --resume --out {out}")
-        sys.exit(128 + stop.number)
+        sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
 
 
 class _Bar(ExitStack):
@@ -214,10 +214,14 @@ class _Bar(ExitStack):
 
 
 class _StopRequest(AbstractContextManager["_StopRequest"]):
-    """Catches the first SIGINT or SIGTERM, so that the step can be finished and saved; a second one kills."""
+    """Catches the first SIGINT or SIGTERM, so that the step can be finished and saved; a second one kills.
+
+    A worker takes the end of msrun for a SIGTERM: msrun does not pass one on.
+    """
 
     def __init__(self) -> None:
         self.number = 0
+        self.launcher = os.getppid() if device.launched() else None
         self.old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def __call__(self) -> bool:
@@ -225,6 +229,8 @@ class _StopRequest(AbstractContextManager["_StopRequest"]):
         if not self.number:
             for number in self.old:
                 signal.signal(number, self._receive)
+            if self.launcher not in (None, os.getppid()):
+                self.number = signal.SIGTERM
         return bool(self.number)
 
     def _receive(self, number: int, frame: object) -> None:

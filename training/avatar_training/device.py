@@ -12,6 +12,9 @@ from avatar_runtime.errors import InputError
 TARGETS = ("Ascend", "GPU", "CPU")
 """Devices in the order in which `auto` takes them."""
 
+LOSS_SCALE = "loss_scale."
+"""How the names of a loss scaler's parameters begin."""
+
 
 def select(target: str = "auto") -> str:
     """Make MindSpore compile graphs for a target (CPU, GPU, Ascend or auto) and say which it is.
@@ -37,28 +40,31 @@ def select(target: str = "auto") -> str:
     return target
 
 
+def launched() -> bool:
+    """Whether msrun started this process."""
+    return "MS_ROLE" in os.environ
+
+
+def leads() -> bool:
+    """Whether this process speaks for its job: the only one, or msrun's worker 0. Needs no MindSpore."""
+    return not launched() or (os.environ["MS_ROLE"], os.environ.get("RANK_ID")) == ("MS_WORKER", "0")
+
+
 def join() -> tuple[int, int]:
     """Join the job that msrun started this process for: (rank, number of workers), or (0, 1) without msrun.
 
     Call it after `select` and before any tensor is made; it returns when all workers are there. In msrun's scheduler
     it does not return. Raises InputError if the workers do not find one another.
     """
-    if "MS_ROLE" not in os.environ:
+    if not launched():
         return 0, 1
     from mindspore import communication
 
     try:
         communication.init()
     except (RuntimeError, ValueError) as err:
-        raise InputError(f"the workers of this job did not find one another: {err}") from err
+        raise InputError(f"the job failed: {err}") from err
     return communication.get_rank(), communication.get_group_size()
-
-
-def leads() -> bool:
-    """Whether this process speaks for its job: it is the only one, or msrun's worker 0. Needs no MindSpore."""
-    return os.environ.get("MS_ROLE", "") == "" or (
-        os.environ["MS_ROLE"] == "MS_WORKER" and os.environ.get("RANK_ID", "0") == "0"
-    )
 
 
 def mixed_precision(network: Any) -> Any:
@@ -73,7 +79,7 @@ def mixed_precision(network: Any) -> Any:
 
 
 def loss_scaler(name: str) -> Any:
-    """A mindspore.amp.DynamicLossScaler whose two parameters are called name.scale_value and name.counter.
+    """A mindspore.amp.DynamicLossScaler with a name of its own for its two parameters, scale_value and counter.
 
     It begins at 65,536, halves when gradients overflow and doubles after 2,000 steps in which none did: P. Micikevicius
     et al., "Mixed Precision Training", ICLR 2018, section 3.2, with the figures in use since.
@@ -82,5 +88,5 @@ def loss_scaler(name: str) -> Any:
 
     scaler = amp.DynamicLossScaler(scale_value=2**16, scale_factor=2, scale_window=2000)
     for parameter in (scaler.scale_value, scaler.counter):
-        parameter.name = f"{name}.{parameter.name}"
+        parameter.name = f"{LOSS_SCALE}{name}.{parameter.name}"
     return scaler

@@ -46,10 +46,8 @@ class Gan:
         for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
             mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
         self.updates = [
-            Update(_adam(self.generator, "adam_g.", config), team.size, device.loss_scaler("scale_g") if amp else None),
-            Update(
-                _adam(self.discriminator, "adam_d.", config), team.size, device.loss_scaler("scale_d") if amp else None
-            ),
+            Update(_adam(network, f"adam_{which}.", config), team.size, device.loss_scaler(which) if amp else None)
+            for network, which in ((self.generator, "g"), (self.discriminator, "d"))
         ]
         if amp:
             device.mixed_precision(self.generator)
