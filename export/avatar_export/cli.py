@@ -2,14 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from avatar_export.checkpoint import PIXEL_RANGES
 from avatar_export.inspection import inspect
-from avatar_export.variants import FORMATS
+from avatar_export.variants import FORMATS, TARGETS
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.spec import OUTPUT_NAMES
+
+if TYPE_CHECKING:
+    from avatar_export.exporter import Export
 
 RUNS = Path("runs")
 INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
@@ -33,6 +37,12 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Model to write.  [default: generator.FORMAT]"
 )
 @click.option(
+    "--target",
+    type=(click.Choice(list(TARGETS)), click.Path(path_type=Path)),
+    metavar="NAME DIR",
+    help=f"Instead of one file, a folder of what runs best on {', '.join(TARGETS)}, with a manifest.",
+)
+@click.option(
     "--output",
     type=click.Choice(list(OUTPUT_NAMES)),
     default="uint8",
@@ -44,7 +54,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
     help="Range of the training images.  [default: the checkpoint's own]",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Also write the worst pair as a picture."
+    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Also write a page: passes, parity, worst images."
 )
 @click.option(
     "--inspect",
@@ -61,6 +71,7 @@ def main(
     format_: str,
     checkpoint: Path | None,
     out: Path | None,
+    target: tuple[str, Path] | None,
     output: str,
     pixel_range: str | None,
     report: Path | None,
@@ -76,46 +87,60 @@ def main(
       avatar-export --format onnx
       avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
+      avatar-export --target accelerator npu
       avatar-export --inspect night.onnx
     """
-    if inspected is not None:
-        try:
+    try:
+        if inspected is not None:
             click.echo(inspect(inspected))
-        except AvatarError as err:
-            raise click.ClickException(str(err)) from err
-        return
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
-    try:
-        import mindspore  # noqa: F401
+            return
+        _check_usage(target)
+        os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+        try:
+            import mindspore  # noqa: F401
 
-        from avatar_export.exporter import export_model, generator_file, newest_checkpoint
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
-    try:
+            from avatar_export.exporter import export_model
+            from avatar_export.original import generator_file, newest_checkpoint
+            from avatar_export.targets import export_target
+        except ModuleNotFoundError as err:
+            raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
         if checkpoint is None or checkpoint.is_dir():
             checkpoint = generator_file(checkpoint) if checkpoint else newest_checkpoint(RUNS)
             click.echo(f"checkpoint {checkpoint}")
-        export = export_model(
-            checkpoint,
-            out or Path(f"generator.{format_}"),
-            format=format_,
-            output=output,
-            pixel_range=pixel_range,
-            name=name,
-            license=license,
-            provenance=provenance,
-            report=report,
-        )
+        statement: dict[str, Any] = {"name": name, "license": license, "provenance": provenance}
+        if target is None:
+            path = out or Path(f"generator.{format_}")
+            _tell(
+                export_model(
+                    checkpoint, path, format=format_, output=output, pixel_range=pixel_range, report=report, **statement
+                )
+            )
+        else:
+            made = export_target(checkpoint, *target, pixel_range=pixel_range, report=report, **statement)
+            for export in made.exports:
+                _tell(export)
+            click.echo(f"{made.folder}: {', '.join(made.manifest['files'])} and manifest.json")
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
+
+
+def _check_usage(target: tuple[str, Path] | None) -> None:
+    context = click.get_current_context()
+    for option in ("format_", "out", "output"):
+        given = context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+        if target is not None and given:
+            raise click.UsageError(f"--target decides what files there are; --{option.strip('_')} makes a single one")
+
+
+def _tell(export: "Export") -> None:
     spec, parity = export.spec, export.parity
     click.echo(
         f"{export.path}: {spec.image_size}x{spec.image_size}x{spec.channels}, latent {spec.latent_dim}, "
         f"{export.size / 1e6:.2f} MB, passes {', '.join(spec.passes) or 'none'}"
     )
-    unit = "levels" if output == "uint8" else "(network's range)"
+    unit = "levels" if spec.output == "uint8" else "(network's range)"
     psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
     sizes = ", ".join(map(str, parity.batch_sizes))
     click.echo(

@@ -15,6 +15,9 @@ from avatar_runtime.pixels import write_file
 from avatar_runtime.session import open_session, run
 from avatar_runtime.spec import ModelSpec
 
+Stages = tuple[tuple[str, onnx.ModelProto], ...]
+"""A graph after each rewrite, with the rewrite's name: first the plain graph, last the finished one."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -22,20 +25,22 @@ class Candidate:
 
     draw: Network
     """What the file will draw."""
-    passes: tuple[str, ...]
-    """Names of the rewrites in it."""
+    stages: Stages
+    """How its graph came about; empty if MindSpore made it."""
     write: Callable[[Path, ModelSpec], ModelSpec]
     """Write the file, whole or not at all, with this contract and a golden check; returns the contract in it."""
 
 
-def onnx_candidate(model: onnx.ModelProto, passes: tuple[str, ...]) -> Candidate:
+def onnx_candidate(stages: Stages) -> Candidate:
     """The graph as it is."""
+    model = stages[-1][1]
     draw = partial(run, open_session(check_model(model)))
-    return Candidate(draw, passes, lambda path, spec: write_model(path, model, spec))
+    return Candidate(draw, stages, lambda path, spec: write_model(path, model, spec))
 
 
-def ort_candidate(model: onnx.ModelProto, passes: tuple[str, ...]) -> Candidate:
+def ort_candidate(stages: Stages) -> Candidate:
     """The graph optimised for a reduced onnxruntime; beside the file, .config lists the operators that it needs."""
+    model = stages[-1][1]
     data, operators = ort_format.convert(check_model(model))
 
     def write(path: Path, spec: ModelSpec) -> ModelSpec:
@@ -43,7 +48,7 @@ def ort_candidate(model: onnx.ModelProto, passes: tuple[str, ...]) -> Candidate:
         write_file(path.with_suffix(".config"), operators.encode())
         return spec
 
-    return Candidate(partial(run, open_session(data)), passes, write)
+    return Candidate(partial(run, open_session(data)), stages, write)
 
 
 def mindir_candidate(weights: GeneratorWeights, output: str) -> Candidate:

@@ -1,5 +1,6 @@
 """The .ort format: an optimised graph that a reduced build of onnxruntime, on a phone, can run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def convert(model: bytes) -> tuple[bytes, str]:
         source.write_bytes(model)
         done = subprocess.run(
             [sys.executable, "-m", *_CONVERT, f"--output_dir={folder}", str(source)],
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
             capture_output=True,
             text=True,
             check=False,

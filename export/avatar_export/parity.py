@@ -112,7 +112,7 @@ def compare(
 
 
 def remembered(network: Network) -> Network:
-    """The network, drawing each batch once: all variants of a model are compared with the same original."""
+    """The network, drawing each batch once."""
     known: dict[bytes, Any] = {}
 
     def remembering(z: Float32) -> Any:
@@ -129,13 +129,13 @@ def parity_latents(latent_dim: int) -> Float32:
     return latents(list(series("parity", LATENTS)), latent_dim)
 
 
-def side_by_side(original: UInt8, exported: UInt8) -> UInt8:
-    """Three images in a row: the original, the exported one, and their difference, a level shown as 64.
+def side_by_side(original: UInt8, exported: UInt8, amplification: int = 64) -> UInt8:
+    """Three images in a row: the original, the exported one, and their difference, a level shown as so many.
 
     original, exported: uint8 [H, W, C]; returns uint8 [3, H, W, C].
     """
     difference = np.abs(exported.astype(np.int16) - original)
-    return np.stack([original, exported, np.minimum(difference * 64, 255).astype(np.uint8)])
+    return np.stack([original, exported, np.minimum(difference * amplification, 255).astype(np.uint8)])
 
 
 def _max_of_each(difference: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,4 +1,36 @@
-"""The forms a model can be exported in. Imports neither onnx nor MindSpore."""
+"""The forms a model can be exported in, and which of them each target gets. Imports neither onnx nor MindSpore."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.spec import OUTPUT_NAMES
 
 FORMATS = ("onnx", "ort", "mindir")
 """Each is also the extension of its files."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of a model."""
+
+    format: str = "onnx"
+    """Of the file; one of FORMATS."""
+    precision: str = "fp32"
+    """Number format of the weights."""
+    output: str = "uint8"
+    """What it gives: "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W])."""
+    accelerator: bool = False
+    """Whether it is for an NPU: one image at a time, and only operators that NNAPI and CoreML have."""
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise InputError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+        if self.output not in OUTPUT_NAMES:
+            raise InputError(f"output must be one of {', '.join(OUTPUT_NAMES)}, not {self.output!r}")
+
+
+TARGETS: Mapping[str, Mapping[str, Variant]] = {
+    "accelerator": {"fp32.onnx": Variant(output="float32", accelerator=True)},
+}
+"""What runs best on each kind of device: the files of a target's folder."""

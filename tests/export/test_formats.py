@@ -12,6 +12,7 @@ from avatar_export.exporter import build_candidate, build_model
 from avatar_export.graph import plain_graph
 from avatar_export.parity import compare
 from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.variants import Variant
 from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.latents import SCHEME, latents
@@ -41,7 +42,7 @@ def test_an_ort_file_carries_its_contract_and_draws_the_same(
     tmp_path: Path, weights: GeneratorWeights, output: str
 ) -> None:
     path = tmp_path / "tiny.ort"
-    candidate = build_candidate(weights, output, "ort")
+    candidate = build_candidate(weights, Variant("ort", output=output))
     spec = candidate.write(path, contract(weights, output))
     generator = AvatarGenerator.load(path)
     assert generator.spec == spec
@@ -62,7 +63,7 @@ def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch)
     model, changed = sub_pixel(build_model(weights, "uint8")[0])  # transposed convolutions have no such form
     assert changed
     with pytest.raises(ModelCheckError, match="nchwc"):
-        formats.ort_candidate(model, ())
+        formats.ort_candidate((("sub_pixel", model),))
 
 
 def test_what_cannot_be_converted_is_said() -> None:
@@ -76,7 +77,7 @@ def test_a_mindir_file_draws_what_its_contract_says(tmp_path: Path, weights: Gen
     from avatar_export import mindir
 
     path = tmp_path / "tiny.mindir"
-    candidate = build_candidate(weights, output, "mindir")
+    candidate = build_candidate(weights, Variant("mindir", output=output))
     candidate.write(path, contract(weights, output))
     original = open_session(check_model(plain_graph(weights)))
     assert compare(mindir.load(path.read_bytes()), lambda z: run(original, z), weights, output).passed

@@ -1,0 +1,109 @@
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from avatar_export import exporter, latency
+from avatar_export.exporter import export_variant
+from avatar_export.graph import plain_graph
+from avatar_export.original import Original
+from avatar_export.parity import ParityError, remembered
+from avatar_export.passes.editing import copy_of
+from avatar_export.variants import Variant
+from avatar_export.writer import check_model
+from avatar_runtime.pixels import from_png
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_weights
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0)
+
+
+@pytest.fixture(scope="module")
+def original() -> Original:
+    """The plain graph, in the place of MindSpore."""
+    weights = tiny_weights(ngf=2, latent_dim=7)
+    session = open_session(check_model(plain_graph(weights)))
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(run(session, z))
+
+    return Original(weights, network, remembered(network), "random weights")
+
+
+def perturbed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """A pass with a mistake in it."""
+    model = copy_of(model)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
+    return model, True
+
+
+class Page(HTMLParser):
+    """The rows of cells, the pictures and all that points elsewhere in a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.pictures: list[str] = []
+        self.links: list[str] = []
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        for name, value in attrs:
+            if name in ("src", "href"):
+                (self.pictures if tag == "img" else self.links).append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and data.strip():
+            self.rows[-1].append(data.strip())
+
+
+def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, original: Original) -> None:
+    export = export_variant(original, Variant(), tmp_path / "x.onnx", name="a <b>", report=tmp_path / "proof" / "deep")
+    page = Page(tmp_path / "proof/deep/x.html")
+    rows = {row[0]: row[1:] for row in page.rows if row}
+    assert rows["plain graph"][0] == "12"
+    assert rows["batch norm folding"][0] == "9"
+    assert rows["latent projection"][0] == "9"
+    assert rows["uint8 head"][0] == "15"
+    flops = 2 * (7 * 8 * 16 + 16 * 8 * 4 * 16 + 64 * 4 * 2 * 16 + 256 * 2 * 3 * 16)
+    assert rows["plain graph"][3] == f"{flops / 1e6:.1f}"
+    assert f"{export.parity.level_histogram[0]:,}" in page.text
+    assert "Within its limit" in page.text
+    assert "a &lt;b&gt;" in page.text
+    assert "MindSpore" in page.text
+    assert len(page.pictures) == 3 * 8
+    assert not page.links
+    assert all(picture.startswith("data:image/png;base64,") for picture in page.pictures)
+    assert not re.search(r"https?://", page.text)
+
+
+def test_a_refused_model_is_shown_with_its_differences_amplified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original
+) -> None:
+    monkeypatch.setattr(exporter, "PASSES", (*exporter.PASSES, perturbed))
+    with pytest.raises(ParityError, match="differs from MindSpore"):
+        export_variant(original, Variant(), tmp_path / "x.onnx", name="x", report=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.html"]
+    page = Page(tmp_path / "x.html")
+    assert "Refused" in page.text
+    images = [from_png(base64.b64decode(picture.partition(",")[2])).astype(int) for picture in page.pictures]
+    factor = int(re.search(r"a level shown as (\d+)", page.text)[1])  # type: ignore[index]
+    largest = [int(found) for found in re.findall(r"parity/\d+: up to (\d+)", page.text)]
+    assert largest == sorted(largest, reverse=True)
+    assert largest[0] > 1
+    for first, exported, difference, most in zip(images[::3], images[1::3], images[2::3], largest, strict=True):
+        np.testing.assert_array_equal(difference, factor * np.abs(exported - first))
+        assert np.abs(exported - first).max() == most

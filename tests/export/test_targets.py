@@ -1,0 +1,159 @@
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from avatar_export import latency, targets
+from avatar_export.cli import main
+from avatar_export.exporter import build_stages
+from avatar_export.graph import plain_graph
+from avatar_export.mobile_usability import check_usability
+from avatar_export.original import Original
+from avatar_export.parity import ParityError, remembered
+from avatar_export.passes.batch_of_one import batch_of_one
+from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.targets import export_target, replacing_folder
+from avatar_export.variants import TARGETS, Variant
+from avatar_export.writer import ModelCheckError, check_model
+from avatar_runtime import AvatarGenerator, InputError, OutputError
+from avatar_runtime.latents import latents
+from avatar_runtime.pixels import from_network
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_weights
+
+Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+
+NAMES = ["alice", "bob", "アリス"]
+
+
+@pytest.fixture(autouse=True)
+def original(monkeypatch: pytest.MonkeyPatch) -> Original:
+    """The plain graph of a tiny generator, in the place of MindSpore's and of any checkpoint."""
+    weights = tiny_weights(ngf=2, latent_dim=7)
+    session = open_session(check_model(plain_graph(weights)))
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(run(session, z))
+
+    tiny = Original(weights, network, remembered(network), "random weights")
+    monkeypatch.setattr(targets, "open_original", lambda *_: tiny)
+    monkeypatch.setattr(latency, "SECONDS", 0)
+    return tiny
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny")
+    manifest = json.loads((tmp_path / "made/manifest.json").read_text())
+    assert manifest == made.manifest
+    assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
+    expected = from_network(original.network(latents(NAMES, 7)), original.weights.pixel_range).astype(int)
+    for name, entry in manifest["files"].items():
+        data = (tmp_path / "made" / name).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        if name not in TARGETS[target]:
+            continue
+        generator = AvatarGenerator.load(tmp_path / "made" / name)
+        assert generator.spec.parity == entry["parity"]
+        assert entry["latency_ms"].keys() == manifest["mindspore_latency_ms"].keys() == {"1", "64"}
+        assert np.abs(generator.generate(NAMES) - expected).max() <= entry["parity"]["limit"] + 1
+    assert [export.path.parent for export in made.exports] == [tmp_path / "made"] * len(TARGETS[target])
+
+
+def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
+    export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
+    generator = AvatarGenerator.load(tmp_path / "npu/fp32.onnx")
+    assert generator.spec.batch == 1
+    assert onnx.load(tmp_path / "npu/fp32.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    alone = [generator.generate([name])[0] for name in NAMES]
+    np.testing.assert_array_equal(generator.generate(NAMES), alone)
+
+
+@pytest.mark.parametrize("passes", [(sub_pixel,), (batch_of_one,)], ids=["any batch", "transposed"])
+def test_what_an_accelerator_cannot_run_is_refused(
+    tmp_path: Path, original: Original, passes: tuple[Rewrite, ...]
+) -> None:
+    model = build_stages(original.weights, Variant(output="float32"))[-1][1]
+    for rewrite in passes:
+        model, _ = rewrite(model)
+    (tmp_path / "x.onnx").write_bytes(check_model(model))
+    with pytest.raises(ModelCheckError, match=r"NNAPI can run \d of \d+ nodes"):
+        check_usability(tmp_path / "x.onnx")
+
+
+def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_text("a letter to a friend")
+    with pytest.raises(ModelCheckError, match="nothing of NNAPI"):
+        check_usability(tmp_path / "x.onnx")
+
+
+def test_an_older_export_is_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "npu"
+    with replacing_folder(folder) as old:
+        (old / "old.onnx").write_bytes(b"old")
+        (old / "manifest.json").write_text('{"files": {"old.onnx": {}}}')
+    export_target(Path("any.ckpt"), "accelerator", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["fp32.onnx", "manifest.json"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ({"letter.txt": "a letter"}, "letter.txt"),
+        ({"letter.txt": "a letter", "manifest.json": '{"files": {"fp32.onnx": {}}}'}, "letter.txt"),
+        ({"manifest.json": "[]", "fp32.onnx": ""}, "fp32.onnx"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: Mapping[str, str], shown: str) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    with pytest.raises(InputError, match=rf"mine holds {shown}"):
+        export_target(Path("any.ckpt"), "accelerator", folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == content
+
+
+def test_a_failed_export_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise ModelCheckError("refused")
+
+    export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "npu").iterdir()}
+    monkeypatch.setattr(targets, "check_usability", refuse)
+    with pytest.raises(ModelCheckError):
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "npu").iterdir()} == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "npu"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "file" / "npu")
+    with pytest.raises(InputError, match="is a file"):
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "file")
+    with pytest.raises(InputError, match="report"):
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", report=tmp_path / "npu" / "proof")
+
+
+def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
+    wrong = Original(original.weights, original.network, lambda z: -original.drawn(z), "")
+    monkeypatch.setattr(targets, "open_original", lambda *_: wrong)
+    with pytest.raises(ParityError):
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [("--format", "ort"), ("--out", "x.onnx"), ("--output", "float32")])
+def test_a_target_and_a_single_file_do_not_go_together(option: tuple[str, str]) -> None:
+    result = CliRunner().invoke(main, ["--target", "accelerator", "npu", *option])
+    assert result.exit_code == 2
+    assert option[0] in result.output.splitlines()[-1]
