@@ -1,8 +1,10 @@
 """What holds between the rooms, beyond what import-linter checks."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import requires
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,13 @@ heavy = {{"mindspore", "onnx", "matplotlib", "click", "socket"}} & set(sys.modul
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_drawing_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    program = "from avatar_runtime import AvatarGenerator; AvatarGenerator.load().generate(['alice'])"
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, **home})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("room", ["avatar_runtime", "avatar_export", "avatar_training"])

@@ -1,17 +1,28 @@
 """The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from avatar_runtime.cpus import MAX_THREADS, check_threads, cpu_limit
 from avatar_runtime.errors import ModelFileError, ProviderError
+from avatar_runtime.self_contained import check_self_contained
 from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+
+# onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
+# unless this is set. Drawing an avatar is nobody's business; who sets the variable decides otherwise.
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+_undecided = _TELEMETRY not in os.environ
+os.environ.setdefault(_TELEMETRY, "1")
+import onnxruntime as ort  # noqa: E402
+
+if _undecided:
+    del os.environ[_TELEMETRY]
 
 Session: TypeAlias = ort.InferenceSession
 
@@ -33,14 +44,21 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
         threads = min(limit, MAX_THREADS)
     if threads is not None:
         options.intra_op_num_threads = threads
+    providers = check_providers(providers)
     data = model if isinstance(model, bytes) else read_model(model)
+    check_self_contained(data)
+    with _refusing(f"it is not an ONNX model that onnxruntime {ort.__version__} can load"):
+        # Without enable_fallback=0 a failure is printed and tried again.
+        return Session(data, options, providers=providers, enable_fallback=0)
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Make a ModelFileError of whatever onnxruntime raises in the block."""
     try:
-        return Session(data, options, providers=check_providers(providers))
-    except ProviderError:
-        raise
-    except Exception as err:  # onnxruntime raises a dozen unrelated classes, bare RuntimeError among them
-        reason = " ".join(str(err).split())
-        raise ModelFileError(f"it is not an ONNX model that onnxruntime {ort.__version__} can load ({reason})") from err
+        yield
+    except Exception as err:  # a dozen unrelated classes, bare RuntimeError and UnicodeDecodeError among them
+        raise ModelFileError(f"{what} ({' '.join(str(err).split())})") from err
 
 
 def read_model(path: Path) -> bytes:
@@ -74,7 +92,8 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     pixels = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
     element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
     promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
-    ends = [*session.get_inputs(), *session.get_outputs()]
+    with _refusing("its graph has names that are no text"):
+        ends = [*session.get_inputs(), *session.get_outputs()]
     found = [(value.name, value.type, value.shape[1:]) for value in ends]
     batches = [value.shape[0] if isinstance(value.shape[0], int) else None for value in ends if value.shape]
     if found != promised or batches != [spec.batch] * 2:
@@ -83,16 +102,25 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
 
 def metadata(session: Session) -> Mapping[str, str]:
     """The model's `metadata_props`."""
-    found: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    with _refusing("its metadata is no text"):
+        found: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
     return found
 
 
 def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The session's one output for z float32 [N, latent_dim]; a graph of fixed batch draws it piece by piece."""
-    batch = session.get_inputs()[0].shape[0]
-    if not isinstance(batch, int):
-        output: npt.NDArray[Any] = session.run(None, {INPUT_NAME: z})[0]
-        return output
-    full = np.concatenate([z, np.zeros((-len(z) % batch, z.shape[1]), np.float32)])
-    pieces = [session.run(None, {INPUT_NAME: full[i : i + batch]})[0] for i in range(0, len(full), batch)]
-    return np.concatenate(pieces)[: len(z)]
+    """The session's one output for z float32 [N, latent_dim]; a graph of fixed batch draws it piece by piece.
+
+    Raises ModelFileError if onnxruntime fails or the output is not of the shape that the graph states.
+    """
+    batch, shape = session.get_inputs()[0].shape[0], session.get_outputs()[0].shape[1:]
+    if isinstance(batch, int):
+        padded = np.concatenate([z, np.zeros((-len(z) % batch, z.shape[1]), np.float32)])
+        pieces = np.split(padded, len(padded) // batch)
+    else:
+        pieces = [z]
+    with _refusing("it cannot be run"):
+        drawn = [session.run(None, {INPUT_NAME: piece})[0] for piece in pieces]
+    output: npt.NDArray[Any] = drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
+    if list(output.shape[1:]) != shape or len(output) < len(z):
+        raise ModelFileError(f"it gives {list(output.shape)} where its graph says {shape} for each of {len(z)} images")
+    return output[: len(z)]

@@ -236,8 +236,8 @@ def test_the_model_digest_is_that_of_the_file(generator: AvatarGenerator, tiny_m
     [
         (None, "cannot read it: No such file or directory"),
         (b"", "the file is empty"),
-        (b"just some text\n" * 99, "not an ONNX model that onnxruntime .* can load"),
-        (bytes(1000), "not an ONNX model that onnxruntime .* can load"),
+        (b"just some text\n" * 99, "not an ONNX model"),
+        (bytes(1000), "not an ONNX model"),
         (foreign_model().SerializeToString(), "an ONNX model, but not one of avatar-edge"),
     ],
     ids=["missing", "empty", "text", "zeros", "foreign"],
