@@ -255,16 +255,23 @@ def test_what_cannot_be_fetched_is_said(site: Site, tmp_path: Path, path: str, u
     assert left(tmp_path) == ["faces.zip"]
 
 
-def test_two_downloads_into_one_file_are_kept_apart(site: Site, tmp_path: Path) -> None:
-    refused: list[str] = []
+def test_of_two_downloads_into_one_file_the_second_waits_and_finds_it(site: Site, tmp_path: Path) -> None:
+    found, waits = list[int](), threading.Event()
 
-    def second(received: int, total: int | None) -> None:
-        with pytest.raises(DownloadError, match="another process is fetching") as refusal:
-            fetch(site, tmp_path / "faces.zip")
-        refused.append(str(refusal.value))
+    def note(message: str) -> None:
+        if "another process is fetching" in message:
+            waits.set()
 
-    assert fetch(site, tmp_path / "faces.zip", on_received=second) == 40
-    assert refused
+    second = threading.Thread(target=lambda: found.append(fetch(site, tmp_path / "faces.zip", on_message=note)))
+
+    def on_received(received: int, total: int | None) -> None:
+        if not second.ident:
+            second.start()
+            assert waits.wait(10)
+
+    assert fetch(site, tmp_path / "faces.zip", on_received=on_received) == 40
+    second.join()
+    assert (found, len(site.ranges)) == ([40], 1)
 
 
 def test_names_that_leave_the_archive_and_bombs_in_it_harm_nobody(site: Site, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
         raise click.ClickException(str(err)) from err
     if not device.leads():
         return
-    click.echo(f"step {result.step}: {out}/generator.ckpt, discriminator.ckpt, preview.png, losses.png, progress.gif")
+    click.echo(f"step {result.step}: {out}/generator.ckpt; look at {out}/report.html")
     if not result.finished:
         click.echo(f"stopped; go on with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal

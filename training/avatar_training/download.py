@@ -4,12 +4,13 @@ The one place that opens a socket. Resuming follows RFC 9110: Range (section 14.
 """
 
 import json
+import os
 import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -22,7 +23,7 @@ from avatar_runtime.errors import AvatarError, OutputError
 from avatar_runtime.pixels import make_folder, write_file
 from avatar_training.dataset import ZIP_ERRORS
 
-if sys.platform != "win32":  # which has no flock: there two downloads into one file are not kept apart
+if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 TIMEOUT = 30.0
@@ -89,39 +90,64 @@ def download(
         raise DownloadError(f"{url} is no address of the web; it should begin with https://")
     if path.suffix.lower() != ".zip":
         raise DownloadError(f"{path} should end in .zip: an archive is fetched, and read without unpacking")
-    if path.exists():
-        on_message(f"{path} is there already; checking it")
-        return _count_sound_files(path, f"{path} is there already, but", "move it away to fetch it again")
     make_folder(path.parent)
+    try:
+        with _alone(path.parent, on_message):
+            if path.exists():
+                on_message(f"{path} is there already; checking it")
+                return _count_sound_files(path, f"{path} is there already, but", "move it away to fetch it again")
+            return _fetch(url, path, on_message, on_received, timeout, pause)
+    except OSError as err:
+        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+
+
+def _fetch(
+    url: str,
+    path: Path,
+    on_message: Callable[[str], None],
+    on_received: Callable[[int, int | None], None],
+    timeout: float,
+    pause: float,
+) -> int:
     part = path.with_name(f"{path.name}.part")
     record = part.with_suffix(".part.json")
-    try:
-        with part.open("ab") as file:
-            _claim(file, path)
-            try:
-                _receive_all(url, file, record, on_message, on_received, timeout, pause)
-                file.flush()
-                files = _count_sound_files(part, f"what came from {url}", "it was thrown away")
-            except _Worthless:
-                file.truncate(0)
-                raise
-            finally:
-                if part.stat().st_size == 0:
-                    part.unlink()
-                    record.unlink(missing_ok=True)
-        part.replace(path)
-        record.unlink()
-    except OSError as err:
-        raise OutputError(f"cannot write {part}: {err.strerror or err}") from err
+    with part.open("ab") as file:
+        try:
+            _receive_all(url, file, record, on_message, on_received, timeout, pause)
+            file.flush()
+            files = _count_sound_files(part, f"what came from {url}", "it was thrown away")
+        except _Worthless:
+            file.truncate(0)
+            raise
+        finally:
+            if part.stat().st_size == 0:
+                part.unlink()
+                record.unlink(missing_ok=True)
+    part.replace(path)
+    record.unlink()
     return files
 
 
-def _claim(file: IO[bytes], path: Path) -> None:
+@contextmanager
+def _alone(folder: Path, on_message: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time fetch into a folder, and the next find what the first has fetched.
+
+    The workers of a job all come here. Windows and some network file systems have no such lock: there all go on.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        if sys.platform != "win32":
-            flock(file, LOCK_EX | LOCK_NB)
-    except BlockingIOError as err:
-        raise DownloadError(f"another process is fetching {path}; wait for it") from err
+        with suppress(OSError):
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                on_message(f"another process is fetching into {folder}; waiting for it")
+                flock(handle, LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _receive_all(

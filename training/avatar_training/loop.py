@@ -13,6 +13,7 @@ from avatar_runtime.pixels import make_folder, write_file
 from avatar_training import checkpoint, dataset, device, divergence, draws, lock, lockstep, workers
 from avatar_training.best import Best
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
+from avatar_training.environment import environment
 from avatar_training.gan import Gan
 from avatar_training.kid import FeatureNetwork
 from avatar_training.report import PREVIEW_NAMES, Report
@@ -90,7 +91,8 @@ def train(
             config = replace(config, rollbacks=tuple(saved["config"].get("rollbacks", ())))
         network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
         faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
-        on_message(f"{len(faces.images)} images of {config.data} on {_describe_devices(target, amp, team)}")
+        devices = _describe_devices(target, amp, team)
+        on_message(f"{len(faces.images)} images of {config.data} on {devices}")
         if faces.skipped:
             on_message(faces.summary())
         per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
@@ -106,7 +108,7 @@ def train(
             locks.enter_context(lock.held(out))
             if read_run(out) is not None:  # another process was faster
                 raise _already_there(out)
-        run = _Run(Gan(config, team, amp), amp, out, faces, steps, on_message, on_step, should_stop)
+        run = _Run(Gan(config, team, amp), amp, out, devices, faces, steps, on_message, on_step, should_stop)
         start = run.begin() if saved is None else run.resume()
         best = Best(out, network, faces, on_message) if network else None
         return run.go_on(start, best)
@@ -129,13 +131,14 @@ class _Run:
         gan: Gan,
         amp: bool,
         out: Path,
+        devices: str,
         faces: dataset.Faces,
         steps: int,
         on_message: Callable[[str], None],
         on_step: Callable[[Progress], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        self.gan, self.amp, self.out, self.faces, self.steps = gan, amp, out, faces, steps
+        self.gan, self.amp, self.out, self.devices, self.faces, self.steps = gan, amp, out, devices, faces, steps
         self.on_message, self.on_step, self.should_stop = on_message, on_step, should_stop
         self.report = Report(out)
         self.preview_latents = latents(PREVIEW_NAMES, gan.config.latent_dim)
@@ -158,6 +161,7 @@ class _Run:
             return self.begin()
         self._describe()
         self.report.samples(self.samples)
+        self.report.page()
         return start
 
     def go_on(self, start: int, best: Best | None) -> Result:
@@ -230,7 +234,7 @@ class _Run:
     def _describe(self) -> None:
         """Write config.json."""
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256}
-        run = {"config": self.gan.config.to_dict(), "dataset": images}
+        run = {"config": self.gan.config.to_dict(), "dataset": images, "environment": environment(self.devices)}
         write_file(self.out / "config.json", (json.dumps(run, indent=2) + "\n").encode())
 
     def _newest(self) -> Path | str:

@@ -1,4 +1,4 @@
-"""What a run shows of itself: stats.jsonl, previews, the loss curve and the progress animation."""
+"""What a run shows of itself: stats.jsonl, previews, the loss curve, the progress animation and the page of it all."""
 
 import io
 import json
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 from PIL import Image
 
 from avatar_runtime.errors import OutputError
 from avatar_runtime.pixels import UInt8, encode, grid, make_folder, write_file
+from avatar_training import plots
+from avatar_training.page import Page
 
 PREVIEW_NAMES = tuple(str(i) for i in range(64))
 """The names in every preview: face "3" here is face "3" of the runtime."""
@@ -27,6 +27,7 @@ class Report:
         self.out = out
         self.previews = out / "previews"
         self.stats = out / "stats.jsonl"
+        self._page = Page(out)
 
     def rewind(self, step: int) -> None:
         """Forget everything after a step: what was reported between the last snapshot and the crash."""
@@ -49,57 +50,29 @@ class Report:
             raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
 
     def tick(self, step: int, images: UInt8) -> None:
-        """The pictures of a tick: a preview of images [64, H, W, C], losses.png and progress.gif."""
+        """Show the run so far: a preview of images [64, H, W, C], losses.png, progress.gif and report.html."""
         make_folder(self.previews)
         preview = encode(grid(images), ".png")
         write_file(self.previews / f"{step:08}.png", preview)
         write_file(self.out / "preview.png", preview)
-        self._plot_losses()
+        rows = self._rows()
+        if plots.has(rows, "g_loss"):
+            write_file(self.out / "losses.png", plots.png(rows))
         self._animate()
+        self._page.write(rows)
 
-    def _rows(self, key: str = "step") -> list[dict[str, Any]]:
-        """The lines of stats.jsonl that hold a key."""
+    def page(self) -> None:
+        """Write report.html once more: a run that was begun by an older version has none."""
+        self._page.write(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
         rows = []
         for line in self.stats.read_text().splitlines() if self.stats.exists() else ():
             try:
                 rows.append(json.loads(line))
             except ValueError:  # the line that a kill cut short
                 break
-        return [row for row in rows if key in row]
-
-    def _kids(self) -> list[dict[str, Any]]:
-        """The lines with a KID over the features in use; those over another network's do not compare."""
-        rows = self._rows("kid")
-        return [row for row in rows if row["features"] == rows[-1]["features"]]
-
-    def _plot_losses(self) -> None:
-        rows, kids = self._rows("g_loss"), self._kids()
-        if not rows:
-            return
-        steps = np.array([row["step"] for row in rows])
-        figure = Figure(figsize=(9, 4.5 if not kids else 7.5), layout="constrained")
-        axes, *below = figure.subplots(1 + bool(kids), squeeze=False)[:, 0]
-        for key, label, colour in (
-            ("g_loss", "generator", "tab:blue"),
-            ("d_loss", "discriminator", "tab:orange"),
-        ):
-            values = np.array([row[key] for row in rows])
-            axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.7)
-            centres, means = _smooth(steps, values)
-            axes.plot(centres, means, color=colour, label=label)
-        axes.set(xlabel="step", ylabel="loss", title="Generator and discriminator loss")
-        axes.legend()
-        axes.grid(alpha=0.3)
-        for axes in below:
-            axes.errorbar(*([row[key] for row in kids] for key in ("step", "kid", "kid_std")), marker=".", capsize=3)
-            lowest = min(kids, key=lambda row: float(row["kid"]))
-            axes.plot(lowest["step"], lowest["kid"], "*", markersize=12, label=f"lowest, step {lowest['step']}")
-            axes.set(xlabel="step", ylabel="KID", title="Distance from the real faces", ylim=(0, None))
-            axes.legend()
-            axes.grid(alpha=0.3)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120)
-        write_file(self.out / "losses.png", buffer.getvalue())
+        return rows
 
     def _animate(self) -> None:
         paths = sorted(self.previews.glob("*.png"))
@@ -113,11 +86,3 @@ class Report:
         durations = [200] * (len(frames) - 1) + [2000]
         frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
         write_file(self.out / "progress.gif", buffer.getvalue())
-
-
-def _smooth(
-    steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64], points: int = 200
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    parts = min(points, len(steps))
-    means = [[part.mean() for part in np.array_split(column, parts)] for column in (steps, values)]
-    return np.array(means[0]), np.array(means[1])
