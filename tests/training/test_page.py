@@ -113,6 +113,14 @@ def test_a_long_run_is_thinned_and_the_page_stays_small(tmp_path: Path) -> None:
     assert sizes[1] < 1.1 * sizes[0]
 
 
+def test_a_preview_that_a_rollback_drew_again_is_shown_anew(tmp_path: Path) -> None:
+    report = make_run(tmp_path / "run", 3)
+    before, _ = frames((tmp_path / "run/report.html").read_text())
+    report.tick(10, np.full((64, 32, 32, 3), 200, np.uint8))
+    after, _ = frames((tmp_path / "run/report.html").read_text())
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
+
+
 def test_real_and_generated_faces_are_laid_out_alike(tmp_path: Path) -> None:
     make_run(tmp_path / "run", 2)
     sources = [a["src"] or "" for _, a in Reader((tmp_path / "run/report.html").read_text()).elements if "src" in a]

@@ -35,8 +35,8 @@ RETRIES = 5
 MAX_UNPACKED = 20
 """Bytes of files for a byte of archive; pictures hardly shrink, so more is a zip bomb."""
 
-MAX_BYTES = 2**37
-"""128 GiB: a server that never stops sending must not fill the disk."""
+MAX_BYTES = 2**33
+"""8 GiB at most from a server that does not say how much it sends: one that never ends must not fill a disk."""
 
 _CHUNK = 2**18
 _BUSY = (408, 425, 429, 500, 502, 503, 504)

@@ -37,14 +37,15 @@ class Page:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self._frames: dict[Path, tuple[bytes, Image.Image]] = {}
+        self._frames: dict[tuple[Path, int], tuple[bytes, Image.Image]] = {}
 
     def write(self, rows: Rows) -> None:
         """Write the page of a run whose stats.jsonl holds rows. Raises OutputError."""
         paths = _thin(sorted(self.out.glob("previews/*.png")))
         if not paths:
             return
-        self._frames = {path: self._frames.get(path) or _make_small(path) for path in paths}
+        written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback writes some of them again
+        self._frames = {key: self._frames.get(key) or _make_small(key[0]) for key in written}
         frames = [_uri("image/webp", webp) for webp, _ in self._frames.values()]
         record = json.loads((self.out / "config.json").read_text())
         config, images = record["config"], record["dataset"]["images"]

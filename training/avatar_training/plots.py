@@ -38,7 +38,7 @@ def kid(axes: Axes, rows: Rows) -> None:
     axes.errorbar(steps, means, deviations, color="tab:blue", marker=".", capsize=3)
     best = min(measured, key=lambda row: float(row["kid"]))
     label = f"best: {best['kid']:.3f}, step {best['step']:,}"
-    axes.plot(best["step"], best["kid"], "*", color="tab:orange", markersize=13, label=label)
+    axes.plot(best["step"], best["kid"], "*", color="tab:orange", markersize=13, zorder=3, label=label)
     axes.set(xlabel="step", ylabel="KID", xlim=(0, 1.05 * steps[-1]), ylim=(min(0, best["kid"]), 1.1 * max(means)))
     axes.legend(frameon=False)
 
