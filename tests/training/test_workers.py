@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from avatar_training import checkpoint, dataset, draws
+from avatar_training.gan import Gan
 from avatar_training.loop import train
 from avatar_training.workers import Team
 
@@ -58,13 +59,13 @@ Launch = Callable[..., Job]
 
 @pytest.fixture
 def launch(tmp_path: Path, pictures: Path) -> Iterator[Launch]:
-    """Start avatar-train on a tiny network under msrun: launch(workers, *options)."""
+    """Start avatar-train on a tiny network under msrun: launch(workers, *options); first: code to run before."""
     script = tmp_path / "avatar-train"
-    script.write_text("from avatar_training.cli import main\nmain()\n")
     tiny = ["--data", pictures, "--batch-size", 4, "--image-size", 32, "--ngf", 8, "--ndf", 8, "--tick", 4]
     jobs = []
 
-    def start(workers: int, *options: str, new: bool = True) -> Job:
+    def start(workers: int, *options: str, new: bool = True, first: str = "") -> Job:
+        script.write_text(f"{first}\nfrom avatar_training.cli import main\nmain()\n")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -165,6 +166,32 @@ def test_a_run_goes_on_with_another_number_of_workers(launch: Launch, tiny_confi
     status, said = launch(2, "--resume", "--steps", "4", new=False).ended()
     assert (status, newest(tmp_path / "run")) == (0, 4), said
     train(tiny_config(steps=STEPS), tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "one", tmp_path / "run")
+
+
+DIVERGE_ONCE = """
+from avatar_training.gan import Gan
+healthy = Gan.step
+
+def step(gan, step, real):
+    losses = healthy(gan, step, real)
+    return (float("nan"), 0.0) if step == 5 and not gan.config.rollbacks else losses
+
+Gan.step = step
+"""
+
+
+@pytest.mark.workers
+def test_workers_go_back_together_when_training_diverges(
+    launch: Launch, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = launch(2, "--steps", "6", "--rollback", first=DIVERGE_ONCE)
+    monkeypatch.setattr(Gan, "step", Gan.step)  # put back what the next line replaces
+    exec(DIVERGE_ONCE, {})
+    train(tiny_config(steps=STEPS, rollback=True), tmp_path / "one")
+    status, said = job.ended()
+    assert status == 0, said
+    assert said.count("rollback 1 of 3") == 1
     assert_same_run(tmp_path / "one", tmp_path / "run")
 
 
