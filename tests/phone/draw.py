@@ -1,4 +1,4 @@
-"""draw.py OUT MODEL …: latents of the fixture's names and 64 faces of each model, on this processor, as an .npz file."""
+"""draw.py OUT MODEL …: latents of the fixture's names and 64 faces of each model, on this processor, as .npz."""
 
 import json
 import platform
@@ -18,4 +18,4 @@ for model in models:
     generator = AvatarGenerator.load(model)
     print(f"{platform.machine()}: {Path(model).name} draws its golden images {generator.verify()} levels off")
     found[model] = generator.generate(64, seed="phone")
-np.savez_compressed(out, **found)
+np.savez_compressed(out, allow_pickle=False, **found)
