@@ -6,7 +6,7 @@ import pytest
 
 mindspore = pytest.importorskip("mindspore")
 
-from avatar_training.checkpoint import CheckpointError, read  # noqa: E402
+from avatar_training.checkpoint import CheckpointError, read, save, save_snapshot  # noqa: E402
 
 ARRAYS: dict[str, Any] = {
     "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(
@@ -67,3 +67,40 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.ckpt").write_bytes(data)
     with pytest.raises(CheckpointError, match=r"x\.ckpt is damaged or no checkpoint"):
         read(tmp_path / "x.ckpt")
+
+
+SMALL = {f"layer.{i}.weight": np.arange(4 + i, dtype=np.float32) for i in range(3)}
+
+
+def readable(path: Path, content: bytes) -> dict[str, bytes] | None:
+    """What is read from these bytes, if they are not refused."""
+    path.write_bytes(content)
+    try:
+        return {name: array.tobytes() for name, array in read(path).items()}
+    except CheckpointError:
+        return None
+
+
+def test_a_snapshot_with_one_byte_changed_anywhere_is_refused(tmp_path: Path) -> None:
+    path = save_snapshot(tmp_path, 4, {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+    sound = path.read_bytes()
+    assert readable(path, sound) == {name: array.tobytes() for name, array in SMALL.items()}
+    for place in range(len(sound)):
+        for change in (0x01, 0x80, 0xFF):
+            changed = bytearray(sound)
+            changed[place] ^= change
+            assert readable(path, bytes(changed)) is None
+
+
+def test_a_snapshot_cut_anywhere_is_refused_or_lacks_an_array(tmp_path: Path) -> None:
+    path = save_snapshot(tmp_path, 4, {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+    sound = path.read_bytes()
+    for length in range(len(sound) - 17):  # without its last 17 bytes, the checksum, it is as whole as before
+        arrays = readable(path, sound[:length])
+        assert arrays is None or len(arrays) < len(SMALL)
+
+
+def test_only_snapshots_have_a_checksum(tmp_path: Path) -> None:
+    """Older versions of MindSpore, which the tutorial is for, cannot read a file that has one."""
+    save(tmp_path / "generator.ckpt", {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+    assert b"crc_num" not in (tmp_path / "generator.ckpt").read_bytes()

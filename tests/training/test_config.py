@@ -28,6 +28,15 @@ def test_long_has_spectral_norm_hinge_and_diff_augment() -> None:
     assert (config.spectral_norm, config.loss, config.diff_augment, config.ema_decay) == (True, "hinge", True, 0.9999)
 
 
+def test_a_rollback_changes_the_seed_from_its_step_on_and_not_before() -> None:
+    config = TrainConfig(data="d", steps=9, seed=7, rollbacks=(4, 4, 2))
+    seeds = [config.seed_at(step) for step in range(6)]
+    assert seeds[:2] == [7, 7]
+    assert len(set(seeds)) == 3  # steps 0 and 1, 2 and 3, 4 and on
+    assert seeds == [dataclasses.replace(config, rollbacks=(2, 4, 4)).seed_at(step) for step in range(6)]
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_config_survives_json(recipe: str) -> None:
     config = TrainConfig.from_recipe(recipe, data="faces.zip", seed=7)
@@ -60,6 +69,8 @@ def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
         ("real_label", 1.1),
         ("tick", 0),
         ("kid_every", -1),
+        ("keep", 0),
+        ("rollbacks", (4, -1)),
     ],
 )
 def test_a_bad_value_is_refused_with_its_field(field: str, value: Any) -> None:

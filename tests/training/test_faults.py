@@ -175,22 +175,36 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fill(disk: Path) -> None:
-    free = shutil.disk_usage(disk).free
-    (disk / "filler").write_bytes(bytes(free - 300_000))
+def fill(out: Path) -> None:
+    (out.parent / "filler").write_bytes(bytes(shutil.disk_usage(out).free - 300_000))
+
+
+def make_room(out: Path) -> None:
+    (out.parent / "filler").unlink()
+
+
+def make_read_only(out: Path) -> None:
+    mount("--bind", str(out), str(out))
+    mount("-o", "remount,bind,ro", str(out))
+
+
+def make_writable(out: Path) -> None:
+    subprocess.run(["umount", "-l", str(out)], check=True)
+
+
+def test_a_read_only_run_folder_is_one_sentence(half_run: Path, tiny_config: MakeConfig, disk: Path) -> None:
+    out = shutil.copytree(half_run, disk / "run")
+    make_read_only(out)
+    with pytest.raises(OutputError, match=r"cannot write .*: Read-only file system"):
+        train(tiny_config(), out, resume=True)
+    make_writable(out)
+    assert kept(out) == kept(half_run)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("harm", "mend", "words"),
-    [
-        (fill, lambda disk: (disk / "filler").unlink(), "No space left"),
-        (
-            lambda disk: mount("-o", "remount,ro", str(disk)),
-            lambda disk: mount("-o", "remount,rw", str(disk)),
-            "Read-only file system",
-        ),
-    ],
+    [(fill, make_room, "No space left"), (make_read_only, make_writable, "Read-only file system")],
     ids=["full", "read-only"],
 )
 @pytest.mark.parametrize("step", [1, 6, 9])
@@ -207,7 +221,7 @@ def test_a_disk_that_is_full_or_read_only(
 
     def on_step(progress: Progress) -> None:
         if progress.step == step:
-            harm(disk)
+            harm(out)
 
     with pytest.raises(OutputError, match=f"cannot write .*{words}.*--resume"):
         train(tiny_config(), out, on_step=on_step)
@@ -215,7 +229,7 @@ def test_a_disk_that_is_full_or_read_only(
     assert checkpoint.snapshot_step(checkpoint.snapshots(out / "snapshots")[0]) == last
     with pytest.raises(OutputError, match=words):  # still no room: one sentence, and nothing is lost
         train(tiny_config(), out, resume=True)
-    mend(disk)
+    mend(out)
     resumed(tiny_config(), out)
     assert weights(out) == weights(whole_run)
     assert losses(out) == losses(whole_run)

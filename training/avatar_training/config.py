@@ -151,6 +151,8 @@ class TrainConfig:
         for name in ("beta1", "beta2", "ema_decay"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")
         object.__setattr__(self, "rollbacks", tuple(self.rollbacks))  # JSON has only lists
+        steps = all(isinstance(step, int) and step >= 0 for step in self.rollbacks)
+        _check(steps, "rollbacks", self.rollbacks, "steps, each at least 0")
         _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
 
     @classmethod
