@@ -1,5 +1,8 @@
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -121,3 +124,27 @@ def test_a_target_that_cannot_be_written_is_named(tmp_path: Path, model: onnx.Mo
     with pytest.raises(OutputError, match=str(tmp_path)):
         write_model(tmp_path / target, model, SPEC)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    spec = write_tiny_model(path)
+    program = f"""
+import os, signal
+from pathlib import Path
+from avatar_export import writer
+from tiny_model import tiny_weights, write_tiny_model
+
+def killed(data):
+    (Path({str(tmp_path)!r}) / "reached").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Path.write_bytes = lambda self, data: (open(self, "wb", buffering=0).write(data[: len(data) // 2]), killed(data))
+write_tiny_model(Path({str(path)!r}), tiny_weights(seed=1))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "reached").exists()
+    assert AvatarGenerator.load(path).spec == spec
+    assert AvatarGenerator.load(path).verify() == 0
