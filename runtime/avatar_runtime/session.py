@@ -93,9 +93,9 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
     promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
     with _refusing("its graph has names that are no text"):
-        ends = [*session.get_inputs(), *session.get_outputs()]
-    found = [(value.name, value.type, value.shape[1:]) for value in ends]
-    batches = [value.shape[0] if isinstance(value.shape[0], int) else None for value in ends if value.shape]
+        ends = [(value.name, value.type, value.shape) for value in [*session.get_inputs(), *session.get_outputs()]]
+    found = [(name, kind, shape[1:]) for name, kind, shape in ends]
+    batches = [shape[0] if isinstance(shape[0], int) else None for _, _, shape in ends if shape]
     if found != promised or batches != [spec.batch] * 2:
         raise ModelFileError(f"its graph does not fit its contract ({found} instead of {promised}); export it again")
 
