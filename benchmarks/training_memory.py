@@ -62,25 +62,29 @@ def one_run(data: str, out: str, image_size: int, ticks: int, tick: int) -> dict
 @click.command()
 @click.option("--images", type=click.IntRange(min=1000), default=70_000, show_default=True, help="In the large run.")
 @click.option("--image-size", type=click.Choice([32, 64, 128]), default=64, show_default=True, help="Pixels a side.")
-@click.option("--ticks", type=click.IntRange(min=1), default=5, show_default=True, help="Snapshots to see.")
-@click.option("--tick", type=click.IntRange(min=4), default=10, show_default=True, help="Steps between two.")
+@click.option("--ticks", type=click.IntRange(min=1), default=4, show_default=True, help="Snapshots to see.")
+@click.option("--tick", type=click.IntRange(min=4), default=5, show_default=True, help="Steps between two.")
 def main(images: int, image_size: int, ticks: int, tick: int) -> None:
     """Measure the memory of a training run on the CPU."""
+    peaks, arrays = [], []
     with tempfile.TemporaryDirectory() as folder:
         for count in (1000, images):
             data = Path(folder) / f"{count}.zip"
             pictures(data, count)
             arguments = (str(data), f"{folder}/{count}", image_size, ticks, tick)
-            program = (
-                f"import json\nfrom benchmarks.training_memory import one_run\nprint(json.dumps(one_run(*{arguments})))"
-            )
+            program = f"import json\nfrom {__spec__.name} import one_run\nprint(json.dumps(one_run(*{arguments})))"
             environment = {**os.environ, "GLOG_v": "3"}
             done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
-            found = json.loads(done.stdout.split(b"\n")[-2])
-            held = count * image_size * image_size * 3 / 1e6
-            print(f"{count} images of {SIDE}x{SIDE} as {image_size}x{image_size}, an array of {held:.0f} MB: ", end="")
-            print(f"{found['decoded']} MB when they are decoded, {found['ticked']} MB after each tick, ", end="")
-            print(f"{found['peak']} MB at most, {found['peak'] / held:.2f} of the array")
+            found = json.loads(done.stdout.splitlines()[-1])
+            peaks.append(found["peak"])
+            arrays.append(count * image_size**2 * 3 / 1e6)
+            print(
+                f"{count} images of {SIDE}x{SIDE} as {image_size}x{image_size}, an array of {arrays[-1]:.0f} MB: ",
+                end="",
+            )
+            print(f"{found['decoded']} MB when decoded, {found['ticked']} MB after each tick, {peaks[-1]} MB at most")
+    more = (peaks[1] - peaks[0]) / (arrays[1] - arrays[0])
+    print(f"more images take {more:.2f} of their own size; the run takes {peaks[1] / arrays[1]:.2f} of the array")
 
 
 if __name__ == "__main__":

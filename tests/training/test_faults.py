@@ -111,6 +111,24 @@ def test_a_snapshot_from_before_checksums_is_taken(half_run: Path, tiny_config: 
     assert said[-1] == f"resuming from {newest}"
 
 
+def test_a_report_that_a_power_cut_has_damaged_does_not_stop_a_run(
+    half_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    out = shutil.copytree(half_run, tmp_path / "run")
+    (out / "previews/00000004.png").write_bytes(b"")
+    lines = (out / "stats.jsonl").read_bytes().splitlines(keepends=True)
+    lines[1:4] = [b"\xff" + lines[1], b'{"stop": 3}\n', b"4\n"]
+    (out / "stats.jsonl").write_bytes(b"".join(lines) + bytes(500))
+    resumed(tiny_config(steps=9), out)
+    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "g_loss" in row] == [1, 5, 6, 7, 8, 9]
+    assert sorted(path.name for path in (out / "previews").iterdir()) == [
+        "00000000.png",
+        "00000008.png",
+        "00000009.png",
+    ]
+
+
 @pytest.fixture
 def write_limit() -> Iterator[Callable[[int], None]]:
     """Files may have so many bytes and no more: the full disk of somebody who may not mount one."""

@@ -30,11 +30,11 @@ class Report:
         self._page = Page(out)
 
     def rewind(self, step: int) -> None:
-        """Forget everything after a step: what was reported between the last snapshot and the crash."""
+        """Forget what was reported after a step, between its snapshot and a crash, and what the crash has damaged."""
         rows = [row for row in self._rows() if row["step"] <= step]
         write_file(self.stats, "".join(json.dumps(row) + "\n" for row in rows).encode())
         for path in self.previews.glob("*.png"):
-            if path.stem.isdigit() and int(path.stem) > step:
+            if path.stem.isdigit() and (int(path.stem) > step or not _is_sound(path)):
                 path.unlink()
 
     def samples(self, images: UInt8) -> None:
@@ -67,11 +67,12 @@ class Report:
 
     def _rows(self) -> list[dict[str, Any]]:
         rows = []
-        for line in self.stats.read_text().splitlines() if self.stats.exists() else ():
+        for line in self.stats.read_bytes().splitlines() if self.stats.exists() else ():
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # the line that a kill cut short
-                break
+                row = json.loads(line)
+                rows.append({**row, "step": int(row["step"])})
+            except (ValueError, KeyError, TypeError):  # cut short by a kill, or spoilt by a power cut
+                continue
         return rows
 
     def _animate(self) -> None:
@@ -86,3 +87,12 @@ class Report:
         durations = [200] * (len(frames) - 1) + [2000]
         frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
         write_file(self.out / "progress.gif", buffer.getvalue())
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):  # a power cut can leave an empty file
+        return False
+    return True
