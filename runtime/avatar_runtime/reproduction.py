@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence
@@ -37,7 +38,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
     text says: then nothing is drawn.
     """
     try:
-        with _open(path) as found:
+        with path.open("rb") as file, _open(file) as found:
             picture, scheme, model = read_text(text_of(found) or "")
             _check_model(generator, scheme, model)
             size = picture.size(generator.spec.image_size)
@@ -46,17 +47,17 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
             data = picture.render(generator, f".{str(found.format).lower()}")
             with _open(io.BytesIO(data)) as drawn:
                 return Reproduction(picture, data, _difference(found, drawn))
-    except InputError as err:
-        raise InputError(f"{path}: {err}") from err
+    except (OSError, ValueError) as err:  # ValueError: InputError, or a path with a NUL in it
+        raise InputError(f"{path}: {getattr(err, 'strerror', None) or err}") from err
 
 
-def _open(file: Path | io.BytesIO) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in a sentence
             image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF"])
     except OSError as err:
-        raise InputError(err.strerror or "it is no picture that avatar-edge writes") from err
+        raise InputError("it is no picture that avatar-edge writes") from err
     except Exception as err:  # Pillow's parsers raise what they meet: SyntaxError, struct.error, its bomb error, …
         raise InputError(f"it is a damaged picture ({err})") from err
     if image.width * image.height > MAX_PIXELS:
