@@ -1,16 +1,20 @@
 """A tiny generator with random weights, made in moments without MindSpore: what the runtime and export tests run on."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
 
 from avatar_export.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.exporter import build_model
 from avatar_export.writer import write_model
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.spec import KEY, ModelSpec
 
 
 def tiny_arrays(
@@ -61,3 +65,18 @@ def write_tiny_model(path: Path, weights: GeneratorWeights | None = None, output
         provenance="random weights for tests",
     )
     return write_model(path, model, spec)
+
+
+def bright_critic(size: int = 32, channels: int = 3, **contract: Any) -> onnx.ModelProto:
+    """Scores an image by its mean level."""
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, channels])
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"])
+    nodes = [
+        helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["levels"], ["score"], axes=[1, 2, 3], keepdims=0),
+    ]
+    graph = helper.make_graph(nodes, "critic", [images], [score])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    promise = {"format_version": 1, "kind": "critic", "image_size": size, "channels": channels, **contract}
+    helper.set_model_props(model, {KEY: json.dumps(promise)})
+    return model

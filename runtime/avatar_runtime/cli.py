@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from avatar_runtime import tasks
 from avatar_runtime.errors import AvatarError, InputError
+from avatar_runtime.options import Options
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -31,23 +32,29 @@ PATH = click.Path(path_type=Path)
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
 @click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one a line; - is standard input.")
-@click.option("--seed", metavar="S", help="The series to draw; avatar i is named S/i.  [default: a new one]")
+@click.option("--interpolate", nargs=2, metavar="A B", help="From A to B and back: .gif, .webp or .png.")
+@click.option("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Pictures from A to B.")
+@click.option("--seed", metavar="S", help="A series, whose avatar i is named S/i.  [default: new]")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="How many of a series.  [default: 64]")
 @click.option("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1 nearer to the average face.")
 @click.option(
-    "--out", type=PATH, metavar="FILE", help="One picture of all, .png, .webp or .jpg; or -, standard output."
+    "--best-of", type=click.IntRange(1, 1000), metavar="K", help="Keep the best of K candidates of each name."
 )
+@click.option("--critic", type=PATH, metavar="FILE", help="The model that judges the candidates.")
+@click.option("--out", type=PATH, metavar="FILE", help="One picture: .png, .webp, .jpg; - is standard output.")
 @click.option("--out-dir", type=PATH, metavar="DIR", help="One file for each avatar.")
-@click.option("--format", type=click.Choice(["png", "webp", "jpg"]), help="For --out-dir and --out -.  [default: png]")
+@click.option(
+    "--format", type=click.Choice(["png", "webp", "jpg", "gif"]), help="For --out-dir and --out -.  [default: png]"
+)
 @click.option("--columns", type=click.IntRange(min=1), metavar="K", help="Columns of the grid.  [default: square]")
-@click.option("--size", type=int, metavar="PX", help="Side of an avatar in pixels.  [default: as drawn]")
+@click.option("--size", type=int, metavar="PX", help="Side of an avatar.  [default: as drawn]")
 @click.option("--circle", is_flag=True, help="Cut each avatar to a circle.")
-@click.option("--background", metavar="COLOUR", help="What lies behind the circle: white, #fc0.  [default: none]")
+@click.option("--background", metavar="COLOUR", help="Behind the circle, such as #fc0.  [default: none]")
 @click.option("--shard", type=ShardType(), metavar="I/N", help="Only the I-th of N parts of --out-dir.")
 @click.option("--info", is_flag=True, help="Print what the model promises.")
 @click.option("--check", is_flag=True, help="Draw the model's golden images and compare.")
-@click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again from its text and compare.")
-@click.option("--json", is_flag=True, help="Print JSON, one object a line, instead of sentences.")
+@click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again and compare.")
+@click.option("--json", is_flag=True, help="Print JSON, one object a line.")
 @click.option("--model", type=PATH, metavar="FILE", help="Another model than the embedded one.")
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
@@ -62,11 +69,12 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --name alice --name bob --out-dir avatars
       avatar-gen --name alice --circle --size 256 --out alice.png
       avatar-gen --names-file team.txt --format webp --out-dir avatars
+      avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
     """
     try:
         given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
-        tasks.run(tasks.Options(given=frozenset(given), **options))
+        tasks.run(Options(given=frozenset(given), **options))
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from avatar_runtime.cpus import check_threads, cpu_limit
+from avatar_runtime.critic import BestOf, Choice
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import series
-from avatar_runtime.picture import PLAIN, Picture, check_format
+from avatar_runtime.picture import PLAIN, Picture
 from avatar_runtime.pixels import UInt8, encode, make_folder, write_file
 from avatar_runtime.portrait import Portrait
 
@@ -50,6 +51,7 @@ def draw_files(
     *,
     truncation: float = 1.0,
     portrait: Portrait = PLAIN,
+    best_of: BestOf | None = None,
     workers: int | None = None,
 ) -> Iterator[Written]:
     """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily and in order.
@@ -60,21 +62,30 @@ def draw_files(
     """
     from avatar_runtime.workers import in_order  # 6 ms that one picture does not need
 
-    check_format(extension, portrait)
+    Picture(("",), truncation, portrait).check_format(extension)
     check_threads(workers)
-    Picture(("",), truncation, portrait)
+    if best_of is not None:
+        best_of.check(generator.spec)
     make_folder(folder)
-    pictures = ((stem, Picture((name,), truncation, portrait)) for stem, name in avatars)
 
-    def draw(part: list[tuple[str, Picture]]) -> list[Written]:
-        images = generator.generate([picture.names[0] for _, picture in part], truncation=truncation)
-        return [write(*avatar, image) for avatar, image in zip(part, portrait.show(images), strict=True)]
+    def draw(part: list[tuple[str, str]]) -> list[Written]:
+        kept: Iterable[Choice | None] = [None] * len(part)
+        if best_of is not None:
+            candidates = best_of.candidates(generator, [name for _, name in part], truncation)
+            kept = (best_of.choice([k]) for k in candidates)
+        pictures = [
+            Picture((name,), truncation, portrait, choice=choice) for (_, name), choice in zip(part, kept, strict=True)
+        ]
+        images = generator.generate([picture.drawn[0] for picture in pictures], truncation=truncation)
+        return [write(stem, *drawn) for (stem, _), *drawn in zip(part, pictures, images, strict=True)]
 
     def write(stem: str, picture: Picture, image: UInt8) -> Written:
         text = picture.text(generator)
-        return draw_file(folder / f"{stem}{extension}", encode(image, extension, text), text)
+        data = encode(portrait.show(image[None])[0], extension, text)  # one at a time: the largest takes 64 MB
+        return draw_file(folder / f"{stem}{extension}", data, text)
 
-    parts = iter(lambda: list(islice(pictures, PART)), [])
+    avatars = iter(avatars)
+    parts = iter(lambda: list(islice(avatars, PART)), [])
     yield from chain.from_iterable(in_order(draw, parts, workers or cpu_limit()))
 
 

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from avatar_runtime.animation import check_animation, encode_animation
+from avatar_runtime.critic import Choice, candidate_name, read_choice
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import truncate
-from avatar_runtime.pixels import UInt8, check_extension, encode, grid, grid_shape
+from avatar_runtime.pixels import MAX_GRID_SIDE, UInt8, check_extension, encode, grid, grid_shape
 from avatar_runtime.portrait import Portrait
 
 PLAIN = Portrait()
@@ -21,7 +23,7 @@ Watch = Callable[[Iterable[str]], Iterable[str]]
 
 @dataclass(frozen=True)
 class Picture:
-    """A grid of avatars; of one name, that avatar alone. Raises InputError for what cannot be drawn."""
+    """A grid of avatars, of one name that avatar alone; or an animation. Raises InputError for what cannot be drawn."""
 
     names: tuple[str, ...]
     """The avatars, row by row."""
@@ -31,24 +33,47 @@ class Picture:
     """How each avatar is shown."""
     columns: int | None = None
     """Columns of the grid; None: the smallest square."""
+    frames: int | None = None
+    """Pictures on the way from the first name to the second, in an animation; None: a grid."""
+    choice: Choice | None = None
+    """Which candidates of the names are shown; None: candidate 0, the names themselves."""
 
     def __post_init__(self) -> None:
         truncate(np.empty((0, 1), np.float32), self.truncation)
+        if self.frames is not None:
+            if type(self.frames) is not int or self.frames < 2:
+                raise InputError(f"an animation has at least 2 frames, not {self.frames!r}")
+            if len(self.names) != 2 or self.columns is not None:
+                raise InputError("an animation goes from one name to another, and has no columns")
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names under which the avatars are drawn."""
+        if self.choice is None:
+            return self.names
+        return tuple(map(candidate_name, self.names, self.choice.candidates))
 
     def size(self, image_size: int) -> tuple[int, int]:
         """Width and height in pixels, where the model draws image_size. Raises InputError if that is too large."""
         side = self.portrait.side(image_size)
-        rows, columns = grid_shape(len(self.names), self.columns, 1, side)
-        return columns * side, rows * side
+        if self.frames is None:
+            rows, columns = grid_shape(len(self.names), self.columns, 1, side)
+            return columns * side, rows * side
+        if self.frames * side**2 > MAX_GRID_SIDE**2:
+            raise InputError(f"{self.frames} frames of {side}x{side} pixels are too many; draw fewer or smaller ones")
+        return side, side
 
     def draw(self, generator: AvatarGenerator, watch: Watch = iter) -> UInt8:
-        """The picture's pixels: uint8 [H, W, C]. Raises InputError."""
+        """The picture's pixels: uint8 [N, H, W, C], N the frames of an animation, 1 of a grid. Raises InputError."""
         self.size(generator.spec.image_size)
-        drawn = generator.stream(watch(self.names), truncation=self.truncation)
-        return self._arrange(np.concatenate([self.portrait.show(images) for images in drawn]))
+        if self.frames is not None:
+            first, second = self.drawn
+            return self.portrait.show(generator.interpolate(first, second, self.frames, truncation=self.truncation))
+        drawn = generator.stream(watch(self.drawn), truncation=self.truncation)
+        return self._arrange(np.concatenate([self.portrait.show(images) for images in drawn]))[None]
 
     def compose(self, images: UInt8) -> UInt8:
-        """The picture of its avatars, drawn elsewhere: uint8 [N, H, H, C] to [H, W, C]."""
+        """The grid of its avatars, drawn elsewhere: uint8 [N, H, H, C] to [H, W, C]."""
         return self._arrange(self.portrait.show(images))
 
     def _arrange(self, portraits: UInt8) -> UInt8:
@@ -56,8 +81,17 @@ class Picture:
 
     def render(self, generator: AvatarGenerator, extension: str, watch: Watch = iter) -> bytes:
         """The picture as the bytes of a file, with its text inside. Raises InputError."""
-        check_format(extension, self.portrait)
-        return encode(self.draw(generator, watch), extension, self.text(generator))
+        self.check_format(extension)
+        images = self.draw(generator, watch)
+        text = self.text(generator)
+        return encode(images[0], extension, text) if self.frames is None else encode_animation(images, extension, text)
+
+    def check_format(self, extension: str) -> None:
+        """Raise InputError unless extension names a format that can hold the picture."""
+        check = check_extension if self.frames is None else check_animation
+        check(extension)
+        if self.portrait.transparent and extension.lower() in (".jpg", ".jpeg", ".gif"):
+            raise InputError(f"{extension} has no soft transparency around a circle: give a background, or use .png")
 
     def text(self, generator: AvatarGenerator) -> dict[str, Any]:
         """All that is needed to draw the picture again. What is not said is at its default."""
@@ -69,18 +103,15 @@ class Picture:
         }
         chosen = {
             "columns": self.columns,
+            "frames": self.frames,
             "size": self.portrait.size,
             "circle": self.portrait.circle,
             "background": self.portrait.background,
         }
-        return text | {key: value for key, value in chosen.items() if value}
-
-
-def check_format(extension: str, portrait: Portrait) -> None:
-    """Raise InputError unless extension names a picture format, and one that can hold the portrait."""
-    check_extension(extension)
-    if portrait.transparent and extension.lower() in (".jpg", ".jpeg"):
-        raise InputError(f"{extension} has no transparency for what is around a circle: give a background, or use .png")
+        text |= {key: value for key, value in chosen.items() if value}
+        if self.choice is not None:
+            text |= {**asdict(self.choice), "candidates": list(self.choice.candidates)}
+        return text
 
 
 def read_text(content: str) -> tuple[Picture, str, str]:
@@ -100,7 +131,8 @@ def read_text(content: str) -> tuple[Picture, str, str]:
         if not (columns is None or (type(columns) is int and columns > 0)):
             raise ValueError(f"columns is {columns!r}")
         portrait = Portrait(text.get("size"), text.get("circle", False) is True, text.get("background"))
-        picture = Picture(tuple(names), text["truncation"], portrait, columns)
+        choice = read_choice(text, len(names))
+        picture = Picture(tuple(names), text["truncation"], portrait, columns, text.get("frames"), choice)
     except (ValueError, TypeError, LookupError) as err:
         raise InputError(f"its text is damaged ({err})") from err
     return picture, str(scheme), str(model)

@@ -100,6 +100,16 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
         raise ModelFileError(f"its graph does not fit its contract ({found} instead of {promised}); export it again")
 
 
+def check_critic(session: Session, image_size: int, channels: int) -> None:
+    """Raise ModelFileError unless the graph is a critic's of images of this size: see `critic.Critic`."""
+    promised = [("images", "tensor(uint8)", [image_size, image_size, channels]), ("score", "tensor(float)", [])]
+    with _refusing("its graph has names that are no text"):
+        ends = [*session.get_inputs(), *session.get_outputs()]
+    found = [(value.name, value.type, value.shape[1:]) for value in ends]
+    if found != promised or any(len(value.shape) < 1 or isinstance(value.shape[0], int) for value in ends):
+        raise ModelFileError(f"its graph is not the critic that its contract says ({found} instead of {promised})")
+
+
 def metadata(session: Session) -> Mapping[str, str]:
     """The model's `metadata_props`."""
     with _refusing("its metadata is no text"):
@@ -124,3 +134,12 @@ def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     if list(output.shape[1:]) != shape or len(output) < len(z):
         raise ModelFileError(f"it gives {list(output.shape)} where its graph says {shape} for each of {len(z)} images")
     return output[: len(z)]
+
+
+def score(session: Session, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """A critic's scores of images uint8 [N, H, W, C]: float32 [N]. Raises ModelFileError if it gives anything else."""
+    with _refusing("it cannot be run"):
+        scores: npt.NDArray[np.float32] = session.run(None, {"images": images})[0]
+    if scores.shape != (len(images),) or not np.isfinite(scores).all():
+        raise ModelFileError("the critic does not give one finite score for each image")
+    return scores

@@ -12,6 +12,10 @@ KEY = "avatar-edge"
 """The metadata key whose value is the contract as one JSON object."""
 
 INPUT_NAME = "z"
+MAX_SIZES = {"latent_dim": 65_536, "image_size": 4096, "channels": 3}
+MAX_BATCH = 4096
+"""A contract that claims more is not believed: the memory would be taken at the first avatar."""
+
 OUTPUT_NAMES = {"uint8": "images", "float32": "image"}
 
 
@@ -75,19 +79,8 @@ class ModelSpec:
 
         Raises ModelFileError if the contract is missing, damaged, or of a newer format.
         """
-        if KEY not in metadata:
-            raise ModelFileError(
-                "it is an ONNX model, but not one of avatar-edge: it carries no contract; "
-                "make one from a checkpoint with avatar-export"
-            )
+        contract = read_contract(metadata, "generator")
         try:
-            contract = json.loads(metadata[KEY])
-            version = contract["format_version"]
-            if version > FORMAT_VERSION:
-                raise ModelFileError(
-                    f"it is an avatar-edge model of format {version}, newer than this version reads "
-                    f"({FORMAT_VERSION}); upgrade with: pip install --upgrade avatar-edge"
-                )
             known = {f.name: contract[f.name] for f in fields(cls) if f.name in contract}
             known["pixel_range"] = (float(known["pixel_range"][0]), float(known["pixel_range"][1]))
             known["passes"] = tuple(known.get("passes", ()))
@@ -102,13 +95,45 @@ class ModelSpec:
         return spec
 
     def _validate(self) -> None:
+        check_sizes(asdict(self), "latent_dim", "image_size", "channels")
         for name, value, allowed in (
-            ("latent_dim", self.latent_dim, isinstance(self.latent_dim, int) and self.latent_dim > 0),
-            ("image_size", self.image_size, isinstance(self.image_size, int) and self.image_size > 0),
-            ("channels", self.channels, isinstance(self.channels, int) and self.channels in (1, 3)),
             ("output", self.output, self.output in OUTPUT_NAMES),
-            ("batch", self.batch, self.batch is None or (isinstance(self.batch, int) and self.batch > 0)),
+            ("batch", self.batch, self.batch is None or (type(self.batch) is int and 0 < self.batch <= MAX_BATCH)),
             ("pixel_range", self.pixel_range, self.pixel_range in ((-1.0, 1.0), (0.0, 1.0))),
         ):
             if not allowed:
                 raise ValueError(f"{name} is {value!r}")
+
+
+def read_contract(metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
+    """The contract out of `metadata_props`, if it is that of a model of this kind, "generator" or "critic".
+
+    Raises ModelFileError if the contract is missing, no JSON object, of a newer format, or of another kind.
+    """
+    if KEY not in metadata:
+        raise ModelFileError(
+            "it is an ONNX model, but not one of avatar-edge: it carries no contract; "
+            "make one from a checkpoint with avatar-export"
+        )
+    try:
+        contract: dict[str, Any] = json.loads(metadata[KEY])
+        newer = contract["format_version"] > FORMAT_VERSION
+    except (ValueError, TypeError, LookupError, RecursionError) as err:
+        raise ModelFileError(f"its avatar-edge contract is damaged ({err}); export the model again") from err
+    if newer:
+        raise ModelFileError(
+            f"it is an avatar-edge model of format {contract['format_version']}, newer than this version reads "
+            f"({FORMAT_VERSION}); upgrade with: pip install --upgrade avatar-edge"
+        )
+    found = contract.get("kind", "generator")
+    if found != kind:
+        raise ModelFileError(f"it is a {found} of avatar-edge, where a {kind} is needed")
+    return contract
+
+
+def check_sizes(contract: Mapping[str, Any], *names: str) -> None:
+    """Raise ModelFileError unless these sizes in a contract are whole numbers within MAX_SIZES."""
+    for name in names:
+        value = contract.get(name)
+        if type(value) is not int or not 1 <= value <= MAX_SIZES[name] or (name == "channels" and value == 2):
+            raise ModelFileError(f"its avatar-edge contract is damaged ({name} is {value!r}); export the model again")

@@ -4,91 +4,26 @@ import json
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from avatar_runtime.critic import BestOf, candidate_name
 from avatar_runtime.errors import AvatarError, InputError
-from avatar_runtime.files import Written, draw_file, draw_files, named, numbered, read_names, shard
+from avatar_runtime.files import Written, draw_file, draw_files, named, numbered, shard
 from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.latents import series
-from avatar_runtime.picture import Picture, check_format
+from avatar_runtime.options import Options
 from avatar_runtime.pixels import MAX_GRID_SIDE
-from avatar_runtime.portrait import Portrait
 from avatar_runtime.reproduction import reproduce
 
 T = TypeVar("T")
 
 LONG_WORK = 100
 """So many avatars are worth a progress bar."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of avatar-gen, as click has read them."""
-
-    given: frozenset[str]
-    """Which of those below were given, and are not at their defaults."""
-    names: tuple[str, ...]
-    names_file: BinaryIO | None
-    seed: str | None
-    count: int | None
-    truncation: float
-    out: Path | None
-    out_dir: Path | None
-    format: str | None
-    columns: int | None
-    size: int | None
-    circle: bool
-    background: str | None
-    shard: tuple[int, int] | None
-    info: bool
-    check: bool
-    reproduce: Path | None
-    json: bool
-    model: Path | None
-    providers: tuple[str, ...]
-    threads: int | None
-
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the picture itself goes to standard output."""
-        return self.out == Path("-")
-
-    def portrait(self) -> Portrait:
-        """How an avatar is to be shown."""
-        return Portrait(self.size, self.circle, self.background)
-
-    def generator(self) -> AvatarGenerator:
-        """The model that draws; for single files with one thread in each of `draw_files`' workers."""
-        threads = self.threads if self.out_dir is None else 1
-        return AvatarGenerator.load(self.model, providers=self.providers or None, threads=threads)
-
-    def check_drawing(self) -> None:
-        """Raise InputError for options that contradict each other."""
-        given = {
-            "--name": bool(self.names),
-            "--names-file": self.names_file is not None,
-            "--seed and --count": self.seed is not None or self.count is not None,
-        }
-        sources = [source for source, is_given in given.items() if is_given]
-        if len(sources) > 1:
-            raise InputError(f"{sources[0]} and {sources[1]} both say what to draw: use one or the other")
-        if (self.out is None) == (self.out_dir is None):
-            raise InputError("say where to draw: either --out FILE for one picture or --out-dir DIR for many")
-        if self.out_dir is not None and self.columns is not None:
-            raise InputError("--columns arranges a grid; it has no use with --out-dir")
-        if self.format is not None and self.out is not None and not self.to_stdout:
-            raise InputError("--format is for --out-dir and --out -; the name of --out FILE says its format")
-        if self.shard is not None and (self.out_dir is None or not (self.seed or self.names or self.names_file)):
-            raise InputError("--shard shares out single files: it needs --out-dir, and --seed or names")
-        if self.to_stdout and self.json:
-            raise InputError("--out - and --json both want standard output: use one or the other")
-        if self.to_stdout and sys.stdout.isatty():
-            raise InputError("standard output is a terminal, which shows no picture: send it to a file or a program")
 
 
 def run(options: Options) -> None:
@@ -106,51 +41,47 @@ def run(options: Options) -> None:
 def draw(options: Options) -> None:
     """Draw one picture, or one file for each avatar."""
     options.check_drawing()
-    portrait = options.portrait()
-    extension = options.out.suffix if options.out and not options.to_stdout else f".{options.format or 'png'}"
-    check_format(extension, portrait)
-    generator = options.generator()
-    names = _names(options)
-    new_series = None
-    if names is None and options.seed is None:
-        new_series = secrets.token_hex(4)
-    seed = options.seed if options.seed is not None else new_series or ""
-    total = len(names) if names is not None else options.count or 64
+    generator, best_of = options.generator(), options.chooser()
+    names = options.all_names()
+    seed = secrets.token_hex(4) if options.seed is None else options.seed
+    total = options.count or 64 if names is None else len(names)
     if options.out_dir is not None:
-        avatars = named(names) if names is not None else numbered(seed, total)
-        total = _draw_files(options, generator, avatars, extension, total)
+        avatars = numbered(seed, total) if names is None else named(names)
+        what = _draw_files(options, generator, best_of, avatars, total)
     else:
-        cells = (MAX_GRID_SIDE // portrait.side(generator.spec.image_size)) ** 2 + 1  # no longer list can be drawn
-        chosen = names if names is not None else series(seed, total)
-        picture = Picture(tuple(islice(chosen, cells)), options.truncation, portrait, options.columns)
-        _draw_picture(options, generator, picture, extension)
+        what = _draw_picture(options, generator, best_of, series(seed, total) if names is None else names)
     where = "standard output" if options.to_stdout else click.format_filename(options.out or options.out_dir or "")
-    _say(options, f"{total} avatar{'s' if total != 1 else ''} in {where}")
-    if new_series is not None:
-        _say(options, f"series {new_series}: draw it again with --seed {new_series}")
+    _say(options, f"{what} in {where}")
+    if names is None and options.seed is None:
+        _say(options, f"series {seed}: draw it again with --seed {seed}")
 
 
-def _names(options: Options) -> list[str] | None:
-    if options.names_file is None:
-        return list(options.names) or None
-    names = list(read_names(options.names_file, options.names_file.name))
-    if not names:
-        raise InputError(f"{options.names_file.name} holds no name")
-    return names
-
-
-def _draw_picture(options: Options, generator: AvatarGenerator, picture: Picture, extension: str) -> None:
-    data = picture.render(generator, extension, lambda names: _progress(names, len(picture.names)))
-    if options.to_stdout:
+def _draw_picture(options: Options, generator: AvatarGenerator, best_of: BestOf | None, names: Iterable[str]) -> str:
+    most = (MAX_GRID_SIDE // options.portrait().side(generator.spec.image_size)) ** 2
+    picture = options.picture(islice(names, most + 1))  # a longer list cannot be drawn, and need not be made
+    picture.size(generator.spec.image_size)
+    if best_of is not None:
+        judged = _progress(picture.names, len(picture.names))
+        choice = best_of.choice(best_of.candidates(generator, judged, options.truncation))
+        picture = options.picture(picture.names, choice)
+    data = picture.render(generator, options.extension, lambda names: _progress(names, len(picture.names)))
+    text = picture.text(generator)
+    if options.out is None or options.to_stdout:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    elif options.out is not None:
-        _report(options, draw_file(options.out, data, picture.text(generator)))
+        _report_choice(options, text)
+    else:
+        _report(options, draw_file(options.out, data, text))
+    return f"{picture.frames} frames" if picture.frames else _avatars(len(picture.names))
 
 
 def _draw_files(
-    options: Options, generator: AvatarGenerator, avatars: Iterable[tuple[str, str]], extension: str, total: int
-) -> int:
+    options: Options,
+    generator: AvatarGenerator,
+    best_of: BestOf | None,
+    avatars: Iterable[tuple[str, str]],
+    total: int,
+) -> str:
     if options.shard is not None:
         avatars = shard(avatars, *options.shard)
         total = len(range(options.shard[0] - 1, total, options.shard[1]))
@@ -158,16 +89,17 @@ def _draw_files(
         generator,
         avatars,
         options.out_dir or Path(),
-        extension,
+        options.extension,
         truncation=options.truncation,
         portrait=options.portrait(),
+        best_of=best_of,
         workers=options.threads,
     )
     count = 0
     for written in _progress(files, total):
         _report(options, written)
         count += 1
-    return count
+    return _avatars(count)
 
 
 def info(options: Options) -> None:
@@ -212,6 +144,16 @@ def reproduce_file(options: Options) -> None:
 def _report(options: Options, written: Written) -> None:
     if options.json:
         click.echo(json.dumps({"file": str(written.path), "sha256": written.sha256, **written.text}))
+    _report_choice(options, written.text)
+
+
+def _report_choice(options: Options, text: dict[str, Any]) -> None:
+    for name, k in zip(text["names"], text.get("candidates", ()), strict=False):
+        _say(options, f"{name!r}: candidate {k} of {text['best_of']}, the avatar named {candidate_name(name, k)!r}")
+
+
+def _avatars(count: int) -> str:
+    return f"{count} avatar{'s' if count != 1 else ''}"
 
 
 def _say(options: Options, message: str) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
 from avatar_runtime.cli import main
+from tiny_model import bright_critic
 
 
 @pytest.fixture
@@ -37,3 +39,11 @@ def installed_avatar_gen(tiny_model: Path) -> Callable[..., "subprocess.Complete
         return subprocess.run([program, "--model", str(tiny_model), *options], check=False, **settings)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def critic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A critic of 32x32 RGB images that likes them bright."""
+    path = tmp_path_factory.mktemp("critic") / "bright.onnx"
+    onnx.save(bright_critic(), path)
+    return path

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.animation import encode_animation
+from avatar_runtime.critic import Choice
 from avatar_runtime.picture import Picture, read_text
 from avatar_runtime.pixels import TEXT_KEY, text_of, text_options
 from avatar_runtime.portrait import Portrait
@@ -24,8 +26,13 @@ PICTURES = [
     Picture(("alice", "bob"), portrait=Portrait(50)),
     Picture(("alice", "bob", "carol"), portrait=Portrait(64, circle=True, background="#fc0")),
     Picture(("alice", "bob", "carol"), 2, Portrait(circle=True)),
+    Picture(("alice", "bob"), choice=Choice((0, 3), 4, "ab" * 32)),
 ]
-IDS = ["one", "odd names", "size", "background", "transparent"]
+IDS = ["one", "odd names", "size", "background", "transparent", "chosen"]
+MORPHS = [
+    Picture(("alice", "bob"), frames=5),
+    Picture(("alice", "bob"), 0.7, Portrait(48, circle=True, background="white"), frames=2),
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def test_what_was_drawn_is_drawn_again(
     tmp_path: Path, generator: AvatarGenerator, picture: Picture, extension: str
 ) -> None:
     if picture.portrait.transparent and extension == ".jpg":
-        with pytest.raises(InputError, match=r"\.jpg has no transparency .* give a background, or use \.png"):
+        with pytest.raises(InputError, match=r"\.jpg has no soft transparency .* give a background, or use \.png"):
             picture.render(generator, extension)
         return
     path = tmp_path / f"a{extension}"
@@ -49,9 +56,35 @@ def test_what_was_drawn_is_drawn_again(
     assert (found.data, found.difference) == (path.read_bytes(), 0)
 
 
+@pytest.mark.parametrize("extension", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("morph", MORPHS, ids=["plain", "circle"])
+def test_an_animation_goes_there_and_back_and_is_drawn_again(
+    tmp_path: Path, generator: AvatarGenerator, morph: Picture, extension: str
+) -> None:
+    path = tmp_path / f"a{extension}"
+    path.write_bytes(morph.render(generator, extension))
+    found = reproduce(path, generator)
+    assert (found.picture, found.data, found.difference) == (morph, path.read_bytes(), 0)
+    drawn = morph.draw(generator)
+    np.testing.assert_array_equal(drawn[0], Picture(("alice",), morph.truncation, morph.portrait).draw(generator)[0])
+    with Image.open(path) as image:
+        frames = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(image)]
+        assert (image.info["loop"], image.info["duration"]) == (0, 50)
+    expected = [*drawn, *drawn[-2:0:-1]]
+    assert len(frames) == len(expected) == 2 * len(drawn) - 2
+    for frame, image in zip(frames, expected, strict=True):
+        assert np.abs(frame - image).mean() <= (12 if extension == ".gif" else 0)  # 256 colours for what is noise
+
+
+def test_another_animation_is_told_apart(tmp_path: Path, generator: AvatarGenerator) -> None:
+    shorter = MORPHS[0].draw(generator)[:4]
+    (tmp_path / "a.png").write_bytes(encode_animation(shorter, ".png", MORPHS[0].text(generator)))
+    assert reproduce(tmp_path / "a.png", generator).difference == 255
+
+
 def test_one_changed_level_is_seen(tmp_path: Path, generator: AvatarGenerator) -> None:
     picture = Picture(("alice", "bob"))
-    pixels = picture.draw(generator)
+    [pixels] = picture.draw(generator)
     pixels[5, 40, 1] ^= 4
     info = text_options("PNG", picture.text(generator))
     Image.fromarray(pixels).save(tmp_path / "a.png", **info)
@@ -64,7 +97,7 @@ def test_empty_cells_are_white_transparent_or_the_background(generator: AvatarGe
         (PICTURES[4].portrait, [0] * 4),
         (PICTURES[3].portrait, [255, 204, 0]),
     ):
-        sheet = Picture(("a", "b", "c"), portrait=portrait).draw(generator)
+        [sheet] = Picture(("a", "b", "c"), portrait=portrait).draw(generator)
         side = portrait.side(32)
         np.testing.assert_array_equal(sheet[side:, side:], np.broadcast_to(np.array(empty), (side, side, len(empty))))
 
@@ -79,7 +112,8 @@ def test_the_text_of_thousands_of_names_is_kept_but_by_a_jpeg() -> None:
 
 
 def altered(generator: AvatarGenerator, **changes: Any) -> str:
-    return json.dumps({**PICTURES[1].text(generator), **changes})
+    text = PICTURES[1].text(generator) | {"best_of": 4, "critic": "ab" * 32}
+    return json.dumps(text | changes)
 
 
 @pytest.mark.parametrize("content", ["", "hello", "[]", "7", "null", "{}", '{"names": ["a"]}', "[" * 100_000])
@@ -103,6 +137,11 @@ def test_a_foreign_text_is_told_apart(content: str) -> None:
         ("size", 10**9),
         ("size", [64]),
         ("background", "white"),
+        ("frames", 1),
+        ("frames", 5),
+        ("candidates", [0]),
+        ("candidates", 3),
+        ("candidates", [0, 1, 2, 3, 9]),
     ],
 )
 def test_a_damaged_text_is_refused(generator: AvatarGenerator, key: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import series
-from avatar_runtime.picture import Picture, check_format
+from avatar_runtime.picture import Picture
 from avatar_runtime.portrait import Portrait
 
 MAX_NAME = 200
@@ -43,7 +43,7 @@ def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int)
     else:
         names, columns = (_short("name", name),), None
     picture = Picture(names, _truncation(query), portrait, columns)
-    check_format(extension, portrait)
+    picture.check_format(extension)
     if max(picture.size(image_size)) > max(MAX_SIDE, MAX_SIZE):
         raise InputError(f"the grid would be more than {MAX_SIDE} pixels long; ask for fewer or smaller avatars")
     return picture, extension
