@@ -181,7 +181,8 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
         raise click.ClickException(str(err)) from err
     if not device.leads():
         return
-    click.echo(f"step {result.step}: {out}/generator.ckpt; look at {out}/report.html")
+    best = " and best.ckpt" if (out / "best.ckpt").exists() else ""
+    click.echo(f"step {result.step}: {out}/generator.ckpt{best}; look at {out}/report.html")
     if not result.finished:
         click.echo(f"stopped; go on with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
