@@ -122,7 +122,7 @@ def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_ru
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
         return
-    if download and device.leads():
+    if download:  # every worker: those of one machine wait for the first, and another machine has a disk of its own
         _download(download, Path(config.data))
     _run(config, out, resume, new)
 
