@@ -1,5 +1,6 @@
 """The choice of device and of a job, against a stand-in for MindSpore: no machine here has an Ascend or a GPU."""
 
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -41,6 +42,8 @@ def process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MS_ROLE", "RANK_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("MS_DEV_HOST_BLOCKING_RUN", "")
+    monkeypatch.delenv("MS_DEV_HOST_BLOCKING_RUN")
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *devices: str) -> FakeMindSpore:
@@ -102,3 +105,12 @@ def test_mixed_precision_is_mindspores_own_in_float16(monkeypatch: pytest.Monkey
     fake = install(monkeypatch, "GPU")
     device.mixed_precision("a network")
     assert fake.calls == [("a network", "auto", "float16")]
+
+
+@pytest.mark.parametrize(("target", "blocks"), [("CPU", "1"), ("Ascend", None)])
+def test_only_on_a_cpu_do_readers_sleep_until_a_result_is_there(
+    target: str, blocks: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, "CPU", "Ascend")
+    device.select(target)
+    assert os.environ.get("MS_DEV_HOST_BLOCKING_RUN") == blocks

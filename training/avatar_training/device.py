@@ -37,6 +37,10 @@ def select(target: str = "auto") -> str:
             f"MindSpore {mindspore.__version__} has no {target} here; install the build for it or choose another device"
         ) from err
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    if target == "CPU":
+        # Otherwise whoever reads a result spins until it is there and takes a processor from those who compute it: of
+        # two cores a third, for as long as a step lasts. MindSpore reads the variable when a graph first runs.
+        os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")
     return target
 
 
