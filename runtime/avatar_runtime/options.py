@@ -13,6 +13,9 @@ from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.picture import Picture
 from avatar_runtime.portrait import Portrait
 
+FEW = 8
+"""So many avatars are few."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -44,6 +47,7 @@ class Options:
     model: Path | None
     providers: tuple[str, ...]
     threads: int | None
+    exact: bool
 
     @property
     def to_stdout(self) -> bool:
@@ -57,12 +61,17 @@ class Options:
 
     @property
     def session_threads(self) -> int | None:
-        """For a model: one where each of `draw_files`' workers runs it."""
-        return self.threads if self.out_dir is None else 1
+        """For a model: one where each of `draw_files`' workers runs it, and for a few, which are drawn sooner than
+        a second thread is there, 20 ms.
+        """
+        few = self.names_file is None and (len(self.names) or self.count or 64) <= FEW
+        return 1 if self.out_dir is not None or (few and self.threads is None) else self.threads
 
     def generator(self) -> AvatarGenerator:
         """The model that draws."""
-        return AvatarGenerator.load(self.model, providers=self.providers or None, threads=self.session_threads)
+        return AvatarGenerator.load(
+            self.model, providers=self.providers or None, threads=self.session_threads, exact=self.exact
+        )
 
     def chooser(self) -> BestOf | None:
         """What keeps the best of several candidates, if that is asked for."""

@@ -1,7 +1,7 @@
 """What avatar-gen does with its options: one call of the library, and what is said about it."""
 
 import json
-import secrets
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -18,7 +18,6 @@ from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.latents import series
 from avatar_runtime.options import Options
 from avatar_runtime.pixels import MAX_GRID_SIDE
-from avatar_runtime.reproduction import reproduce
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ def run(options: Options) -> None:
     tasks = {"info": info, "check": check, "reproduce": reproduce_file}
     for task, do in tasks.items():
         if getattr(options, task):
-            idle = sorted(options.given - {task, "json", "model", "providers", "threads"})
+            idle = sorted(options.given - {task, "json", "model", "providers", "threads", "exact"})
             if idle:
                 raise InputError(f"--{task} has no use for --{idle[0].removesuffix('s').replace('_', '-')}")
             return do(options)
@@ -43,7 +42,7 @@ def draw(options: Options) -> None:
     options.check_drawing()
     generator, best_of = options.generator(), options.chooser()
     names = options.all_names()
-    seed = secrets.token_hex(4) if options.seed is None else options.seed
+    seed = os.urandom(4).hex() if options.seed is None else options.seed
     total = options.count or 64 if names is None else len(names)
     if options.out_dir is not None:
         avatars = numbered(seed, total) if names is None else named(names)
@@ -130,6 +129,8 @@ def check(options: Options) -> None:
 
 def reproduce_file(options: Options) -> None:
     """Draw a picture again from its text and say whether it is the same."""
+    from avatar_runtime.reproduction import reproduce
+
     path = options.reproduce or Path()
     found = reproduce(path, options.generator())
     if options.json:
@@ -163,8 +164,10 @@ def _say(options: Options, message: str) -> None:
 
 def _progress(items: Iterable[T], length: int) -> Iterator[T]:
     """Items as they come, with a progress bar on standard error if there are many and it is a terminal."""
-    hidden = length < LONG_WORK or not sys.stderr.isatty()
-    with click.progressbar(items, length=length, label="drawing", file=sys.stderr, hidden=hidden) as bar:
+    if length < LONG_WORK or not sys.stderr.isatty():
+        yield from items
+        return
+    with click.progressbar(items, length=length, label="drawing", file=sys.stderr) as bar:
         yield from bar
 
 
