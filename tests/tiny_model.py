@@ -48,10 +48,12 @@ def tiny_weights(
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
 
 
-def write_tiny_model(path: Path, weights: GeneratorWeights | None = None, output: str = "uint8") -> ModelSpec:
+def write_tiny_model(
+    path: Path, weights: GeneratorWeights | None = None, output: str = "uint8", precision: str = "fp32"
+) -> ModelSpec:
     """Write a model file without the comparison that needs MindSpore; returns its contract."""
     weights = weights or tiny_weights()
-    model, applied = build_model(weights, output)
+    model, applied = build_model(weights, output, precision)
     spec = ModelSpec(
         name="tiny",
         latent_dim=weights.latent_dim,
@@ -60,6 +62,7 @@ def write_tiny_model(path: Path, weights: GeneratorWeights | None = None, output
         output=output,
         pixel_range=weights.pixel_range,
         latent_scheme=SCHEME,
+        precision=precision,
         passes=applied,
         checkpoint_sha256=weights.sha256,
         provenance="random weights for tests",

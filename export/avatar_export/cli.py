@@ -1,14 +1,16 @@
 """avatar-export: parses, calls the library, prints what was proved."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from avatar_export.checkpoint import PIXEL_RANGES
+from avatar_export.gate import Gate
 from avatar_export.inspection import inspect
-from avatar_export.variants import FORMATS, TARGETS
+from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.spec import OUTPUT_NAMES
 
@@ -49,6 +51,18 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
     help="What the model gives: pixels ready to show, or the network's own numbers.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice([*PRECISIONS, AUTO]),
+    default="fp32",
+    help="fp16 halves the file, int8 also computes in bytes; auto keeps the fastest that passes its gate.",
+)
+@click.option(
+    "--limit",
+    type=(click.Choice([field.name for field in fields(Gate)]), float),
+    multiple=True,
+    help="Replace a limit of the gate.",
+)
+@click.option(
     "--pixel-range",
     type=click.Choice(list(PIXEL_RANGES)),
     help="Range of the training images.  [default: the checkpoint's own]",
@@ -73,6 +87,8 @@ def main(
     out: Path | None,
     target: tuple[str, Path] | None,
     output: str,
+    precision: str,
+    limit: tuple[tuple[str, float], ...],
     pixel_range: str | None,
     report: Path | None,
     inspected: Path | None,
@@ -87,6 +103,7 @@ def main(
       avatar-export --format onnx
       avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
+      avatar-export --precision auto --limit psnr 46
       avatar-export --target accelerator npu
       avatar-export --inspect night.onnx
     """
@@ -109,12 +126,9 @@ def main(
             click.echo(f"checkpoint {checkpoint}")
         statement: dict[str, Any] = {"name": name, "license": license, "provenance": provenance}
         if target is None:
+            form: dict[str, Any] = {"format": format_, "precision": precision, "output": output, "limits": dict(limit)}
             path = out or Path(f"generator.{format_}")
-            _tell(
-                export_model(
-                    checkpoint, path, format=format_, output=output, pixel_range=pixel_range, report=report, **statement
-                )
-            )
+            _tell(export_model(checkpoint, path, pixel_range=pixel_range, report=report, **form, **statement))
         else:
             made = export_target(checkpoint, *target, pixel_range=pixel_range, report=report, **statement)
             for export in made.exports:
@@ -128,7 +142,7 @@ def main(
 
 def _check_usage(target: tuple[str, Path] | None) -> None:
     context = click.get_current_context()
-    for option in ("format_", "out", "output"):
+    for option in ("format_", "out", "output", "precision", "limit"):
         given = context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
         if target is not None and given:
             raise click.UsageError(f"--target decides what files there are; --{option.strip('_')} makes a single one")
@@ -136,9 +150,11 @@ def _check_usage(target: tuple[str, Path] | None) -> None:
 
 def _tell(export: "Export") -> None:
     spec, parity = export.spec, export.parity
+    for lost, reason in export.lost.items():
+        click.echo(f"{lost} was not kept: {reason}")
     click.echo(
         f"{export.path}: {spec.image_size}x{spec.image_size}x{spec.channels}, latent {spec.latent_dim}, "
-        f"{export.size / 1e6:.2f} MB, passes {', '.join(spec.passes) or 'none'}"
+        f"{spec.precision}, {export.size / 1e6:.2f} MB, passes {', '.join(spec.passes) or 'none'}"
     )
     unit = "levels" if spec.output == "uint8" else "(network's range)"
     psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"

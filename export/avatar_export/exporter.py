@@ -1,29 +1,35 @@
 """From a checkpoint to a proved model file: graph, passes, gate, report, file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 
 from avatar_export.checkpoint import GeneratorWeights
+from avatar_export.choice import fastest
 from avatar_export.formats import Candidate, Stages, mindir_candidate, onnx_candidate, ort_candidate
+from avatar_export.gate import gate
 from avatar_export.graph import plain_graph
 from avatar_export.original import Original, open_original
 from avatar_export.parity import ParityError, ParityReport, compare
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.latent_projection import latent_projection
+from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
-from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.precision import rewrites
 from avatar_export.report import report_page
-from avatar_export.variants import Variant
+from avatar_export.variants import AUTO, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.pixels import make_folder, write_file
 from avatar_runtime.spec import ModelSpec
 
 PASSES = (batch_norm_folding, latent_projection)
-"""Rewrites of every graph, in order; those of a variant and the head come after."""
+"""Rewrites of every graph, in order; those of a variant come after."""
+NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Export:
     parity: ParityReport
     size: int
     """Bytes of the file."""
+    lost: Mapping[str, str]
+    """The other precisions that were tried, each with the reason why it was not kept."""
 
 
 def export_model(
@@ -42,7 +50,9 @@ def export_model(
     out: Path,
     *,
     format: str = "onnx",
+    precision: str = "fp32",
     output: str = "uint8",
+    limits: Mapping[str, float] = NO_LIMITS,
     pixel_range: str | None = None,
     name: str | None = None,
     license: str = "",
@@ -51,16 +61,23 @@ def export_model(
 ) -> Export:
     """Convert a generator's checkpoint to a model file and prove it equal to the original in MindSpore.
 
-    checkpoint and pixel_range are as in `open_original`, format and output as in `Variant`; format is also the
-    extension of out. What name, license and provenance say goes into the contract. Raises what `open_original` and
+    checkpoint and pixel_range are as in `open_original`, format, precision and output as in `Variant`; format is also
+    the extension of out. What name, license and provenance say goes into the contract. Raises what `open_original` and
     `export_variant` do; then nothing is written to out.
     """
-    variant = Variant(format=format, output=output)
+    variant = Variant(format, precision, output)
     if out.suffix != f".{format}":
         raise InputError(f"{out} should end in .{format}")
     original = open_original(checkpoint, pixel_range)
     return export_variant(
-        original, variant, out, name=name or out.stem, license=license, provenance=provenance, report=report
+        original,
+        variant,
+        out,
+        limits=limits,
+        name=name or out.stem,
+        license=license,
+        provenance=provenance,
+        report=report,
     )
 
 
@@ -70,18 +87,30 @@ def export_variant(
     out: Path,
     *,
     name: str,
+    limits: Mapping[str, float] = NO_LIMITS,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
 ) -> Export:
     """Make one variant of a generator, compare it with the original, and write it if they agree.
 
-    With report, the page about it goes into that folder, named like out, whether the gate is passed or not. Raises
-    ParityError, ModelCheckError or OutputError; then nothing is written to out.
+    limits replace those of the precision's gate, by their names in `gate.Gate`. With report, the page about it goes
+    into that folder, named like out, whether the gate is passed or not. Raises InputError, ParityError, ModelCheckError
+    or OutputError; then nothing is written to out.
     """
     weights = original.weights
-    candidate = build_candidate(weights, variant)
-    parity = compare(candidate.draw, original.drawn, weights, variant.output)
+    gates = {each: gate(each, limits) for each in (PRECISIONS if variant.precision == AUTO else [variant.precision])}
+    candidates = {each: build_candidate(weights, replace(variant, precision=each)) for each in gates}
+    parities = {
+        each: compare(candidates[each].draw, original.drawn, weights, variant.output, gates[each]) for each in gates
+    }
+    lost = {each: "; ".join(parity.failures) for each, parity in parities.items() if not parity.passed}
+    proved = {each: candidates[each].draw for each in gates if each not in lost}
+    precision = next(iter(proved or gates))
+    if len(proved) > 1:
+        precision, slower = fastest(proved, weights.latent_dim)
+        lost |= slower
+    candidate, parity = candidates[precision], parities[precision]
     spec = ModelSpec(
         name=name,
         latent_dim=weights.latent_dim,
@@ -91,7 +120,7 @@ def export_variant(
         pixel_range=weights.pixel_range,
         latent_scheme=SCHEME,
         batch=1 if variant.accelerator else None,
-        precision=variant.precision,
+        precision=precision,
         passes=tuple(rewrite for rewrite, _ in candidate.stages[1:]),
         checkpoint_sha256=weights.sha256,
         parity=parity.to_dict(),
@@ -104,12 +133,11 @@ def export_variant(
         write_file(report / f"{out.stem}.html", page.encode())
     if not parity.passed:
         raise ParityError(
-            f"the exported model differs from MindSpore by up to {parity.max_difference:.3g}, more than "
-            f"{parity.limit:.3g}, over {parity.latents} latents; no model was written"
-            + ("" if report else "; --report DIR shows the worst images")
+            f"the exported model differs from MindSpore over {parity.latents} latents: {'; '.join(parity.failures)}; "
+            "no model was written" + ("" if report else "; --report DIR shows the worst images")
         )
     spec = candidate.write(out, spec)
-    return Export(out, spec, parity, out.stat().st_size)
+    return Export(out, spec, parity, out.stat().st_size, lost)
 
 
 def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
@@ -123,16 +151,18 @@ def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
 def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
     """The plain graph, and what each rewrite made of it; the last is the finished graph, without a contract."""
     stages = [("plain graph", plain_graph(weights))]
-    for rewrite in (*PASSES, sub_pixel, batch_of_one) if variant.accelerator else PASSES:
+    convolutions = (sub_pixel, batch_of_one) if variant.accelerator else (phase_convolutions,)
+    passes = {rewrite.__name__: rewrite for rewrite in (*PASSES, *convolutions)}
+    for name, rewrite in (passes | rewrites(variant.precision, variant.output, weights.pixel_range)).items():
         model, changed = rewrite(stages[-1][1])
         if changed:
-            stages.append((rewrite.__name__, model))
-    if variant.output == "uint8":
-        stages.append((uint8_head.__name__, uint8_head(stages[-1][1], weights.pixel_range)[0]))
+            stages.append((name, model))
     return tuple(stages)
 
 
-def build_model(weights: GeneratorWeights, output: str) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def build_model(
+    weights: GeneratorWeights, output: str, precision: str = "fp32"
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The rewritten graph, without a contract yet, and the names of the passes that changed it."""
-    _, *rewritten = stages = build_stages(weights, Variant(output=output))
+    _, *rewritten = stages = build_stages(weights, Variant(precision=precision, output=output))
     return stages[-1][1], tuple(name for name, _ in rewritten)

@@ -8,6 +8,10 @@ from avatar_runtime.spec import OUTPUT_NAMES
 
 FORMATS = ("onnx", "ort", "mindir")
 """Each is also the extension of its files."""
+PRECISIONS = ("int8", "fp16", "fp32")
+"""From the smallest file to the largest. fp16 is stored in half precision and computes in float32."""
+AUTO = "auto"
+"""In the place of a precision: the fastest here that passes its gate."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Variant:
     format: str = "onnx"
     """Of the file; one of FORMATS."""
     precision: str = "fp32"
-    """Number format of the weights."""
+    """Number format of the weights: one of PRECISIONS, or AUTO."""
     output: str = "uint8"
     """What it gives: "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W])."""
     accelerator: bool = False
@@ -26,6 +30,11 @@ class Variant:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise InputError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+        if self.precision not in (*PRECISIONS, AUTO):
+            raise InputError(f"precision must be one of {', '.join((*PRECISIONS, AUTO))}, not {self.precision!r}")
+        if self.precision != "fp32" and (self.format == "mindir" or self.accelerator):
+            kind = "an accelerator's file" if self.accelerator else "a .mindir file"
+            raise InputError(f"{kind} is fp32, not {self.precision}")
         if self.output not in OUTPUT_NAMES:
             raise InputError(f"output must be one of {', '.join(OUTPUT_NAMES)}, not {self.output!r}")
 

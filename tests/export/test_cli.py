@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from avatar_export import exporter
+from avatar_export import choice, exporter
 from avatar_export import original as original_module
 from avatar_export.checkpoint import GeneratorWeights
 from avatar_export.cli import main
@@ -171,12 +171,36 @@ def test_contract_says_where_the_model_comes_from(tmp_path: Path, saved: Path, q
     assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
-    assert spec.passes == ("batch_norm_folding", "latent_projection", "uint8_head")
+    assert spec.passes == ("batch_norm_folding", "latent_projection", "phase_convolutions", "uint8_head")
     assert spec.precision == "fp32"
-    assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (256, [1, 7, 64])
-    assert sum(spec.parity["level_histogram"].values()) == 3 * 256 * 32 * 32 * 3
+    assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (1000, [1, 7, 64])
+    assert sum(spec.parity["level_histogram"].values()) == 3 * 1000 * 32 * 32 * 3
     for shown in (f"{out}: 32x32x3, latent 100", "max ", "mean ", "PSNR", "0 levels apart: "):
         assert shown in result.output
+
+
+@pytest.mark.parametrize(("psnr", "kept"), [(30, "int8"), (60, "fp16"), (300, None)])
+def test_auto_keeps_the_fastest_that_passes_and_says_why_others_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, psnr: int, kept: str | None
+) -> None:
+    times = {"int8": 1.0, "fp16": 2.0, "fp32": 3.0}
+    monkeypatch.setattr(choice, "latency", lambda networks, *_: {name: times[name] for name in networks})
+    limits = [text for name in ("max_levels", "mean_levels") for text in ("--limit", name, "99")]
+    out = tmp_path / "x.onnx"
+    result = export(
+        "--checkpoint", saved / "run", "--out", out, "--precision", "auto", *limits, "--limit", "psnr", str(psnr)
+    )
+    if kept is None:
+        assert "PSNR" in sentence(result, 1)
+        assert not out.exists()
+        return
+    assert result.exit_code == 0, result.output
+    spec = AvatarGenerator.load(out).spec
+    assert spec.precision == kept
+    assert spec.parity["gate"]["psnr"] == psnr
+    lost = [line for line in result.output.splitlines() if "was not kept: " in line]
+    assert [line.split()[0] for line in lost] == [name for name in times if name != kept]
+    assert all(("less than 60" if line.startswith("int8") else "ms at batch size 1 ") in line for line in lost)
 
 
 def test_name_and_provenance_without_a_run(tmp_path: Path, saved: Path, quick: None) -> None:
@@ -268,7 +292,14 @@ def test_unsuitable_target_is_refused(tmp_path: Path, saved: Path, quick: None, 
 
 @pytest.mark.parametrize(
     "options",
-    [("--format", "tflite"), ("--output", "int8"), ("--pixel-range", "0..255"), ("surplus",)],
+    [
+        ("--format", "tflite"),
+        ("--output", "int8"),
+        ("--pixel-range", "0..255"),
+        ("--precision", "int4"),
+        ("--limit", "psnr_db", "45"),
+        ("surplus",),
+    ],
 )
 def test_wrong_usage_is_refused(options: tuple[str, ...]) -> None:
     sentence(export(*options), 2)

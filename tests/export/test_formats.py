@@ -11,7 +11,6 @@ from avatar_export.cli import main
 from avatar_export.exporter import build_candidate, build_model
 from avatar_export.graph import plain_graph
 from avatar_export.parity import compare
-from avatar_export.passes.sub_pixel import sub_pixel
 from avatar_export.variants import Variant
 from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, ModelSpec
@@ -52,7 +51,7 @@ def test_an_ort_file_carries_its_contract_and_draws_the_same(
     assert compare(candidate.draw, lambda z: run(original, z), weights, output).passed
     assert inspected(path)[0] == 0
     operators = (tmp_path / "tiny.config").read_text()
-    assert "ConvTranspose" in operators
+    assert "Conv{" in operators
     assert ('"outputs": {"0": ["uint8_t"]}' in operators) == (output == "uint8")  # reduced by type as well
     assert sorted(file.name for file in tmp_path.iterdir()) == ["tiny.config", "tiny.ort"]
 
@@ -60,10 +59,9 @@ def test_an_ort_file_carries_its_contract_and_draws_the_same(
 def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tiny_weights(ngf=8)  # onnxruntime blocks channels by 8 or 16
     monkeypatch.setattr(ort_format, "_CONVERT", (*ort_format._CONVERT, "--target_platform=amd64"))
-    model, changed = sub_pixel(build_model(weights, "uint8")[0])  # transposed convolutions have no such form
-    assert changed
+    model, _ = build_model(weights, "uint8")
     with pytest.raises(ModelCheckError, match="nchwc"):
-        formats.ort_candidate((("sub_pixel", model),))
+        formats.ort_candidate((("graph", model),))
 
 
 def test_what_cannot_be_converted_is_said() -> None:

@@ -76,7 +76,7 @@ def test_rewritten_graph_is_the_network(image_size: int, ngf: int, channels: int
     z = normal(2, latent_dim)
     images = run(open_session(check_model(model)), z)
     np.testing.assert_allclose(images, numpy_generator(weights, z), rtol=0, atol=1e-5)
-    assert applied == ("batch_norm_folding", "latent_projection")
+    assert applied == ("batch_norm_folding", "latent_projection", "phase_convolutions")
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[str | int]:

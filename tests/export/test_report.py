@@ -77,7 +77,8 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
     assert rows["plain graph"][0] == "12"
     assert rows["batch norm folding"][0] == "9"
     assert rows["latent projection"][0] == "9"
-    assert rows["uint8 head"][0] == "15"
+    assert rows["phase convolutions"][0] == "24"
+    assert rows["uint8 head"][0] == "30"
     flops = 2 * (7 * 8 * 16 + 16 * 8 * 4 * 16 + 64 * 4 * 2 * 16 + 256 * 2 * 3 * 16)
     assert rows["plain graph"][3] == f"{flops / 1e6:.1f}"
     assert f"{export.parity.level_histogram[0]:,}" in page.text

@@ -1,0 +1,207 @@
+"""Layers compute in eight bits: uint8 activations, int8 weights, int32 sums."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
+
+LAYERS = ("Gemm", "Conv")
+MOVING = ("Reshape", "Transpose", "Concat")
+"""Operators that only move numbers; they move uint8."""
+
+WEIGHT_LIMIT = 64
+"""Largest quantized weight: AVX2 without VNNI adds two products of uint8 and int8 in 16 bits, and 2 * 255 * 64 fits.
+So every processor computes the same bits. uint8 weights would do too, at twice the time."""
+FLOAT_WEIGHT_LIMIT = 127
+"""The same of a layer that computes in float32."""
+LATENT_STEP = 1 / 256
+"""Latents are rounded to this before such a layer: the sums of its integers stay below 2^24, where float32 is exact, up
+to truncation 2, so these too are the same on every processor."""
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Tensor -> its least and its largest value."""
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """A tensor that is there as integers: its values are (integer - zero) * step."""
+
+    name: str
+    step: np.float32
+    zero: np.uint8
+    parameters: tuple[str, str]
+    """Names of the constants step and zero."""
+
+
+def layer_inputs(graph: onnx.GraphProto) -> list[str]:
+    """Names of the tensors that Gemm and Conv nodes read, in order: all nodes that read the same one are a layer."""
+    return list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in LAYERS))
+
+
+def quantization(
+    model: onnx.ModelProto, ranges: Ranges, keep_float: Collection[str] = ()
+) -> tuple[onnx.ModelProto, bool]:
+    """Quantize Gemm and Conv, in ONNX's QDQ form, per output channel; what lies between them moves uint8.
+
+    B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+    CVPR 2018, section 2. A Relu becomes part of the quantization: uint8 with zero point 0 holds nothing negative.
+    (onnxruntime.quantization would give each phase and each step of the interleaving a scale of its own, and requantize
+    in between.) Layers whose input is in keep_float multiply integers in float32, and store the same int8 weights.
+    Preconditions, for the whole graph:
+
+    1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
+    2. Gemm has no transposition, alpha or beta; Conv has one group.
+    3. ranges knows what goes into each Gemm, Conv and Tanh, and each tensor on the way there is read once.
+    """
+    model = copy_of(model)
+    quantizer = _Quantizer(model.graph, ranges, keep_float)
+    if not quantizer.can():
+        return model, False
+    nodes = [new for node in list(model.graph.node) for new in quantizer.rewritten(node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    drop_unused_constants(model.graph)
+    return model, True
+
+
+class _Quantizer:
+    def __init__(self, graph: onnx.GraphProto, ranges: Ranges, keep_float: Collection[str]) -> None:
+        self.graph, self.ranges, self.keep_float = graph, ranges, keep_float
+        self.known = constants(graph)
+        self.encodings: dict[str, _Encoding] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+
+    def can(self) -> bool:
+        layers = [node for node in self.graph.node if node.op_type in LAYERS]
+        return (
+            bool(layers)
+            and all(node.op_type in (*LAYERS, *MOVING, "Relu", "Tanh") for node in self.graph.node)
+            and all(_is_plain(node) and all(name in self.known for name in node.input[1:]) for node in layers)
+            and all(name in self.ranges for name in layer_inputs(self.graph))
+            and all(self._destination(node.output[0])[0] in self.ranges for node in layers)
+            and all(node.input[0] in self.ranges for node in self.graph.node if node.op_type == "Tanh")
+        )
+
+    def rewritten(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What takes the place of a node; those before it have been rewritten already."""
+        source = node.input[0]
+        if node.op_type in LAYERS:
+            layer = self._float_layer(node) if source in self.keep_float else self._layer(node)
+            return [*layer, *self._encode(node.output[0], *self._destination(node.output[0]))]
+        if node.op_type == "Relu":
+            self.encodings[node.output[0]] = self.encodings[source]
+            return []
+        if node.op_type == "Tanh":
+            value = f"{node.name}.dequantized_input"
+            return [*self._decode(source, value), _made_of(node, [value], node.output[0])]
+        inputs = [self.encodings[name].name if name in self.encodings else name for name in node.input]
+        old = self.encodings[source]
+        self.encodings[node.output[0]] = _Encoding(f"{node.output[0]}.uint8", old.step, old.zero, old.parameters)
+        return [_made_of(node, inputs, f"{node.output[0]}.uint8")]
+
+    def _destination(self, name: str) -> tuple[str, bool]:
+        """The tensor that a layer or a Tanh reads, on the way from a layer's output; and whether a Relu is passed."""
+        rectified = False
+        while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type in (*MOVING, "Relu"):
+            rectified = rectified or readers[0].op_type == "Relu"
+            name = readers[0].output[0]
+        return name, rectified
+
+    def _encode(self, name: str, like: str, rectified: bool = False) -> list[onnx.NodeProto]:
+        low, high = self.ranges[like]
+        low, high = (0.0 if rectified else min(low, 0.0)), max(high, 0.0)
+        step = np.float32((high - low) / 255 or 1)
+        zero = np.uint8(np.rint(-low / step))
+        parameters = (f"{like}.step", f"{like}.zero")
+        if parameters[0] not in {tensor.name for tensor in self.graph.initializer}:
+            add_constant(self.graph, parameters[0], np.asarray(step))
+            add_constant(self.graph, parameters[1], np.asarray(zero))
+        self.encodings[name] = _Encoding(f"{name}.uint8", step, zero, parameters)
+        return [helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}.uint8"], f"{name}.quantize")]
+
+    def _decode(self, name: str, value: str) -> list[onnx.NodeProto]:
+        encoding = self.encodings[name]
+        return [helper.make_node("DequantizeLinear", [encoding.name, *encoding.parameters], [value], value)]
+
+    def _layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        source, names = node.input[0], [f"{node.name}.dequantized_{part}" for part in ("input", "weight", "bias")]
+        nodes = self._encode(source, source) if source not in self.encodings else []
+        weight, steps = self._weight(node, WEIGHT_LIMIT)
+        nodes += self._decode(source, names[0])
+        nodes += self._constant(names[1], weight, steps, axis=1 if node.op_type == "Gemm" else 0)
+        if len(node.input) == 3:
+            steps = steps * self.encodings[source].step
+            bias = np.clip(np.rint(self.known[node.input[2]].astype(np.float64) / steps), -(2**31), 2**31 - 1)
+            nodes += self._constant(names[2], bias.astype(np.int32), steps, axis=0)
+        return [*nodes, _made_of(node, names[: len(node.input)], node.output[0])]
+
+    def _float_layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        source, name = node.input[0], node.name
+        weight, steps = self._weight(node, FLOAT_WEIGHT_LIMIT)
+        inputs = [f"{name}.integers", f"{name}.weight_integers"]
+        nodes = [_cast(add_constant(self.graph, f"{name}.weight_int8", weight), inputs[1])]
+        if encoding := self.encodings.get(source):
+            steps = steps * encoding.step
+            zero = add_constant(self.graph, f"{name}.zero", np.array(encoding.zero, np.float32))
+            nodes += [_cast(encoding.name, f"{name}.raw"), _binary("Sub", f"{name}.raw", zero, inputs[0])]
+        else:
+            steps = steps * np.float32(LATENT_STEP)
+            factor = add_constant(self.graph, f"{name}.steps_in_one", np.array(1 / LATENT_STEP, np.float32))
+            nodes.append(_binary("Mul", source, factor, f"{name}.in_steps"))
+            nodes.append(helper.make_node("Round", [f"{name}.in_steps"], [inputs[0]], inputs[0]))
+        if len(node.input) == 3:
+            inputs.append(
+                add_constant(
+                    self.graph, f"{name}.bias_integers", np.rint(self.known[node.input[2]].astype(np.float32) / steps)
+                )
+            )
+        steps = steps if node.op_type == "Gemm" else steps[:, None, None]
+        factors = add_constant(self.graph, f"{name}.steps", steps)
+        return [*nodes, _made_of(node, inputs, f"{name}.sums"), _binary("Mul", f"{name}.sums", factors, node.output[0])]
+
+    def _weight(self, node: onnx.NodeProto, limit: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        """The weight as integers up to limit, and the float32 step of each output channel."""
+        weight = self.known[node.input[1]].astype(np.float32)
+        by_channel = weight.T if node.op_type == "Gemm" else weight
+        steps = np.abs(by_channel).reshape(len(by_channel), -1).max(axis=1) / np.float32(limit)
+        steps[steps == 0] = 1
+        spread = steps.reshape(-1, *[1] * (weight.ndim - 1))
+        integers = np.rint(by_channel / spread).clip(-limit, limit).astype(np.int8)
+        return (integers.T if node.op_type == "Gemm" else integers), steps
+
+    def _constant(
+        self, name: str, integers: npt.NDArray[np.generic], steps: npt.NDArray[np.float32], axis: int
+    ) -> list[onnx.NodeProto]:
+        inputs = [
+            add_constant(self.graph, f"{name}.integers", integers),
+            add_constant(self.graph, f"{name}.steps", steps),
+            add_constant(self.graph, f"{name}.zeros", np.zeros(len(steps), integers.dtype)),
+        ]
+        return [helper.make_node("DequantizeLinear", inputs, [name], name, axis=axis)]
+
+
+def _is_plain(node: onnx.NodeProto) -> bool:
+    plain = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0, "group": 1}
+    return all(value == plain.get(key, value) for key, value in attributes(node).items())
+
+
+def _made_of(node: onnx.NodeProto, inputs: list[str], output: str) -> onnx.NodeProto:
+    new = helper.make_node(node.op_type, inputs, [output], node.name)
+    new.attribute.extend(node.attribute)
+    return new
+
+
+def _cast(name: str, output: str) -> onnx.NodeProto:
+    return helper.make_node("Cast", [name], [output], output, to=TensorProto.FLOAT)
+
+
+def _binary(kind: str, first: str, second: str, output: str) -> onnx.NodeProto:
+    return helper.make_node(kind, [first, second], [output], f"{output}.{kind.lower()}")

@@ -1,0 +1,165 @@
+"""The precisions: what is in their graphs, what their gates allow, and which one auto keeps."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from avatar_export import choice
+from avatar_export.calibration import activation_ranges, sensitive_layers
+from avatar_export.checkpoint import GeneratorWeights
+from avatar_export.exporter import build_model
+from avatar_export.gate import GATES, gate
+from avatar_export.graph import plain_graph
+from avatar_export.parity import Network, compare
+from avatar_export.passes.quantization import layer_inputs
+from avatar_export.variants import PRECISIONS, Variant
+from avatar_export.writer import check_model
+from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.latents import latents
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_weights, write_tiny_model
+
+ARCHITECTURES = [(32, 8, 3, 100), (64, 4, 1, 33), (128, 2, 3, 16)]
+
+
+@pytest.fixture(scope="module")
+def weights() -> GeneratorWeights:
+    return tiny_weights(ngf=16)
+
+
+def original(weights: GeneratorWeights) -> Network:
+    """The plain graph, in the place of MindSpore."""
+    return partial(run, open_session(check_model(plain_graph(weights))))
+
+
+def of_type(model: onnx.ModelProto, kind: int) -> int:
+    """Bytes of the constants of a type."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer if tensor.data_type == kind)
+
+
+@pytest.mark.parametrize("output", ["uint8", "float32"])
+@pytest.mark.parametrize("pixel_range", [(-1.0, 1.0), (0.0, 1.0)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_each_precision_is_as_near_as_its_gate_wants(
+    precision: str, pixel_range: tuple[float, float], output: str
+) -> None:
+    weights = replace(tiny_weights(ngf=16), pixel_range=pixel_range)
+    model, _ = build_model(weights, output, precision)
+    # Random weights know no faces: their int8 reaches 38 dB, not 45.
+    limits = {"max_levels": 40.0, "mean_levels": 3.0, "psnr": 36.0} if precision == "int8" else {}
+    report = compare(
+        partial(run, open_session(check_model(model))), original(weights), weights, output, gate(precision, limits)
+    )
+    assert report.failures == []
+    assert (report.max_difference > 0) or precision == "fp32"
+
+
+@pytest.mark.parametrize(("image_size", "ngf", "channels", "latent_dim"), ARCHITECTURES)
+def test_int8_computes_in_bytes_whatever_the_architecture(
+    image_size: int, ngf: int, channels: int, latent_dim: int
+) -> None:
+    weights = tiny_weights(image_size, ngf, channels, latent_dim)
+    model, applied = build_model(weights, "uint8", "int8")
+    assert applied[-3:] == ("phase_convolutions", "quantization", "sigmoid_head")
+    floats = sum(array.size for array in weights.arrays().values())
+    assert of_type(model, TensorProto.INT8) >= 0.8 * floats  # one byte for each weight
+    kinds = {node.op_type for node in model.graph.node}
+    assert not {"ConvTranspose", "BatchNormalization", "Tanh", "Relu"} & kinds
+    images = run(open_session(check_model(model)), latents(["alice"] * 3, latent_dim))
+    assert images.shape == (3, image_size, image_size, channels)
+    assert images.std() > 10
+    np.testing.assert_array_equal(images[1:], images[:2])
+
+
+def test_fp16_is_half_the_size(weights: GeneratorWeights) -> None:
+    whole, half = (build_model(weights, "uint8", precision)[0].ByteSize() for precision in ("fp32", "fp16"))
+    assert half < 0.6 * whole
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("output", ["uint8", "float32"])
+def test_a_file_of_each_precision_is_drawn_by_the_runtime(tmp_path: Path, precision: str, output: str) -> None:
+    path = tmp_path / "tiny.onnx"
+    write_tiny_model(path, output=output, precision=precision)
+    generator = AvatarGenerator.load(path)
+    assert generator.spec.precision == precision
+    assert generator.spec.golden is not None
+    assert generator.spec.golden.tolerance == (4 if precision == "int8" else 1)
+    assert generator.verify() == 0
+
+
+def test_a_layer_stays_float_where_that_is_worth_it(weights: GeneratorWeights, monkeypatch: pytest.MonkeyPatch) -> None:
+    folded = build_model(weights, "float32")[0]
+    ranges = activation_ranges(folded)
+    inputs = layer_inputs(folded.graph)
+    assert set(inputs) < set(ranges)
+    for worth, kept in ((-100.0, inputs), (100.0, [])):
+        monkeypatch.setattr("avatar_export.calibration.WORTH_FLOAT_DB", worth)
+        assert sensitive_layers(folded, ranges, (-1.0, 1.0)) == kept
+
+
+def test_ranges_hold_all_that_the_calibration_saw(weights: GeneratorWeights) -> None:
+    ranges = activation_ranges(build_model(weights, "float32")[0])
+    low, high = ranges["z"]
+    assert -6 < low < -4 < 4 < high < 6
+    rectified = [value for name, value in ranges.items() if name.endswith("relu_out")]
+    assert len(rectified) == 3
+    assert all(low == 0 < high for low, high in rectified)
+
+
+@pytest.mark.parametrize(
+    ("limits", "failure"),
+    [
+        ({"max_levels": 0}, "more than 0"),
+        ({"mean_levels": 0.0}, "on average"),
+        ({"psnr": 200.0}, "PSNR"),
+        ({"within_one_level": 1.0}, "within one level"),
+    ],
+)
+def test_each_limit_of_a_gate_can_fail(weights: GeneratorWeights, limits: Mapping[str, float], failure: str) -> None:
+    model, _ = build_model(weights, "uint8", "int8")
+    loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
+    network = partial(run, open_session(check_model(model)))
+    report = compare(network, original(weights), weights, "uint8", gate("int8", {**loose, **limits}), [64])
+    assert not report.passed
+    assert len(report.failures) == 1
+    assert failure in report.failures[0]
+
+
+@pytest.mark.parametrize(("name", "value"), [("psnr_db", 45.0), ("psnr", -1.0), ("mean_levels", float("nan"))])
+def test_an_unknown_limit_is_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=r"max_levels, .*psnr"):
+        gate("int8", {name: value})
+    assert gate("int8", {"psnr": 46}).psnr == 46
+    assert gate("int8", {}) == GATES["int8"]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "best"),
+    [((1.0, 2.0, 3.0), "int8"), ((3.0, 2.0, 1.0), "fp32"), ((1.04, 1.03, 1.0), "int8"), ((9.0, 1.03, 1.0), "fp16")],
+)
+def test_the_fastest_is_kept_and_the_smallest_of_equals(
+    monkeypatch: pytest.MonkeyPatch, milliseconds: tuple[float, ...], best: str
+) -> None:
+    monkeypatch.setattr(choice, "latency", lambda *_: dict(zip(PRECISIONS, milliseconds, strict=True)))
+    kept, reasons = choice.fastest(dict.fromkeys(PRECISIONS, np.copy), 4)
+    assert kept == best
+    assert set(reasons) == set(PRECISIONS) - {best}
+    assert all(f"({best}: " in reason and "batch size 64" in reason for reason in reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [({"format": "mindir"}, r"\.mindir"), ({"accelerator": True}, "accelerator")]
+)
+def test_forms_that_are_fp32_alone_say_so(form: Mapping[str, Any], kind: str) -> None:
+    with pytest.raises(InputError, match=f"{kind}.* is fp32, not int8"):
+        Variant(precision="int8", **form)
+    with pytest.raises(InputError, match="precision must be one of"):
+        Variant(precision="int4")
