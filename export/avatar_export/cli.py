@@ -104,7 +104,7 @@ def main(
       avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
       avatar-export --precision auto --limit psnr 46
-      avatar-export --target accelerator npu
+      avatar-export --target desktop models
       avatar-export --inspect night.onnx
     """
     try:
@@ -124,13 +124,14 @@ def main(
         if checkpoint is None or checkpoint.is_dir():
             checkpoint = generator_file(checkpoint) if checkpoint else newest_checkpoint(RUNS)
             click.echo(f"checkpoint {checkpoint}")
-        statement: dict[str, Any] = {"name": name, "license": license, "provenance": provenance}
+        common: dict[str, Any] = {"limits": dict(limit), "pixel_range": pixel_range, "report": report}
+        common |= {"name": name, "license": license, "provenance": provenance}
         if target is None:
-            form: dict[str, Any] = {"format": format_, "precision": precision, "output": output, "limits": dict(limit)}
+            form: dict[str, Any] = {"format": format_, "precision": precision, "output": output}
             path = out or Path(f"generator.{format_}")
-            _tell(export_model(checkpoint, path, pixel_range=pixel_range, report=report, **form, **statement))
+            _tell(export_model(checkpoint, path, **form, **common))
         else:
-            made = export_target(checkpoint, *target, pixel_range=pixel_range, report=report, **statement)
+            made = export_target(checkpoint, *target, **common)
             for export in made.exports:
                 _tell(export)
             click.echo(f"{made.folder}: {', '.join(made.manifest['files'])} and manifest.json")
@@ -142,7 +143,7 @@ def main(
 
 def _check_usage(target: tuple[str, Path] | None) -> None:
     context = click.get_current_context()
-    for option in ("format_", "out", "output", "precision", "limit"):
+    for option in ("format_", "out", "output", "precision"):
         given = context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
         if target is not None and given:
             raise click.UsageError(f"--target decides what files there are; --{option.strip('_')} makes a single one")

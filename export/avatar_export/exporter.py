@@ -151,8 +151,8 @@ def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
 def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
     """The plain graph, and what each rewrite made of it; the last is the finished graph, without a contract."""
     stages = [("plain graph", plain_graph(weights))]
-    convolutions = (sub_pixel, batch_of_one) if variant.accelerator else (phase_convolutions,)
-    passes = {rewrite.__name__: rewrite for rewrite in (*PASSES, *convolutions)}
+    own = (sub_pixel, batch_of_one) if variant.accelerator else () if variant.transposed else (phase_convolutions,)
+    passes = {rewrite.__name__: rewrite for rewrite in (*PASSES, *own)}
     for name, rewrite in (passes | rewrites(variant.precision, variant.output, weights.pixel_range)).items():
         model, changed = rewrite(stages[-1][1])
         if changed:

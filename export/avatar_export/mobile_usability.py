@@ -28,5 +28,6 @@ def check_usability(path: Path) -> None:
             raise ModelCheckError(f"onnxruntime's mobile checker says nothing of {provider}: {reason}")
         supported, nodes = counts[provider]
         if supported < nodes:
-            unsupported = ", ".join(sorted(set(re.findall(r"Unsupported ops: (.+)", report)))) or "a dynamic shape"
-            raise ModelCheckError(f"{provider} can run {supported} of {nodes} nodes ({unsupported})")
+            reasons = sorted(set(re.findall(r"(?:Unsupported ops|Ops with unsupported rank): .+", report)))
+            why = "; ".join(reasons) or "a shape is dynamic"
+            raise ModelCheckError(f"{provider} can run {supported} of {nodes} nodes ({why})")

@@ -6,14 +6,14 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar_export.exporter import Export, export_variant
+from avatar_export.exporter import NO_LIMITS, Export, export_variant
 from avatar_export.latency import latency
 from avatar_export.mobile_usability import PROVIDERS, check_usability
 from avatar_export.original import open_original
@@ -42,6 +42,7 @@ def export_target(
     target: str,
     folder: Path,
     *,
+    limits: Mapping[str, float] = NO_LIMITS,
     pixel_range: str | None = None,
     name: str | None = None,
     license: str = "",
@@ -69,6 +70,7 @@ def export_target(
                     original,
                     variant,
                     temporary / file,
+                    limits=limits,
                     name=name or folder.resolve().name,
                     license=license,
                     provenance=provenance,

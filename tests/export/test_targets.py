@@ -2,6 +2,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ from tiny_model import tiny_weights
 
 Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 
+RANDOM_WEIGHTS = {"max_levels": 99, "mean_levels": 9, "psnr": 20}
+"""What int8 makes of weights that nobody trained."""
 NAMES = ["alice", "bob", "アリス"]
 
 
@@ -49,7 +52,7 @@ def original(monkeypatch: pytest.MonkeyPatch) -> Original:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
-    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny")
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", limits=RANDOM_WEIGHTS)
     manifest = json.loads((tmp_path / "made/manifest.json").read_text())
     assert manifest == made.manifest
     assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
@@ -79,12 +82,25 @@ def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
 def test_what_an_accelerator_cannot_run_is_refused(
     tmp_path: Path, original: Original, passes: tuple[Rewrite, ...]
 ) -> None:
-    model = dict(build_stages(original.weights, Variant(output="float32")))["latent_projection"]
+    model = dict(build_stages(original.weights, Variant(output="float32", transposed=True)))["latent_projection"]
     for rewrite in passes:
         model, _ = rewrite(model)
     (tmp_path / "x.onnx").write_bytes(check_model(model))
     with pytest.raises(ModelCheckError, match=r"NNAPI can run \d of \d+ nodes"):
         check_usability(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("other", [{"precision": "int8"}, {"accelerator": True}])
+def test_transposed_convolutions_are_not_for_every_variant(other: Mapping[str, Any]) -> None:
+    with pytest.raises(InputError, match="transposed"):
+        Variant(transposed=True, **other)
+
+
+def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) -> None:
+    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", limits=RANDOM_WEIGHTS)
+    operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
+    assert "ConvTranspose" in operators
+    assert made.exports[1].spec.passes[-1] == "half_storage"
 
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:
