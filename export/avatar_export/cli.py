@@ -77,7 +77,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
     metavar="FILE",
     help="Only print the contract of a model file, and check its golden images.",
 )
-@click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's]")
+@click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's or folder's]")
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
 @click.version_option(package_name="avatar-edge")

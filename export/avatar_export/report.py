@@ -48,7 +48,7 @@ def report_page(
     return template.substitute(
         title=escape(f"{spec.name}: {spec.precision}, {spec.output}"),
         verdict_class="passed" if parity.passed else "refused",
-        verdict=("Within its limit." if parity.passed else "Refused: it differs by more than it may.")
+        verdict=("Within its gate." if parity.passed else f"Refused: {escape('; '.join(parity.failures))}.")
         + f" Largest difference {parity.max_difference:.3g}, limit {parity.limit:.3g} {unit}; "
         + f"mean {parity.mean_difference:.2g}; {psnr}.",
         compared=f"{parity.latents} latents, drawn at batch sizes {', '.join(map(str, parity.batch_sizes))}, compared "

@@ -17,6 +17,7 @@ from avatar_export.exporter import NO_LIMITS, Export, export_variant
 from avatar_export.latency import latency
 from avatar_export.mobile_usability import PROVIDERS, check_usability
 from avatar_export.original import open_original
+from avatar_export.parity import Network
 from avatar_export.variants import TARGETS
 from avatar_runtime.errors import InputError, OutputError
 from avatar_runtime.pixels import make_folder
@@ -79,8 +80,8 @@ def export_target(
             )
             if variant.accelerator:
                 check_usability(temporary / file)
-        networks = {export.path.name: partial(run, open_session(export.path)) for export in exports}
-        networks["MindSpore"] = original.network  # type: ignore[assignment]
+        networks: dict[str, Network] = {e.path.name: partial(run, open_session(e.path)) for e in exports}
+        networks["MindSpore"] = original.network
         times = {batch: latency(networks, original.weights.latent_dim, batch) for batch in BATCHES}
         manifest: dict[str, Any] = {
             "target": target,
