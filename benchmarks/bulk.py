@@ -55,7 +55,7 @@ def main(model: Path | None, count: int, rounds: int, peak: tuple[int, ...]) -> 
 
     model = model or embedded_model()
     bare = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    generator, drawer = AvatarGenerator.load(model), AvatarGenerator.load(model, threads=1)
+    generator, drawer = AvatarGenerator.from_session(bare), AvatarGenerator.load(model, threads=1)
     z = np.zeros((64, generator.spec.latent_dim), np.float32)
     single = alternating(
         200,
