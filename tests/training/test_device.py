@@ -39,7 +39,7 @@ class FakeMindSpore(ModuleType):
 
 @pytest.fixture(autouse=True)
 def process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MS_ROLE", "RANK_ID"):
+    for name in ("MS_ROLE", "MS_NODE_ID", "MS_WORKER_NUM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     monkeypatch.setenv("MS_DEV_HOST_BLOCKING_RUN", "")
@@ -83,11 +83,14 @@ def test_without_msrun_a_process_is_alone_and_joins_nothing(monkeypatch: pytest.
 def test_under_msrun_a_process_joins_and_worker_0_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = install(monkeypatch, "CPU")
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    with pytest.raises(InputError, match="--node_rank"):
+        device.join()
+    monkeypatch.setenv("MS_NODE_ID", "3")
     assert device.join() == (3, 8)
     assert fake.calls == ["init"]
     for role, rank, leads in [("MS_WORKER", "0", True), ("MS_WORKER", "3", False), ("MS_SCHED", "0", False)]:
         monkeypatch.setenv("MS_ROLE", role)
-        monkeypatch.setenv("RANK_ID", rank)
+        monkeypatch.setenv("MS_NODE_ID", rank)
         assert device.leads() is leads
 
 
@@ -97,6 +100,7 @@ def test_a_job_that_does_not_come_together_is_one_sentence(monkeypatch: pytest.M
 
     install(monkeypatch, "CPU").communication.init = fail
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    monkeypatch.setenv("MS_NODE_ID", "1")
     with pytest.raises(InputError, match="the job failed: timed out"):
         device.join()
 

@@ -15,6 +15,7 @@ from avatar_training import checkpoint, divergence
 from avatar_training.divergence import Diverged
 from avatar_training.gan import Gan
 from avatar_training.loop import Progress, train
+from avatar_training.workers import ALONE
 
 from .conftest import STEPS, MakeConfig, losses, weights
 
@@ -64,7 +65,7 @@ def test_a_run_that_diverges_stops_with_the_reason_and_the_last_good_snapshot(
 
 
 def test_images_that_are_not_finite_are_a_divergence() -> None:
-    gan = SimpleNamespace(average=lambda z: Tensor(np.full((1, 3, 32, 32), np.nan, np.float32)))
+    gan = SimpleNamespace(team=ALONE, average=lambda z: Tensor(np.full((1, 3, 32, 32), np.nan, np.float32)))
     with pytest.raises(Diverged, match="not finite"):
         Gan.draw(gan, np.zeros((1, 100), np.float32))  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from avatar_training import checkpoint, dataset, draws
+from avatar_training.config import TrainingError
 from avatar_training.gan import Gan
 from avatar_training.loop import train
 from avatar_training.workers import Team
@@ -170,6 +171,7 @@ def test_a_run_goes_on_with_another_number_of_workers(launch: Launch, tiny_confi
 
 
 DIVERGE_ONCE = """
+from avatar_training.config import TrainingError
 from avatar_training.gan import Gan
 healthy = Gan.step
 
@@ -222,9 +224,34 @@ def test_a_killed_worker_ends_the_job_and_what_was_saved_stays(
     assert train(tiny_config(steps=last + 1), tmp_path / "run", resume=True).step == last + 1
 
 
-@pytest.mark.workers
-def test_a_batch_that_cannot_be_shared_out_is_refused(launch: Launch, tmp_path: Path) -> None:
-    status, said = launch(3, "--steps", "6").ended()
-    assert status != 0
-    assert "Error: --batch-size 4 is that of all 3 workers together" in said
+def test_a_batch_that_cannot_be_shared_out_is_refused(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    monkeypatch.setenv("MS_WORKER_NUM", "3")
+    with pytest.raises(TrainingError, match="--batch-size 4 is that of all 3 workers together"):
+        train(tiny_config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+SLOW_DRAWING = """
+import time
+from avatar_training.config import TrainingError
+from avatar_training.gan import Gan
+draw = Gan.draw
+
+def slowly(gan, z):
+    for _ in range(4):
+        time.sleep(10)
+        images = draw(gan, z)
+    return images
+
+Gan.draw = slowly
+"""
+
+
+@pytest.mark.workers
+def test_followers_wait_for_a_busy_leader(launch: Launch, tmp_path: Path) -> None:
+    """Longer than the 30 s after which MindSpore's AllReduce on a CPU gives up, at the start and at a tick."""
+    status, said = launch(2, "--steps", "2", first=SLOW_DRAWING).ended()
+    assert (status, newest(tmp_path / "run")) == (0, 2), said

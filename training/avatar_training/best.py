@@ -42,8 +42,8 @@ class Best:
         """Draw the same COUNT faces as ever; their KID, its deviation and the network's digest, for stats.jsonl."""
         names = tuple(series("kid", -(-COUNT // _BATCH) * _BATCH))
         z = latents(names, gan.config.latent_dim)
-        images = np.concatenate([gan.draw(z[i : i + _BATCH]) for i in range(0, len(z), _BATCH)])[:COUNT]
-        value, deviation = kid(self.real, self.network(images))
+        parts = [self.network(gan.draw(z[i : i + _BATCH])[: COUNT - i]) for i in range(0, len(z), _BATCH)]
+        value, deviation = kid(self.real, np.concatenate(parts))
         if self.lowest is None or value < self.lowest:
             digest = np.frombuffer(bytes.fromhex(self.network.sha256), np.uint8)
             record = {"kid": Tensor(np.float64(value)), "features_sha256": Tensor(digest)}

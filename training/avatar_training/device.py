@@ -51,17 +51,30 @@ def launched() -> bool:
 
 def leads() -> bool:
     """Whether this process speaks for its job: the only one, or msrun's worker 0. Needs no MindSpore."""
-    return not launched() or (os.environ["MS_ROLE"], os.environ.get("RANK_ID")) == ("MS_WORKER", "0")
+    return not launched() or (not schedules() and os.environ.get("MS_NODE_ID") == "0")
+
+
+def workers() -> int:
+    """How many workers the job has; 1 without msrun."""
+    return int(os.environ.get("MS_WORKER_NUM", "1")) if launched() else 1
+
+
+def schedules() -> bool:
+    """Whether this process is msrun's scheduler, which brings the workers together and does no work."""
+    return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
 def join() -> tuple[int, int]:
     """Join the job that msrun started this process for: (rank, number of workers), or (0, 1) without msrun.
 
-    Call it after `select` and before any tensor is made; it returns when all workers are there. In msrun's scheduler
-    it does not return. Raises InputError if the workers do not find one another.
+    Call it after `select` and before any tensor is made; it returns when all workers are there, for which they have ten
+    minutes (msrun's --cluster_time_out). In msrun's scheduler it does not return. Raises InputError if the workers do
+    not find one another.
     """
     if not launched():
         return 0, 1
+    if not schedules() and "MS_NODE_ID" not in os.environ:
+        raise InputError("msrun has not said which worker this is; give it --node_rank, another one on each machine")
     from mindspore import communication
 
     try:

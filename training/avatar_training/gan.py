@@ -73,6 +73,7 @@ class Gan:
 
     def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
         """Images of the averaged generator for z float32 [N, latent_dim]: uint8 [N, H, W, C]. Raises Diverged."""
+        self.team.hold()  # only leaders draw, and it may take long
         images = self.average(Tensor(z[..., None, None])).asnumpy()
         if not np.isfinite(images).all():
             raise Diverged("the generator draws images that are not finite")

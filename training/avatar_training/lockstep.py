@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from avatar_training import dataset
+from avatar_training import dataset, device, workers
 from avatar_training.config import TrainConfig, TrainingError
 from avatar_training.gan import Gan
-from avatar_training.workers import AGAIN, GO, Team
+from avatar_training.workers import AGAIN, GO
 
 
 def lead(gan: Gan, sha256: str, start: int, steps: int) -> None:
@@ -20,12 +20,15 @@ def lead(gan: Gan, sha256: str, start: int, steps: int) -> None:
     gan.team.copy_from_leader(gan.state().values())
 
 
-def follow(config: TrainConfig, team: Team, amp: bool, should_stop: Callable[[], bool]) -> tuple[int, bool]:
+def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> tuple[int, bool]:
     """Do what the leader does until it ends: (steps done, whether that is all of them).
 
     Raises TrainingError if the images are not the leader's, DataError as `dataset.load` does.
     """
+    if device.schedules():
+        device.join()  # and no more: MindSpore ends the process with the job
     faces = dataset.load(Path(config.data), config.image_size, config.channels)
+    team = workers.join()
     while True:
         told = team.tell({})
         if told["sha256"] != faces.sha256:

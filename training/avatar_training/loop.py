@@ -72,11 +72,11 @@ def train(
 
     In a job of msrun every worker calls it; all but worker 0 only compute: they leave out alone and say nothing.
     """
+    workers.check_share(config.batch_size)
     target = device.select(config.device_target)
-    team = workers.join(config.batch_size)
     amp = target != "CPU" if config.amp is None else config.amp
-    if team.rank:
-        return Result(out, *lockstep.follow(config, team, amp, should_stop))
+    if not device.leads():
+        return Result(out, *lockstep.follow(config, amp, should_stop))
     with ExitStack() as locks:
         there = (out / "config.json").exists()
         if there:
@@ -91,8 +91,6 @@ def train(
             config = replace(config, rollbacks=tuple(saved["config"].get("rollbacks", ())))
         network = FeatureNetwork(Path(config.features)) if config.features and config.kid_every else None
         faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
-        devices = _describe_devices(target, amp, team)
-        on_message(f"{len(faces.images)} images of {config.data} on {devices}")
         if faces.skipped:
             on_message(faces.summary())
         per_epoch = dataset.steps_per_epoch(len(faces.images), config.batch_size)
@@ -108,9 +106,12 @@ def train(
             locks.enter_context(lock.held(out))
             if read_run(out) is not None:  # another process was faster
                 raise _already_there(out)
+        best = Best(out, network, faces, on_message) if network else None
+        team = workers.join()  # no earlier: the others would wait for what comes before
+        devices = _describe_devices(target, amp, team)
+        on_message(f"{len(faces.images)} images of {config.data} on {devices}")
         run = _Run(Gan(config, team, amp), amp, out, devices, faces, steps, on_message, on_step, should_stop)
         start = run.begin() if saved is None else run.resume()
-        best = Best(out, network, faces, on_message) if network else None
         return run.go_on(start, best)
 
 

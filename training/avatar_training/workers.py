@@ -2,7 +2,7 @@
 
 Data parallel, as in P. Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 4: each worker computes on its rows
 of the global batch, and gradients are averaged before every update. Here batch norm, too, takes its statistics over the
-global batch. Worker 0 leads: it alone has the run folder and decides; the others follow it (follower.py).
+global batch. Worker 0 leads: it alone has the run folder and decides; the others follow it (lockstep.py).
 """
 
 import json
@@ -19,8 +19,8 @@ from mindspore.common.initializer import Initializer
 from avatar_training import device
 from avatar_training.config import TrainingError
 
-GO, STOP, AGAIN = range(3)
-"""What the leader decides after a step: train on, end here, or begin again from what it sends next."""
+GO, STOP, AGAIN, WAIT = range(4)
+"""What the leader says between steps: train on, end here, begin again from what it tells next, or be patient."""
 
 _MESSAGE_BYTES = 4096
 
@@ -45,13 +45,24 @@ class Team:
     def agree(self, decision: int = GO, wish: bool = False) -> tuple[int, bool]:
         """After a step: the leader's decision, and whether a follower wishes to stop. Communicates."""
         said = [decision, 0] if self.rank == 0 else [GO, int(wish)]
-        decision, wishes = self._sum(np.array(said, np.float32))
-        return int(decision), wishes > 0
+        heard, wishes = WAIT, 0.0
+        while heard == WAIT:
+            heard, wishes = self._sum(np.array(said, np.float32)).tolist()
+        return int(heard), wishes > 0
+
+    def hold(self) -> None:
+        """The leader, busy between two steps, has the followers wait; for the leader alone to call, now and then.
+
+        MindSpore's AllReduce on a CPU gives up on a worker that is 30 s late.
+        """
+        if self.rank == 0:
+            self._sum(np.array([WAIT, 0], np.float32))
 
     def tell(self, message: dict[str, Any]) -> dict[str, Any]:
         """The leader's message, JSON of at most 4096 bytes; what a follower gives is not sent. Communicates."""
         if self.size == 1:
             return message
+        self.agree()
         text = np.zeros(_MESSAGE_BYTES, np.float32)
         if self.rank == 0:
             said = np.frombuffer(json.dumps(message).encode(), np.uint8)
@@ -80,17 +91,18 @@ class Team:
 ALONE = Team()
 
 
-def join(batch_size: int) -> Team:
-    """The team that msrun made this process part of; `ALONE` without msrun. Call it right after `device.select`.
-
-    Raises TrainingError if the global batch cannot be shared out evenly; InputError as `device.join` does.
-    """
-    team = Team(*device.join())
-    if batch_size % team.size:
+def check_share(batch_size: int) -> None:
+    """Raise TrainingError if the workers of this job cannot share out a global batch evenly."""
+    if batch_size % device.workers():
         raise TrainingError(
-            f"--batch-size {batch_size} is that of all {team.size} workers together; give one that their number divides"
+            f"--batch-size {batch_size} is that of all {device.workers()} workers together; "
+            "give one that their number divides"
         )
-    return team
+
+
+def join() -> Team:
+    """The team that msrun made this process part of; `ALONE` without msrun. Raises InputError as `device.join` does."""
+    return Team(*device.join())
 
 
 def mean_over(tensors: tuple[Tensor, ...], workers: int) -> tuple[Tensor, ...]:
