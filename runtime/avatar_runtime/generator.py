@@ -123,7 +123,7 @@ class AvatarGenerator:
         """
         parts = list(self.stream(names, seed=seed, truncation=truncation))
         if parts:
-            return np.concatenate(parts)
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.empty((0, self.spec.image_size, self.spec.image_size, self.spec.channels), np.uint8)
 
     def images(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> list[Image.Image]:
