@@ -1,14 +1,20 @@
 """avatar-gen: one sentence for every bad input, and no file."""
 
 import re
+import shutil
+import signal
+import sys
+import sysconfig
+import time
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import PIPE, CompletedProcess, Popen
 
 import onnx
 import pytest
 from click.testing import Result
 from onnx import TensorProto, helper
+from PIL import Image
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
@@ -165,3 +171,52 @@ def test_the_installed_command_says_one_sentence_too(
     assert_one_sentence(done.returncode, done.stderr)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert listing(folder) == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
+@pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
+def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(
+    folder: Path, avatar_gen: Callable[..., Result], there: bool
+) -> None:
+    (folder / "real").mkdir()
+    if there:
+        (folder / "real/b.png").write_bytes(b"old")
+    (folder / "a.png").symlink_to(Path("real/b.png"))
+    assert avatar_gen("--name", "alice", "--out", "a.png").exit_code == 0
+    assert (folder / "a.png").readlink() == Path("real/b.png")
+    assert (folder / "real/b.png").read_bytes()[:4] == b"\x89PNG"
+    assert sorted(listing(folder)) == ["a.png", "real", "real/b.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
+@pytest.mark.parametrize("where", [["--out", "a.png"], ["--out-dir", "old"]], ids=["grid", "files"])
+def test_a_file_that_does_not_fit_leaves_nothing(
+    folder: Path, installed_avatar_gen: Callable[..., CompletedProcess[str]], where: list[str]
+) -> None:
+    import resource
+
+    (folder / "a.png").write_bytes(b"old")
+    (folder / "old").mkdir()
+    done = installed_avatar_gen(
+        *where, "--count", "70", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    )
+    assert_one_sentence(done.returncode, done.stderr)
+    assert "File too large" in done.stderr
+    assert listing(folder) == {"a.png": b"old", "old": None}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
+def test_ctrl_c_leaves_whole_files_alone_and_exits_with_130(folder: Path, tiny_model: Path) -> None:
+    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
+    assert program is not None
+    command = [program, "--model", str(tiny_model), "--count", "1000000", "--out-dir", "new"]
+    with Popen(command, stderr=PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not list((folder / "new").glob("*.png")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "Interrupted: what is written is whole.\n")
+    for path in (folder / "new").iterdir():
+        with Image.open(path) as image:
+            image.load()
