@@ -161,8 +161,8 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it, unless it is there. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise OutputError(f"cannot make the folder {path}: {err.strerror or err}") from err
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
+        raise OutputError(f"cannot make the folder {path}: {getattr(err, 'strerror', None) or err}") from err
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -180,6 +180,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = None
     try:
+        if "\0" in str(path):
+            raise OutputError(f"cannot write {str(path)!r}: no file name has a NUL in it")
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         if target.is_dir():
             raise OutputError(f"{path} is a folder; name a file")

@@ -39,7 +39,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
     """
     try:
         with path.open("rb") as file, _open(file) as found:
-            picture, scheme, model = read_text(text_of(found) or "")
+            picture, scheme, model = read_text(_text(found))
             _check_model(generator, scheme, model)
             size = picture.size(generator.spec.image_size)
             if found.size != size:
@@ -65,6 +65,13 @@ def _open(file: BinaryIO) -> Image.Image:
     return image
 
 
+def _text(image: Image.Image) -> str:
+    try:
+        return text_of(image) or ""
+    except Exception as err:  # as above
+        raise InputError(f"its text is damaged ({err})") from err
+
+
 def _check_model(generator: AvatarGenerator, scheme: str, model: str) -> None:
     if scheme != generator.spec.latent_scheme:
         raise InputError(f"it was drawn by the latent scheme {scheme!r}, this version draws by another")
@@ -80,6 +87,6 @@ def _difference(found: Image.Image, drawn: Image.Image) -> int:
                 return 255
             levels = (np.asarray(image.convert("RGBA"), np.int16) for image in (one, other))
             difference = max(difference, int(np.abs(next(levels) - next(levels)).max()))
-    except Exception as err:  # as in _open
+    except Exception as err:  # as above
         raise InputError(f"it is a damaged picture ({err})") from err
     return difference
