@@ -48,3 +48,14 @@ main(["--help"])
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert "Examples:" in done.stdout
+
+
+def test_help_and_completion_of_avatar_gen_load_nothing_that_draws() -> None:
+    program = """
+import sys
+from avatar_runtime.cli import main
+main(["--help"], standalone_mode=False)
+heavy = {"numpy", "onnxruntime", "PIL"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
