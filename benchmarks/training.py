@@ -19,30 +19,33 @@ from unittest import mock
 import click
 
 
-def medians(rounds: int, measured: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def medians(
+    rounds: int, measured: Mapping[str, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """The median seconds of each, run in turn `rounds` times after one warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in measured}
     for i in range(rounds + 1):
         for name, function in measured.items():
-            began = time.perf_counter()
+            began = clock()
             function()
             if i:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(clock() - began)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def step_speed(recipe: str, rounds: int) -> None:
-    """Our step, the same with MindSpore's own layers, and PyTorch's, taking turns in this process."""
+def step_speed(recipe: str, rounds: int, one_thread: bool) -> None:
+    """Our step, the same with MindSpore's own layers, and PyTorch's, taking turns in this process.
+
+    With one_thread each has one, and processor time is what counts: what else the machine does changes that least.
+    """
     import numpy as np
 
-    from avatar_training import gan, networks
     from avatar_training.config import TrainConfig
+    from avatar_training.gan import Gan
 
     config = TrainConfig.from_recipe(recipe, data="")
     real = np.random.default_rng(0).uniform(-1, 1, (config.batch_size, 3, 64, 64)).astype(np.float32)
-    ours = gan.Gan(config)
-    with mock.patch.multiple(gan, Generator=_plain(networks.Generator), Discriminator=_plain(networks.Discriminator)):
-        plain = gan.Gan(config)
+    ours, plain = Gan(config), _with_mindspores_layers(config)
     steps: dict[str, Callable[[], object]] = {
         "ours": lambda: ours.step(0, real),
         "MindSpore's layers": lambda: plain.step(0, real),
@@ -56,18 +59,27 @@ def step_speed(recipe: str, rounds: int) -> None:
         print('PyTorch is not installed, so nothing is compared with it; pip install "avatar-edge[bench]"')
     else:
         os.environ.pop("ONEDNN_MAX_CPU_ISA", None)  # ours has read it; PyTorch's own oneDNN is to choose freely
+        if one_thread:
+            torch.set_num_threads(1)
         z, images = torch.randn(config.batch_size, config.latent_dim, 1, 1), torch.from_numpy(real)
         for name, layout in (("PyTorch", torch.contiguous_format), ("PyTorch, channels last", torch.channels_last)):
             twin = PyTorchGan(config, layout)
             steps[name] = partial(twin.step, z, images)
-    found = medians(rounds, steps)
+    found = medians(rounds, steps, time.process_time if one_thread else time.perf_counter)
     for name, seconds in found.items():
         speed = f"{1e3 * seconds:.0f} ms a step, {config.batch_size / seconds:.0f} images/s"
         print(f"{recipe}, {name}: {speed}; ours is {seconds / found['ours']:.2f} times as fast")
 
 
-def _plain(network: Callable[..., object]) -> Callable[..., object]:
-    return lambda *args, **options: network(*args[:4])
+def _with_mindspores_layers(config: Any) -> Any:
+    """The Gan of a config as it would be on another device than a CPU."""
+    from avatar_training import gan, networks
+
+    def plain(network: Callable[..., object]) -> Callable[..., object]:
+        return lambda *args, **options: network(*args[:4])
+
+    with mock.patch.multiple(gan, Generator=plain(networks.Generator), Discriminator=plain(networks.Discriminator)):
+        return gan.Gan(config)
 
 
 def outside_the_step(data: Path, recipe: str, steps: int) -> None:
@@ -116,21 +128,20 @@ def gif_palette(data: Path, rounds: int) -> None:
 
 
 def one_step(rounds: int) -> float:
-    """Median seconds of a step in this process, under the oneDNN setting it was started with."""
+    """Median seconds of a step with MindSpore's layers, under the oneDNN setting this process was started with."""
     import numpy as np
 
     from avatar_training.config import TrainConfig
     from avatar_training.device import select
-    from avatar_training.gan import Gan
 
     select("CPU")
     config = TrainConfig.from_recipe("edge", data="")
-    gan, real = Gan(config), np.zeros((config.batch_size, 3, 64, 64), np.float32)
+    gan, real = _with_mindspores_layers(config), np.zeros((config.batch_size, 3, 64, 64), np.float32)
     return medians(rounds, {"step": lambda: gan.step(0, real)})["step"]
 
 
 def onednn_isa(rounds: int) -> None:
-    """A step under the instruction set that `device.select` sets beside oneDNN's own choice."""
+    """MindSpore's layers under the instruction set that `device.select` sets beside oneDNN's own choice."""
     seconds = {}
     for isa in ("AVX2", "DEFAULT"):
         program = f"from benchmarks.training import one_step; print(one_step({rounds}))"
@@ -145,15 +156,21 @@ def onednn_isa(rounds: int) -> None:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="A folder or zip of images.")
 @click.option("--recipe", "recipes", type=click.Choice(["edge", "tutorial"]), multiple=True, help="Default: both.")
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Runs of each.")
-def main(data: Path, recipes: tuple[str, ...], rounds: int) -> None:
+@click.option("--one-thread", is_flag=True, help="Compare steps by processor time, for a machine that is busy.")
+def main(data: Path, recipes: tuple[str, ...], rounds: int, one_thread: bool) -> None:
     """Measure a training step on the CPU."""
+    os.environ.setdefault("GLOG_v", "3")
+    from mindspore import device_context
+
     from avatar_training.device import select
 
-    os.environ.setdefault("GLOG_v", "3")
     onednn_isa(min(rounds, 3))
     select("CPU")
+    if one_thread:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        device_context.cpu.op_tuning.threads_num(1)
     for recipe in recipes or ("edge", "tutorial"):
-        step_speed(recipe, rounds)
+        step_speed(recipe, rounds, one_thread)
         outside_the_step(data, recipe, rounds)
     gif_palette(data, rounds)
 
