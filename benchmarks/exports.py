@@ -41,6 +41,7 @@ def main(checkpoint: Path) -> None:
         for variant, called in names.items():
             name, path = ", ".join(called), Path(folder, f"model.{variant.format}")
             rows[name] = export_variant(original, variant, path, name="model")
+            click.echo(f"{name}: proved", err=True)
             if variant.format == "mindir":
                 from avatar_export import mindir
 
