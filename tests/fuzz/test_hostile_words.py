@@ -109,7 +109,8 @@ def test_lists_of_names() -> None:
 def test_options(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names.txt").write_text("alice\n")
-    values = ["", "-", "--", "0", "-1", "1", "2", "3/2", "1/2", "9" * 5000, "nan", "1e999", "²", "\ud800", "a\0b"]
+    # What a command line can hold: no NUL, and bytes that are no UTF-8 as Python reads them.
+    values = ["", "-", "--", "0", "-1", "1", "2", "3/2", "1/2", "9" * 5000, "nan", "1e999", "²", "a\udcff"]
     values += ["%s", "../x", "x" * 5000, ".", "names.txt", "a.png", "a.gif", "#fff", "rgb(1,2", "png", "hsl(1,2%,3%)"]
     options = [option.opts[0] for option in main.params if option.opts[0] not in ("--model", "--version")]
     seen = set()
