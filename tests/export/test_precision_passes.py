@@ -1,0 +1,106 @@
+"""The passes of fp16 and int8: a refusal for each precondition."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from avatar_export.exporter import build_model
+from avatar_export.passes.half_storage import half_storage
+from avatar_export.passes.quantization import Ranges, layer_inputs, quantization
+from avatar_export.passes.sigmoid_head import sigmoid_head
+from avatar_export.passes.uint8_head import uint8_head
+from tiny_model import tiny_weights
+
+
+def float_graph(**architecture: Any) -> onnx.ModelProto:
+    return build_model(tiny_weights(**architecture), "float32")[0]
+
+
+def generous(model: onnx.ModelProto) -> Ranges:
+    """Ranges that are wide enough for any latent, without a calibration."""
+    names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
+    return dict.fromkeys(names, (-8.0, 8.0))
+
+
+def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    return quantization(model, generous(model))
+
+
+def _node(graph: onnx.GraphProto, kind: str) -> onnx.NodeProto:
+    node: onnx.NodeProto = next(node for node in graph.node if node.op_type == kind)
+    return node
+
+
+def _fed(graph: onnx.GraphProto, name: str) -> None:
+    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+    graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+
+
+def _attribute(kind: str, **attributes: Any) -> Callable[[onnx.GraphProto], object]:
+    made = [helper.make_attribute(key, value) for key, value in attributes.items()]
+    return lambda graph: _node(graph, kind).attribute.extend(made)
+
+
+def _another_operator(graph: onnx.GraphProto) -> None:
+    tanh = _node(graph, "Tanh")
+    tanh.op_type = "Erf"
+
+
+QUANTIZATION: dict[str, Callable[[onnx.GraphProto], object]] = {
+    "1-weight-may-be-fed": lambda graph: _fed(graph, _node(graph, "Conv").input[1]),
+    "1-bias-may-be-fed": lambda graph: _fed(graph, _node(graph, "Gemm").input[2]),
+    "1-another-operator": _another_operator,
+    "2-alpha": _attribute("Gemm", alpha=0.5),
+    "2-beta": _attribute("Gemm", beta=2.0),
+    "3-read-twice": lambda graph: graph.node.append(
+        helper.make_node("Relu", [_node(graph, "Conv").output[0]], ["again"], "again")
+    ),
+}
+
+
+@pytest.mark.parametrize("case", QUANTIZATION)
+def test_quantization_refuses(case: str) -> None:
+    model = float_graph(ngf=8)
+    ranges = generous(model)
+    assert quantization(model, ranges)[1]
+    QUANTIZATION[case](model.graph)
+    new, changed = quantization(model, ranges)
+    assert not changed
+    assert new == model
+
+
+@pytest.mark.parametrize("missing", range(5))
+def test_quantization_refuses_what_it_has_no_range_of(missing: int) -> None:
+    model = float_graph(ngf=8)
+    ranges = dict(generous(model))
+    del ranges[list(ranges)[missing]]
+    assert quantization(model, ranges) == (model, False)
+
+
+@pytest.mark.parametrize("value", [np.inf, -7e4, np.nan])
+def test_half_storage_leaves_what_half_precision_cannot_hold(value: float) -> None:
+    array = np.array([1, value], np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "c"], ["y"])],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [numpy_helper.from_array(array, "c")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    assert half_storage(model) == (model, False)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones(2, np.float32), "c"))
+    assert half_storage(model)[1]
+    _fed(model.graph, "c")
+    assert half_storage(model) == (model, False)
+
+
+def test_the_sigmoid_head_refuses_a_float_network_and_another_output() -> None:
+    model = float_graph()
+    assert sigmoid_head(model) == (model, False)
+    pixels, _ = uint8_head(quantized(model)[0], (-1.0, 1.0))
+    assert sigmoid_head(pixels) == (pixels, False)
