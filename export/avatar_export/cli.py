@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avatar_export.exporter import Export
 
 RUNS = Path("runs")
+HTML = "html"
 INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
@@ -40,9 +41,16 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 )
 @click.option(
     "--target",
-    type=(click.Choice(list(TARGETS)), click.Path(path_type=Path)),
-    metavar="NAME DIR",
-    help=f"Instead of one file, a folder of what runs best on {', '.join(TARGETS)}, with a manifest.",
+    type=(click.Choice([*TARGETS, HTML]), click.Path(path_type=Path)),
+    metavar="NAME PATH",
+    help=f"Instead of one file, a folder of what runs best on {', '.join(TARGETS)}, with a manifest; "
+    f"or {HTML}, one page that draws in any browser, with no server.",
+)
+@click.option(
+    "--ort",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help=f"For {HTML}: onnxruntime-web's folder dist.  [default: in node_modules, here or above]",
 )
 @click.option(
     "--output",
@@ -86,6 +94,7 @@ def main(
     checkpoint: Path | None,
     out: Path | None,
     target: tuple[str, Path] | None,
+    ort: Path | None,
     output: str,
     precision: str,
     limit: tuple[tuple[str, float], ...],
@@ -105,6 +114,7 @@ def main(
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
       avatar-export --precision auto --limit psnr 46
       avatar-export --target desktop models
+      avatar-export --target html page.html
       avatar-export --inspect night.onnx
     """
     try:
@@ -118,6 +128,7 @@ def main(
 
             from avatar_export.exporter import export_model
             from avatar_export.original import generator_file, newest_checkpoint
+            from avatar_export.page import export_page
             from avatar_export.targets import export_target
         except ModuleNotFoundError as err:
             raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
@@ -130,6 +141,8 @@ def main(
             form: dict[str, Any] = {"format": format_, "precision": precision, "output": output}
             path = out or Path(f"generator.{format_}")
             _tell(export_model(checkpoint, path, **form, **common))
+        elif target[0] == HTML:
+            _tell(export_page(checkpoint, target[1], ort=ort, **common))
         else:
             made = export_target(checkpoint, *target, **common)
             for export in made.exports:

@@ -9,8 +9,12 @@ classic one: Chromium refuses module workers to a page on disk.
 import base64
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from avatar_export.exporter import Export, export_model
 from avatar_runtime.errors import InputError
 from avatar_runtime.pixels import write_file
 from avatar_runtime.session import metadata, open_session, read_model
@@ -37,6 +41,17 @@ await start(URL.createObjectURL(await (await inflated("model")).blob()), {
 """
 
 
+def export_page(checkpoint: Path, out: Path, *, ort: Path | None = None, **options: Any) -> Export:
+    """Export a generator in int8, prove it, and write the page with it into out.
+
+    options are those of `export_model` that do not choose a form. Raises what it and `write_page` do.
+    """
+    _ort_files(ort)  # before the minute that an export takes
+    with TemporaryDirectory() as folder:
+        export = export_model(checkpoint, Path(folder) / f"{out.stem}.onnx", precision="int8", **options)
+        return replace(export, path=out, size=write_page(export.path, out, ort))
+
+
 def write_page(model: Path, out: Path, ort: Path | None = None) -> int:
     """Write the demo page with a model file into out, whole or not at all; returns its size in bytes.
 
@@ -45,11 +60,7 @@ def write_page(model: Path, out: Path, ort: Path | None = None) -> int:
     """
     data = read_model(model)
     ModelSpec.from_metadata(metadata(open_session(data)))
-    folder = ort or _installed_ort()
-    try:
-        module, wasm = ((folder / name).read_bytes() for name in (ORT_MODULE, ORT_WASM))
-    except OSError as err:
-        raise InputError(f"{folder} is no dist folder of onnxruntime-web: {err.filename} cannot be read") from err
+    module, wasm = _ort_files(ort)
     web = web_sources()
     embedded = {
         "ort": ("text/plain", f"data:text/javascript;base64,{_base64(module)}"),
@@ -84,6 +95,15 @@ def bundle(entry: Path) -> str:
 
     add(entry.resolve())
     return "\n".join(parts)
+
+
+def _ort_files(folder: Path | None) -> tuple[bytes, bytes]:
+    """onnxruntime-web's module and its WebAssembly."""
+    folder = folder or _installed_ort()
+    try:
+        return (folder / ORT_MODULE).read_bytes(), (folder / ORT_WASM).read_bytes()
+    except OSError as err:
+        raise InputError(f"{folder} is no dist folder of onnxruntime-web: {err.filename} cannot be read") from err
 
 
 def _installed_ort() -> Path:
