@@ -1,0 +1,142 @@
+"""The example in C++ gives Python's latents bit for bit, and the same model's pixels."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.generator import embedded_model
+from tiny_model import tiny_weights, write_tiny_model
+
+pytestmark = pytest.mark.cpp
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "runtime/examples/avatar.cpp"
+
+# Names in hexadecimal, one a line, to the bytes of their latents.
+LATENTS = """
+#define main example
+#include "avatar.cpp"
+#undef main
+
+int main() {
+    for (std::string line; std::getline(std::cin, line);) {
+        std::string name;
+        for (size_t i = 0; i < line.size(); i += 2) name += char(std::stoi(line.substr(i, 2), nullptr, 16));
+        const auto z = latent(name, 100);
+        std::cout.write(reinterpret_cast<const char*>(z.data()), 400);
+    }
+}
+"""
+
+Compile = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def compile_cpp(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compile a source as the example's first lines say, with further flags; returns the program."""
+    libraries = [*(Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")]
+    if not libraries or shutil.which("g++") is None:
+        pytest.skip("needs g++ and onnxruntime's wheel for Linux, which holds libonnxruntime.so")
+    fetched = subprocess.run(["bash", HERE / "onnxruntime_headers.sh"], capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"onnxruntime's headers cannot be had: {fetched.stderr.strip()[-200:]}")
+    folder = tmp_path_factory.mktemp("cpp")
+    (folder / "libonnxruntime.so.1").symlink_to(libraries[0])  # its soname
+
+    def build(source: Path, *flags: str) -> Path:
+        program = folder / f"{source.stem}{''.join(flags)}"
+        words = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", *flags]
+        folders = [f"-I{EXAMPLE.parent}", "-isystem", fetched.stdout.strip(), f"-Wl,-rpath,{folder}"]
+        subprocess.run(["g++", *words, *folders, source, libraries[0], "-o", program], check=True)
+        return program
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def avatar(compile_cpp: Compile) -> Path:
+    return compile_cpp(EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["-O3", "-march=native"]], ids=["portable", "native"]
+)  # the latter with multiply-add
+def test_its_latents_are_pythons(compile_cpp: Compile, tmp_path: Path, flags: list[str]) -> None:
+    fixture = json.loads((HERE / "latents_fixture.json").read_text(encoding="utf-8"))
+    assert fixture["latent_dim"] == 100
+    pinned = [(row["name"] * row.get("times", 1), row["sha256"]) for row in fixture["latents"]] + fixture["more"]
+    source = tmp_path / "latents.cpp"
+    source.write_text(LATENTS, encoding="ascii")
+    lines = "".join(f"{utf8(name).hex()}\n" for name, _ in pinned)
+    run = subprocess.run([compile_cpp(source, *flags)], input=lines.encode(), stdout=subprocess.PIPE, check=True)
+    assert len(run.stdout) == 400 * len(pinned) == 400 * 1000
+    latents = (run.stdout[start : start + 400] for start in range(0, len(run.stdout), 400))
+    wrong = [
+        name[:30]
+        for (name, digest), z in zip(pinned, latents, strict=True)
+        if not hashlib.sha256(z).hexdigest().startswith(digest)
+    ]
+    assert wrong == []
+
+
+def utf8(name: str) -> bytes:
+    """What the example asks for: lone surrogates replaced, NFC, UTF-8."""
+    text = name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return unicodedata.normalize("NFC", text).encode()
+
+
+@pytest.mark.parametrize("channels", [None, 3, 1], ids=["embedded", "rgb", "grey"])
+def test_its_pixels_are_pythons(avatar: Path, tmp_path: Path, channels: int | None) -> None:
+    model = embedded_model() if channels is None else tmp_path / "tiny.onnx"
+    if channels is not None:
+        write_tiny_model(model, tiny_weights(channels=channels, latent_dim=37))
+    names = ["alice", "bob", "", "S/7", "Zoë 😀", "two words"]
+    expected = AvatarGenerator.load(model).generate(names)
+    for name, image in zip(names, expected, strict=True):
+        run = subprocess.run([avatar, model, name], stdout=subprocess.PIPE, check=True)
+        with Image.open(io.BytesIO(run.stdout), formats=["PPM"]) as picture:
+            pixels = np.asarray(picture)
+        np.testing.assert_array_equal(pixels.reshape(image.shape), image)
+
+
+def test_it_refuses_what_it_cannot_draw(avatar: Path, tmp_path: Path) -> None:
+    other = tmp_path / "float.onnx"
+    write_tiny_model(other, output="float32")
+    for words, status, sentence in (
+        (["alice"], 2, "usage: avatar MODEL.onnx NAME"),
+        ([tmp_path / "none.onnx", "alice"], 1, "File doesn't exist"),
+        ([EXAMPLE, "alice"], 1, "Protobuf parsing failed"),
+        ([other, "alice"], 1, 'no contract with "output": "uint8"; make a model with avatar-export'),
+    ):
+        run = subprocess.run([avatar, *words], capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stdout) == (status, "")
+        assert sentence in run.stderr
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("wb") as full:
+            run = subprocess.run(
+                [avatar, embedded_model(), "alice"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (run.returncode, "could not be written" in run.stderr) == (1, True)
+
+
+def test_it_leaves_nothing_in_the_home_folder(avatar: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [avatar, embedded_model(), "alice"],
+        env={**environment, "HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    assert list(tmp_path.iterdir()) == []
