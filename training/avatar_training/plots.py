@@ -27,7 +27,7 @@ def losses(axes: Axes, rows: Rows) -> None:
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.plot(steps, [part.mean() for part in parts], color=colour, label=label)
     axes.set(xlabel="step", ylabel="loss")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def kid(axes: Axes, rows: Rows) -> None:
@@ -40,7 +40,7 @@ def kid(axes: Axes, rows: Rows) -> None:
     label = f"best: {best['kid']:.3f}, step {best['step']:,}"
     axes.plot(best["step"], best["kid"], "*", color="tab:orange", markersize=13, zorder=3, label=label)
     axes.set(xlabel="step", ylabel="KID", xlim=(0, 1.05 * steps[-1]), ylim=(min(0, best["kid"]), 1.1 * max(means)))
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def diversity(axes: Axes, rows: Rows) -> None:
