@@ -9,13 +9,9 @@ from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).parents[2] / "runtime" / "web"
+from avatar_runtime.serve.app import POLICY
 
-STRICT = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'"
-)
-"""The Content-Security-Policy under which every page of the tests runs."""
+WEB = Path(__file__).parents[2] / "runtime" / "web"
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +31,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", STRICT)
+        self.send_header("Content-Security-Policy", POLICY)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -44,7 +40,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def site(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of runtime/web on this machine, under a strict Content-Security-Policy."""
+    """The address of runtime/web on this machine, under avatar-serve's Content-Security-Policy."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(WEB)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+
+from avatar_runtime.spec import OUTPUT_NAMES
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -54,6 +56,25 @@ def drop_unused_constants(graph: onnx.GraphProto) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def image_shape(graph: onnx.GraphProto) -> tuple[int, int, int] | None:
+    """Channels, height and width, if the graph's one output is `image`, float32 [batch, C, H, W]; else None."""
+    if [output.name for output in graph.output] != [OUTPUT_NAMES["float32"]]:
+        return None
+    tensor = graph.output[0].type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != 4:
+        return None
+    _, channels, height, width = (dim.dim_value for dim in tensor.shape.dim)
+    return channels, height, width
+
+
+def give_pixels(graph: onnx.GraphProto, shape: tuple[int, int, int]) -> None:
+    """Make `images`, uint8 [batch, H, W, C], the graph's one output in place of an image of `image_shape`."""
+    channels, height, width = shape
+    pixels: list[str | int | None] = ["batch", height, width, channels]
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT_NAMES["uint8"], TensorProto.UINT8, pixels))
 
 
 def is_doubling(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:

@@ -2,9 +2,17 @@
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
-from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, replace_nodes
+from avatar_export.passes.editing import (
+    add_constant,
+    constants,
+    copy_of,
+    drop_unused_constants,
+    give_pixels,
+    image_shape,
+    replace_nodes,
+)
 from avatar_runtime.spec import OUTPUT_NAMES
 
 
@@ -21,16 +29,15 @@ def sigmoid_head(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     model = copy_of(model)
     graph = model.graph
     old, new = OUTPUT_NAMES["float32"], OUTPUT_NAMES["uint8"]
-    if [output.name for output in graph.output] != [old]:
+    shape = image_shape(graph)
+    if shape is None:
         return model, False
-    tensor = graph.output[0].type.tensor_type
     makers = {output: node for node in graph.node for output in node.output}
     tanh = makers.get(old)
     read = makers.get(tanh.input[0]) if tanh is not None and tanh.op_type == "Tanh" else None
     scale = constants(graph).get(read.input[1]) if read is not None and read.op_type == "DequantizeLinear" else None
-    if tanh is None or read is None or scale is None or tensor.elem_type != TensorProto.FLOAT:
+    if tanh is None or read is None or scale is None:
         return model, False
-    _, channels, height, width = (dim.dim_value for dim in tensor.shape.dim)
     doubled = add_constant(graph, "head.doubled_scale", 2 * scale)
     step = add_constant(graph, "head.step", np.array(1 / 255, np.float32))
     black = add_constant(graph, "head.black", np.array(0, np.uint8))
@@ -45,6 +52,5 @@ def sigmoid_head(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
         ],
     )
     drop_unused_constants(graph)
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(new, TensorProto.UINT8, ["batch", height, width, channels]))
+    give_pixels(graph, shape)
     return model, True

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.passes.editing import add_constant, copy_of
+from avatar_export.passes.editing import add_constant, copy_of, give_pixels, image_shape
 from avatar_runtime.spec import OUTPUT_NAMES
 
 
@@ -18,13 +18,10 @@ def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tupl
     model = copy_of(model)
     graph = model.graph
     old, new = OUTPUT_NAMES["float32"], OUTPUT_NAMES["uint8"]
-    if [output.name for output in graph.output] != [old]:
-        return model, False
-    tensor = graph.output[0].type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != 4:
+    shape = image_shape(graph)
+    if shape is None:
         return model, False
     low, high = pixel_range
-    _, channels, height, width = (dim.dim_value for dim in tensor.shape.dim)
     scalars = {"low": low, "scale": 255 / (high - low), "black": 0, "white": 255}
     names = {key: add_constant(graph, f"head.{key}", np.array(value, np.float32)) for key, value in scalars.items()}
     graph.node.extend(
@@ -37,6 +34,5 @@ def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tupl
             helper.make_node("Transpose", ["head.pixels"], [new], "head.transpose", perm=[0, 2, 3, 1]),
         ]
     )
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(new, TensorProto.UINT8, ["batch", height, width, channels]))
+    give_pixels(graph, shape)
     return model, True
