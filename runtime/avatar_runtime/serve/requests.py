@@ -44,7 +44,7 @@ def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int)
         names, columns = (_short("name", name),), None
     picture = Picture(names, _truncation(query), portrait, columns)
     picture.check_format(extension)
-    if max(picture.size(image_size)) > max(MAX_SIDE, MAX_SIZE):
+    if max(picture.size(image_size)) > MAX_SIDE:
         raise InputError(f"the grid would be more than {MAX_SIDE} pixels long; ask for fewer or smaller avatars")
     return picture, extension
 
