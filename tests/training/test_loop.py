@@ -108,6 +108,18 @@ def test_a_finished_run_can_be_made_longer(whole_run: Path, tiny_config: MakeCon
     assert weights(tmp_path) == weights(whole_run)
 
 
+def test_the_learning_rate_may_be_told_to_fall_while_it_has_not_begun_to(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    train(tiny_config(decay_steps=8), tmp_path / "whole")
+    seen: list[Progress] = []
+    train(tiny_config(), tmp_path / "parts", on_step=seen.append, should_stop=lambda: len(seen) == 6)
+    train(tiny_config(decay_steps=8), tmp_path / "parts", resume=True)
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    last = checkpoint.read(tmp_path / "whole/snapshots/step-00000014.ckpt")
+    assert {float(last[f"adam_{which}.learning_rate"]) for which in ("g", "d")} == {float(np.float32(2e-4 / 8))}
+
+
 def test_a_feature_network_may_come_with_a_resume_and_changes_no_step(
     whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:

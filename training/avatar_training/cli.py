@@ -60,6 +60,9 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--loss", type=click.Choice(LOSSES), help="Adversarial loss.")
 @click.option("--real-label", type=click.FloatRange(0, 1), metavar="P", help="What real images are labelled.")
 @click.option("--learning-rate", type=float, metavar="R", help="Adam's, for both networks.")
+@click.option(
+    "--decay-steps", type=click.IntRange(min=0), metavar="N", help="The last N steps' rate falls to 0.  [default: 0]"
+)
 @click.option("--beta1", type=float, metavar="B", help="Adam's first decay.")
 @click.option("--beta2", type=float, metavar="B", help="Adam's second decay.")
 @click.option("--flip/--no-flip", default=None, help="Mirror half of the images.")

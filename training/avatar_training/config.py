@@ -49,9 +49,10 @@ IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
 CHANGEABLE = frozenset(
-    {"data", "steps", "epochs", "tick", "keep", "rollback", "device_target", "amp", "features", "kid_every"}
+    {"data", "steps", "epochs", "decay_steps", "tick", "keep", "rollback"}
+    | {"device_target", "amp", "features", "kid_every"}
 )
-"""Fields that may differ when a run is resumed: none of them changes what a step computes, rounding apart."""
+"""Fields that may differ when a run is resumed: apart from rounding, none changes a step that lies before the decay."""
 
 
 class TrainingError(AvatarError):
@@ -94,6 +95,8 @@ class TrainConfig:
     """What the discriminator is told a real image is, for the two cross-entropies."""
     learning_rate: float = 2e-4
     """Adam's, for both networks."""
+    decay_steps: int = 0
+    """Last steps of a run, over which the learning rate falls in a straight line to 0."""
     beta1: float = 0.5
     """Adam's decay of the first moment."""
     beta2: float = 0.999
@@ -142,7 +145,8 @@ class TrainConfig:
             length,
             "at least 1",
         )
-        _check(self.kid_every >= 0, "kid_every", self.kid_every, "at least 0")
+        for name in ("kid_every", "decay_steps"):
+            _check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
         for name in ("learning_rate", "beta1", "beta2", "real_label", "ema_decay"):
             value = getattr(self, name)
@@ -190,6 +194,10 @@ class TrainConfig:
     def seed_at(self, step: int) -> int:
         """What decides the random numbers of a step: seed, or, from a step the run has gone back to, another one."""
         return draws.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of a step of a run of so many: the last is at 1 / decay_steps of the full one."""
+        return self.learning_rate * min(1.0, (steps - step) / max(1, self.decay_steps))
 
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """Fields in which the two would compute different steps: name -> (mine, the other's)."""

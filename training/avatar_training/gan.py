@@ -57,15 +57,17 @@ class Gan:
         self.average.set_train(False)
         self._step = _compile_step(self)
 
-    def step(self, step: int, real: npt.NDArray[np.float32]) -> tuple[float, float]:
+    def step(self, step: int, real: npt.NDArray[np.float32], learning_rate: float | None = None) -> tuple[float, float]:
         """Train on this worker's rows of a real batch, float32 [N, C, H, W]; both losses are those of the whole batch.
 
-        Everything random comes from the seed and the step's number, for the whole batch, whoever computes it.
+        Everything random comes from the seed and the step's number, for the whole batch, whoever computes it. The
+        learning rate is the configuration's, or the one given.
         """
         config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
         rows = self.team.rows(size)
         z = draws.latents(seed, step, size, config.latent_dim)[rows, :, None, None]
-        inputs = [z, real, np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
+        rate = config.learning_rate if learning_rate is None else learning_rate
+        inputs = [z, real, np.float32(rate), np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
         for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
             inputs.append(draws.uniform(seed, purpose, step, (size, DRAWS))[rows])
         g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
@@ -120,6 +122,7 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
     def step(
         z: Tensor,
         real: Tensor,
+        rate: Tensor,
         decay: Tensor,
         real_uniform: Tensor | None = None,
         fake_uniform: Tensor | None = None,
@@ -128,9 +131,9 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
         for convolution in convolutions:
             convolution.iterate()
         (_, g_loss, fake), gradients = generator_gradient(z, fake_uniform)
-        update_g.apply(gradients)
+        update_g.apply(gradients, rate)
         (_, d_loss), gradients = discriminator_gradient(real, fake, real_uniform, fake_uniform)
-        update_d.apply(gradients)
+        update_d.apply(gradients, rate)
         for mean, parameter in averaged:
             ops.assign(mean, mean * decay + parameter * (1 - decay))
         if workers > 1:

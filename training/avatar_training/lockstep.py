@@ -38,7 +38,7 @@ def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> t
         team.copy_from_leader(gan.state().values())
         step, steps, decision = told["start"], told["steps"], GO
         for real in dataset.batches(faces, config, step, steps, team.rows(config.batch_size)):
-            gan.step(step, real)
+            gan.step(step, real, config.learning_rate_at(step, steps))
             step += 1
             decision, _ = team.agree(wish=should_stop())
             if decision != GO:

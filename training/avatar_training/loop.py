@@ -183,7 +183,7 @@ class _Run:
         began, since = time.monotonic(), start
         step, wished = start, False
         for real in dataset.batches(self.faces, config, start, self.steps, team.rows(config.batch_size)):
-            g_loss, d_loss = gan.step(step, real)
+            g_loss, d_loss = gan.step(step, real, config.learning_rate_at(step, self.steps))
             step += 1
             divergence.check_losses(step, g_loss, d_loss)
             speed = (step - since) * config.batch_size / (time.monotonic() - began)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mindspore import Parameter, Tensor, amp, jit_class, nn
+from mindspore import Parameter, Tensor, amp, jit_class, nn, ops
 
 from avatar_training.workers import mean_over
 
@@ -27,8 +27,9 @@ class Update:
         """The loss of which the gradients are to be taken."""
         return loss if self.scaler is None else self.scaler.scale(loss)
 
-    def apply(self, gradients: tuple[Tensor, ...]) -> None:
-        """Move the weights; if a gradient overflowed on any worker, move nothing and halve the scale."""
+    def apply(self, gradients: tuple[Tensor, ...], rate: Tensor) -> None:
+        """Move the weights at this learning rate; if a gradient overflowed on any worker, only halve the scale."""
+        ops.assign(self.adam.learning_rate, rate)
         if self.workers > 1:
             gradients = mean_over(gradients, self.workers)
         if self.scaler is None:
