@@ -1,90 +1,78 @@
-"""Many files beside bare inference, one call beside one run, and memory. `python -m benchmarks.bulk [--model FILE]`
+"""Many files beside bare inference, and one call of the library beside one bare run."""
 
-Bare inference is onnxruntime as it comes: its own threads, batches of 64, nothing else done. All alternate in one
-process; memory is the peak of a process of its own for each count.
-"""
-
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-import click
 import numpy as np
 
-PEAK = """
-import resource, sys
-from pathlib import Path
-from avatar_runtime import AvatarGenerator
-from avatar_runtime.files import draw_files, numbered
-generator = AvatarGenerator.load(sys.argv[1], threads=1)
-folder = Path(sys.argv[2])
-for file in draw_files(generator, numbered("S", int(sys.argv[3])), folder):
-    file.path.unlink()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+from benchmarks.models import Models
+from benchmarks.plots import Bar, Bars
+from benchmarks.samples import Turns, alternate, ratio, seconds, timed
+from benchmarks.setting import Setting
+from benchmarks.tables import Table, milliseconds, times
+
+READ = (
+    "Single files of different faces through the library (draw_files: names to latents, inference, encoding, writing "
+    "whole or not at all, a SHA-256 each), a thread for each CPU, into a temporary folder; beside bare inference: "
+    "onnxruntime as it comes, batches of 64, nothing else done. One call is generate() of one name beside a bare run "
+    "of one latent."
+)
+COUNT, ROUNDS = 1920, 6
+FORMATS = (".png", ".webp", ".jpg")
+BARE, CALL, RUN = "bare inference", "one call", "one bare run"
 
 
-def alternating(rounds: int, **measured: Callable[[], object]) -> dict[str, float]:
-    """The median seconds of each, in turn, after one warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in measured}
-    for i in range(rounds + 1):
-        for name, function in measured.items():
-            began = time.perf_counter()
-            function()
-            if i:
-                seconds[name].append(time.perf_counter() - began)
-    return {name: median(values) for name, values in seconds.items()}
-
-
-@click.command()
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Another model than the embedded one.")
-@click.option("--count", type=click.IntRange(min=64), default=10_000, show_default=True, help="Files of each format.")
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each.")
-@click.option("--peak", type=int, multiple=True, default=(1_000, 100_000), help="Counts whose memory to measure.")
-def main(model: Path | None, count: int, rounds: int, peak: tuple[int, ...]) -> None:
-    """Compare draw_files and a single call with bare inference."""
-    import onnxruntime as ort
+def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Seconds of COUNT faces by each format, and of one."""
+    import onnxruntime
 
     from avatar_runtime import AvatarGenerator
     from avatar_runtime.files import draw_files, numbered
-    from avatar_runtime.generator import embedded_model
 
-    model = model or embedded_model()
-    bare = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    generator, drawer = AvatarGenerator.from_session(bare), AvatarGenerator.load(model, threads=1)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = setting.threads
+    bare = onnxruntime.InferenceSession(setting.model, options, providers=["CPUExecutionProvider"])
+    generator, drawer = AvatarGenerator.from_session(bare), AvatarGenerator.load(setting.model, threads=1)
     z = np.zeros((64, generator.spec.latent_dim), np.float32)
-    single = alternating(
-        200,
-        run=lambda: bare.run(None, {"z": z[:1]}),
-        call=lambda: generator.generate(["alice"]),
-    )
-    print(f"one avatar: {single['call'] * 1e3:.2f} ms, {single['call'] / single['run']:.2f} of a bare run", flush=True)
+    single = {
+        RUN: lambda: timed(partial(bare.run, None, {"z": z[:1]}), 50, 5),
+        CALL: lambda: timed(partial(generator.generate, ["alice"]), 50, 5),
+    }
+    one, _ = alternate(single, setting.rounds(ROUNDS))
     with tempfile.TemporaryDirectory() as folder:
 
         def write(extension: str) -> None:
-            for _ in draw_files(drawer, numbered("S", count), Path(folder), extension):
+            for _ in draw_files(drawer, numbered("S", COUNT), Path(folder), extension):
                 pass
 
-        found = alternating(
-            rounds,
-            bare=lambda: [bare.run(None, {"z": z}) for _ in range(count // 64)],
-            png=lambda: write(".png"),
-            webp=lambda: write(".webp"),
-        )
-        for name, seconds in found.items():
-            print(
-                f"{name:5} {seconds / count * 1e3:.2f} ms each, {seconds / found['bare']:.2f} of bare inference",
-                flush=True,
-            )
-        for number in peak:
-            command = [sys.executable, "-c", PEAK, str(model), folder, str(number)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            print(f"peak memory of {number} files: {float(done.stdout):.0f} MiB", flush=True)
+        many = {BARE: lambda: timed(lambda: [bare.run(None, {"z": z}) for _ in range(COUNT // 64)])}
+        many |= {extension: partial(timed, partial(write, extension)) for extension in FORMATS}
+        turns, _ = alternate(many, setting.rounds(ROUNDS), say)
+    ratios = {f"{extension} files, of {BARE}": ratio(turns[extension], turns[BARE]).to_dict() for extension in FORMATS}
+    ratios[f"{CALL}, of {RUN}"] = ratio(one[CALL], one[RUN]).to_dict()
+    return {"count": COUNT, "turns": turns, "one": one, "ratios": ratios}
 
 
-if __name__ == "__main__":
-    main()
+def tables(part: dict[str, Any]) -> list[Table]:
+    """Each format, and one call."""
+    turns: dict[str, Turns] = part["turns"]
+    one: dict[str, Turns] = part["one"]
+    rows = [
+        [name, milliseconds(seconds(row).over(part["count"])), f"{part['count'] / seconds(row).median:,.0f}",
+         times(ratio(row, turns[BARE]))]
+        for name, row in turns.items()
+    ]  # fmt: skip
+    single = [[name, milliseconds(seconds(row)), times(ratio(row, one[RUN]))] for name, row in one.items()]
+    return [
+        Table(f"{part['count']:,} single files", ["", "milliseconds each", "a second", f"of {BARE}"], rows),
+        Table("One face", ["", "milliseconds", f"of {RUN}"], single),
+    ]
+
+
+def bars(part: dict[str, Any]) -> dict[str, Bars]:
+    """Milliseconds a file."""
+    shown = [Bar(name, seconds(row).over(part["count"]), name != BARE) for name, row in part["turns"].items()]
+    return {"bulk": Bars("Many single files", [("", shown)], "ms a file", 1e3)}

@@ -1,80 +1,90 @@
-"""What avatar-gen costs beyond the imports it cannot do without. `python -m benchmarks.cold_start [--model FILE]`
-
-Whole processes, alternating. Beside the medians stand the least of each: what a quiet moment gives.
-"""
+"""What a whole command costs, from a shell's return key to the written picture, beside the imports it cannot avoid."""
 
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import click
+from benchmarks.models import Models
+from benchmarks.plots import Bar, Bars
+from benchmarks.process import own_environment
+from benchmarks.rivals import absent
+from benchmarks.samples import TurnError, Turns, alternate, ratio, seconds
+from benchmarks.setting import Setting
+from benchmarks.tables import Table, milliseconds, times
 
-IMPORTS = "import numpy, onnxruntime, PIL.Image, click"
-BARE = """
-import sys, time, numpy, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-def times_of(batch, rounds=9):
-    z, seconds = numpy.zeros((batch, session.get_inputs()[0].shape[1]), numpy.float32), []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        session.run(None, {"z": z})
-        seconds.append(time.perf_counter() - began)
-    return sorted(seconds)
-times = times_of(64)
-print(times[len(times) // 2], times[0])
-"""
-
-
-def seconds(command: list[str]) -> float:
-    """How long a process takes."""
-    began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
+READ = (
+    "Whole processes in random order, files warm in the page cache: the median and where eight tenths lie. The bare "
+    "imports (numpy, onnxruntime, Pillow, click) are what no program of these libraries can avoid; the rest is ours. "
+    "The scripts draw the same grid of 64 faces and save it as PNG with Pillow's defaults."
+)
+ROUNDS = 9
+IMPORTS = "bare imports"
+GRID = "avatar-gen --count 64"
+OURS = ("avatar-gen --help", "avatar-gen --count 1", GRID)
+SCRIPTS = {"onnxruntime script": "onnxruntime", "PyTorch script": "torch", "MindSpore script": "mindspore"}
+"""Each draws with benchmarks/programs/grid_*.py; and the package it needs."""
 
 
-@click.command()
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="Another model than the embedded one.")
-@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Runs of each.")
-def main(model: Path | None, rounds: int) -> None:
-    """Compare whole runs of avatar-gen with the bare imports."""
-    from avatar_runtime.generator import embedded_model
-
-    model = model or embedded_model()
+def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Each command in turn."""
+    models, skipped = made(), {}
     with tempfile.TemporaryDirectory() as folder:
-        draw = [sys.executable, "-m", "avatar_runtime", "--model", str(model), "--out", f"{folder}/out.png"]
+        out = f"{folder}/grid.png"
+        draw = ["-m", "avatar_runtime", "--model", str(setting.model), "--out", out]
         commands = {
-            "bare imports": [sys.executable, "-c", IMPORTS],
-            "--help": [sys.executable, "-m", "avatar_runtime", "--help"],
-            "--count 1": [*draw, "--count", "1"],
-            "--count 64": [*draw, "--count", "64"],
+            IMPORTS: ["-c", "import numpy, onnxruntime, PIL.Image, click"],
+            OURS[0]: ["-m", "avatar_runtime", "--help"],
+            OURS[1]: [*draw, "--count", "1"],
+            OURS[2]: [*draw, "--count", "64"],
         }
-        found: dict[str, list[float]] = {name: [] for name in commands}
-        bare = [[0.0, 0.0]]
-        for _ in range(rounds):
-            for name, command in commands.items():
-                found[name].append(seconds(command))
-            done = subprocess.run([sys.executable, "-c", BARE, str(model)], check=True, capture_output=True, text=True)
-            bare.append([float(value) for value in done.stdout.split()])
-    middle, least = median(row[0] for row in bare[1:]), min(row[1] for row in bare[1:])
-    imports = found["bare imports"]
-    for name, values in found.items():
-        print(f"{name:13} {compared(values, median(imports), min(imports))} of the imports")
-    print(f"bare inference of 64: {middle * 1e3:.0f} ms; least {least * 1e3:.0f} ms")
-    allowed = 1.2 * median(imports) + 1.3 * middle, 1.2 * min(imports) + 1.3 * least
-    budget = compared(found["--count 64"], *allowed)
-    print(f"--count 64: {budget} of 1.2 imports and 1.3 inferences")
+        for name, package in SCRIPTS.items():
+            if reason := absent(package):
+                skipped[name] = reason
+            else:
+                commands[name] = ["-m", program(name), str(models.folder), out]
+        asked = {name: partial(process, command) for name, command in commands.items()}
+        with own_environment():
+            turns, failed = alternate(asked, setting.rounds(ROUNDS), say)
+    if IMPORTS in failed:
+        raise TurnError(failed[IMPORTS])
+    ours = [name for name in OURS if name in turns]
+    ratios = {f"{name}, of the bare imports": ratio(turns[name], turns[IMPORTS]).to_dict() for name in ours}
+    for script in SCRIPTS:
+        if script in turns and GRID in turns:
+            ratios[f"{GRID}, of the {script}"] = ratio(turns[GRID], turns[script]).to_dict()
+    return {"skipped": skipped, "failed": failed, "turns": turns, "ratios": ratios}
 
 
-def compared(values: list[float], middle: float, least: float) -> str:
-    """The median and the least of values, and their ratios to those of something else."""
-    return (
-        f"{median(values) * 1e3:.0f} ms (least {min(values) * 1e3:.0f}), "
-        f"{median(values) / middle:.2f} (least {min(values) / least:.2f})"
-    )
+def program(script: str) -> str:
+    """The module of a script."""
+    return f"benchmarks.programs.grid_{script.split()[0].lower()}"
 
 
-if __name__ == "__main__":
-    main()
+def process(command: list[str]) -> list[float]:
+    """Seconds of one run of Python with this command line, as a turn. Raises TurnError with the last line it said."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    taken = time.perf_counter() - began
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise TurnError(f"ended with {done.returncode}: {said[-1][:300]}")
+    return [taken]
+
+
+def tables(part: dict[str, Any]) -> list[Table]:
+    """One row a command."""
+    turns: dict[str, Turns] = part["turns"]
+    rows = [[name, milliseconds(seconds(row)), times(ratio(row, turns[IMPORTS]))] for name, row in turns.items()]
+    rows += [[name, f"failed: {reason}", ""] for name, reason in part["failed"].items()]
+    return [Table("A whole command", ["", "milliseconds", "of the bare imports"], rows)]
+
+
+def bars(part: dict[str, Any]) -> dict[str, Bars]:
+    """All commands."""
+    shown = [Bar(name, seconds(row), name in OURS) for name, row in part["turns"].items()]
+    shown += [Bar(name, None, name in OURS) for name in part["failed"]]
+    return {"cold-start": Bars("A whole command, cold", [("", shown)], "ms", 1e3)}

@@ -1,77 +1,129 @@
-"""What a training step costs, and what makes it cheaper. `python -m benchmarks.training --data faces.zip`
+"""What a training step costs beside PyTorch's, what happens outside it, and how much memory a run takes."""
 
-Every figure is a ratio of two medians whose runs alternate in one process, because machines are noisy; only the oneDNN
-setting, which a process reads once, is compared between processes.
-"""
-
+import multiprocessing
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import click
+from benchmarks.models import Models
+from benchmarks.plots import Bar, Bars
+from benchmarks.process import Process, own_environment
+from benchmarks.rivals import absent
+from benchmarks.samples import TurnError, Turns, alternate, ratio, seconds, timed
+from benchmarks.setting import Setting
+from benchmarks.studies.training_memory import one_run, pictures
+from benchmarks.tables import Table, milliseconds, times
+
+READ = (
+    "One step of recipe edge (batch 16, 64x64 pixels): both networks' passes, gradients and optimizers, and the "
+    "moving average. Each competitor in a process that is stopped while others run. What happens outside the step is "
+    "measured on a real run: batches, logging, and once in 200 steps a snapshot and previews. Memory is resident "
+    "memory of a run on the CPU, its network's compilation included."
+)
+OURS, LAYERS = "avatar-train", "MindSpore's own layers"
+KINDS = {OURS: "mindspore", LAYERS: "mindspore", "PyTorch eager": "torch", "PyTorch channels_last": "torch"}
+"""And the package each needs."""
+RECIPE, ROUNDS = "edge", 9
+IMAGES = 1000
 
 
-def medians(
-    rounds: int, measured: Mapping[str, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """The median seconds of each, run in turn `rounds` times after one warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in measured}
-    for i in range(rounds + 1):
-        for name, function in measured.items():
-            began = clock()
-            function()
-            if i:
-                seconds[name].append(clock() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Steps, what is around them, and memory."""
+    turns, skipped, failed = steps(RECIPE, setting.threads, setting.rounds(ROUNDS), setting.out / "logs", say)
+    if OURS not in turns:
+        raise TurnError((failed | skipped)[OURS])
+    with tempfile.TemporaryDirectory() as folder:
+        data = setting.data
+        if data is None:
+            data = Path(folder) / "pictures.zip"
+            pictures(data, IMAGES)
+        with own_environment(setting.threads):
+            say("a run, and what it does outside its steps")
+            around = _in_a_process(outside_the_step, data, RECIPE, 20)
+            say(f"a run on {IMAGES} images, and its memory")
+            memory_data = Path(folder) / "memory.zip"
+            pictures(memory_data, IMAGES)
+            memory = _in_a_process(one_run, str(memory_data), f"{folder}/run", 64, 2, 5)
+    ratios = {f"{OURS}, of {name}": ratio(turns[OURS], row).to_dict() for name, row in turns.items() if name != OURS}
+    return {
+        "skipped": skipped,
+        "failed": failed,
+        "recipe": RECIPE,
+        "turns": turns,
+        "around": around,
+        "memory": memory,
+        "ratios": ratios,
+    }
 
 
-def step_speed(recipe: str, rounds: int, one_thread: bool) -> None:
-    """Our step, the same with MindSpore's own layers, and PyTorch's, taking turns in this process.
+def steps(
+    recipe: str, threads: int, rounds: int, logs: Path, say: Callable[[str], None], one_thread: bool = False
+) -> tuple[dict[str, Turns], dict[str, str], dict[str, str]]:
+    """Seconds of a step of each kind; who was skipped and who failed, and why.
 
-    With one_thread each has one, and processor time is what counts: what else the machine does changes that least.
+    With one_thread each has one, on one processor, and its processor time is what counts: what else the machine does
+    changes that least.
     """
+    skipped = {name: reason for name, package in KINDS.items() if (reason := absent(package))}
+    failed: dict[str, str] = {}
+    started: dict[str, Process] = {}
+    try:
+        for name in [name for name in KINDS if name not in skipped]:
+            say(f"starting {name}")
+            log = logs / f"step-{name.replace(' ', '-')}.txt"
+            try:
+                started[name] = Process(open_step, name, recipe, one_thread, log=log, threads=threads)
+            except TurnError as err:
+                failed[name] = str(err)
+        asked = {name: partial(process.ask, run_steps, 2, 1, one_thread) for name, process in started.items()}
+        turns, broken = alternate(asked, rounds, say)
+    finally:
+        for process in started.values():
+            process.close()
+    return turns, skipped, failed | broken
+
+
+def run_steps(step: Callable[[], object], runs: int, warm: int, one_thread: bool) -> list[float]:
+    """In the competitor's process: seconds of each step."""
+    return timed(step, runs, warm, time.process_time if one_thread else time.perf_counter)
+
+
+def open_step(kind: str, recipe: str, one_thread: bool) -> Callable[[], object]:
+    """A step of one of KINDS on random images, compiled."""
     import numpy as np
 
     from avatar_training.config import TrainConfig
+
+    if one_thread and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    config = TrainConfig.from_recipe(recipe, data="")
+    shape = (config.batch_size, config.channels, config.image_size, config.image_size)
+    real = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    if kind.startswith("PyTorch"):
+        import torch
+
+        from benchmarks.rivals.pytorch_training import PyTorchGan
+
+        torch.set_num_threads(1 if one_thread else int(os.environ["OMP_NUM_THREADS"]))
+        twin = PyTorchGan(config, torch.channels_last if kind.endswith("last") else torch.contiguous_format)
+        return partial(twin.step, torch.randn(config.batch_size, config.latent_dim, 1, 1), torch.from_numpy(real))
+    from mindspore import device_context
+
+    from avatar_training.device import select
     from avatar_training.gan import Gan
 
-    config = TrainConfig.from_recipe(recipe, data="")
-    real = np.random.default_rng(0).uniform(-1, 1, (config.batch_size, 3, 64, 64)).astype(np.float32)
-    ours, plain = Gan(config), _with_mindspores_layers(config)
-    steps: dict[str, Callable[[], object]] = {
-        "ours": lambda: ours.step(0, real),
-        "MindSpore's layers": lambda: plain.step(0, real),
-    }
-    for step in steps.values():
-        step()
-    try:
-        import torch
-        from benchmarks.pytorch_twin import PyTorchGan
-    except ImportError:
-        print('PyTorch is not installed, so nothing is compared with it; pip install "avatar-edge[bench]"')
-    else:
-        os.environ.pop("ONEDNN_MAX_CPU_ISA", None)  # ours has read it; PyTorch's own oneDNN is to choose freely
-        if one_thread:
-            torch.set_num_threads(1)
-        z, images = torch.randn(config.batch_size, config.latent_dim, 1, 1), torch.from_numpy(real)
-        for name, layout in (("PyTorch", torch.contiguous_format), ("PyTorch, channels last", torch.channels_last)):
-            twin = PyTorchGan(config, layout)
-            steps[name] = partial(twin.step, z, images)
-    found = medians(rounds, steps, time.process_time if one_thread else time.perf_counter)
-    for name, seconds in found.items():
-        speed = f"{1e3 * seconds:.0f} ms a step, {config.batch_size / seconds:.0f} images/s"
-        print(f"{recipe}, {name}: {speed}; ours is {seconds / found['ours']:.2f} times as fast")
+    select("CPU")
+    device_context.cpu.op_tuning.threads_num(1 if one_thread else int(os.environ["OMP_NUM_THREADS"]))
+    gan = Gan(config) if kind == OURS else with_mindspores_layers(config)
+    return partial(gan.step, 0, real)
 
 
-def _with_mindspores_layers(config: Any) -> Any:
+def with_mindspores_layers(config: Any) -> Any:
     """The Gan of a config as it would be on another device than a CPU."""
     from avatar_training import gan, networks
 
@@ -82,8 +134,8 @@ def _with_mindspores_layers(config: Any) -> Any:
         return gan.Gan(config)
 
 
-def outside_the_step(data: Path, recipe: str, steps: int) -> None:
-    """What a run does besides steps: batches, logging and, once in 200 steps, snapshot and previews."""
+def outside_the_step(data: Path, recipe: str, count: int) -> dict[str, float]:
+    """Seconds of a run: inside its steps, between two of them, and in the tick that comes once in `every` steps."""
     from avatar_training import loop
     from avatar_training.config import TrainConfig
     from avatar_training.gan import Gan
@@ -97,83 +149,49 @@ def outside_the_step(data: Path, recipe: str, steps: int) -> None:
             calls.append((began, time.perf_counter()))
             return losses
 
-    config = TrainConfig.from_recipe(recipe, data=str(data), steps=steps + 1, tick=steps + 1)
+    config = TrainConfig.from_recipe(recipe, data=str(data), steps=count + 1, tick=count + 1)
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "Gan", Timed):
-        loop.train(config, Path(folder))
+        loop.train(config, Path(folder) / "run")
         tick = time.perf_counter() - calls[-1][1]
     calls = calls[1:]  # the first compiles
     inside = sum(end - began for began, end in calls) / len(calls)
-    between = (calls[-1][1] - calls[0][0]) / len(calls) - inside
-    usual = TrainConfig.from_recipe(recipe, data="").tick
-    outside = between + tick / usual
-    print(
-        f"{recipe}: {1e3 * between:.1f} ms between steps of {1e3 * inside:.0f} ms, {tick:.2f} s once in {usual} steps",
-        end="",
-    )
-    print(f": {100 * outside / (outside + inside):.1f}% of the time is outside the step")
+    between = (calls[-1][1] - calls[0][0] - inside * len(calls)) / (len(calls) - 1)
+    every = TrainConfig.from_recipe(recipe, data="").tick
+    outside = between + tick / every
+    return {"inside": inside, "between": between, "tick": tick, "every": every, "share": outside / (outside + inside)}
 
 
-def gif_palette(data: Path, rounds: int) -> None:
-    """The palette of a frame of progress.gif by octree beside Pillow's default, median cut."""
-    from PIL import Image
-
-    from avatar_runtime.pixels import grid, to_pil
-    from avatar_training import dataset
-
-    frame = to_pil(grid(dataset.load(data, 64).images[:64]))
-    octree, median_cut = partial(frame.quantize, 256, Image.Quantize.FASTOCTREE), partial(frame.quantize, 256)
-    found = medians(rounds, {"octree": octree, "median_cut": median_cut})
-    print(f"a frame's palette by octree: {found['octree'] * 1e3:.0f} ms, ", end="")
-    print(f"by median cut: {found['median_cut'] * 1e3:.0f} ms, ratio {found['octree'] / found['median_cut']:.3f}")
+def _in_a_process(function: Callable[..., Any], *args: Any) -> Any:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, args)
 
 
-def one_step(rounds: int) -> float:
-    """Median seconds of a step with MindSpore's layers, under the oneDNN setting this process was started with."""
-    import numpy as np
-
-    from avatar_training.config import TrainConfig
-    from avatar_training.device import select
-
-    select("CPU")
-    config = TrainConfig.from_recipe("edge", data="")
-    gan, real = _with_mindspores_layers(config), np.zeros((config.batch_size, 3, 64, 64), np.float32)
-    return medians(rounds, {"step": lambda: gan.step(0, real)})["step"]
-
-
-def onednn_isa(rounds: int) -> None:
-    """MindSpore's layers under the instruction set that `device.select` sets beside oneDNN's own choice."""
-    seconds = {}
-    for isa in ("AVX2", "DEFAULT"):
-        program = f"from benchmarks.training import one_step; print(one_step({rounds}))"
-        environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "GLOG_v": "3"}
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
-        seconds[isa] = float(done.stdout.split()[-1])
-    print(f"a step under AVX2: {seconds['AVX2']:.2f} s, under oneDNN's own choice: {seconds['DEFAULT']:.2f} s", end="")
-    print(f", ratio {seconds['AVX2'] / seconds['DEFAULT']:.3f}")
-
-
-@click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="A folder or zip of images.")
-@click.option("--recipe", "recipes", type=click.Choice(["edge", "tutorial"]), multiple=True, help="Default: both.")
-@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Runs of each.")
-@click.option("--one-thread", is_flag=True, help="Compare steps by processor time, for a machine that is busy.")
-def main(data: Path, recipes: tuple[str, ...], rounds: int, one_thread: bool) -> None:
-    """Measure a training step on the CPU."""
-    os.environ.setdefault("GLOG_v", "3")
-    from mindspore import device_context
-
-    from avatar_training.device import select
-
-    onednn_isa(min(rounds, 3))
-    select("CPU")
-    if one_thread:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        device_context.cpu.op_tuning.threads_num(1)
-    for recipe in recipes or ("edge", "tutorial"):
-        step_speed(recipe, rounds, one_thread)
-        outside_the_step(data, recipe, rounds)
-    gif_palette(data, rounds)
+def tables(part: dict[str, Any]) -> list[Table]:
+    """Steps, what is outside, memory."""
+    turns: dict[str, Turns] = part["turns"]
+    rows = [[name, milliseconds(seconds(row)), times(ratio(row, turns[OURS]))] for name, row in turns.items()]
+    rows += [[name, f"failed: {reason}", ""] for name, reason in part["failed"].items()]
+    around, memory = part["around"], part["memory"]
+    outside = [
+        ["a step", f"{around['inside'] * 1e3:.0f} ms"],
+        ["between two steps", f"{around['between'] * 1e3:.1f} ms"],
+        [f"once in {around['every']} steps", f"{around['tick'] * 1e3:.0f} ms"],
+        ["share of the time outside steps", f"{around['share']:.1%}"],
+    ]
+    held = [
+        ["when the images are decoded", f"{memory['decoded']} MB"],
+        ["after each tick", ", ".join(f"{value} MB" for value in memory["ticked"])],
+        ["at most", f"{memory['peak']} MB"],
+    ]
+    return [
+        Table(f"A training step, recipe {part['recipe']}", ["", "milliseconds", "of ours"], rows),
+        Table("Outside the step", ["", "time"], outside),
+        Table(f"Memory of a run on {IMAGES:,} images", ["", "resident"], held),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def bars(part: dict[str, Any]) -> dict[str, Bars]:
+    """Steps."""
+    shown = [Bar(name, seconds(row), name == OURS) for name, row in part["turns"].items()]
+    shown += [Bar(name, None, name == OURS) for name in part["failed"]]
+    return {"training": Bars(f"A training step, recipe {part['recipe']}", [("", shown)], "ms", 1e3)}

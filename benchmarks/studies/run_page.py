@@ -1,4 +1,4 @@
-"""What it costs to look at a run while it learns. `python -m benchmarks.report runs/edge --features FILE.onnx`
+"""What it costs to look at a run while it learns: python -m benchmarks.studies.run_page runs/edge --features FILE.onnx
 
 On a copy of a run folder: everything a tick writes, report.html and the KID, each beside the steps it is paid for by.
 """
@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from benchmarks.training import medians
+
+from benchmarks.samples import alternate, seconds, timed
 
 
 @click.command()
@@ -43,14 +44,15 @@ def main(run: Path, features: Path | None, rounds: int) -> None:
         shutil.copytree(run, out, ignore=shutil.ignore_patterns("*.ckpt"))
         report, images = Report(out), gan.draw(latents(PREVIEW_NAMES, config.latent_dim))
         last = int(max(out.glob("previews/*.png")).stem)
-        found = medians(
-            rounds,
+        turns, _ = alternate(
             {
-                "step": lambda: gan.step(0, real),
-                "tick": lambda: report.tick(last + 1, images),
-                "page": report.page,
+                "step": lambda: timed(lambda: gan.step(0, real)),
+                "tick": lambda: timed(lambda: report.tick(last + 1, images)),
+                "page": lambda: timed(report.page),
             },
+            rounds,
         )
+        found = {name: seconds(row).median for name, row in turns.items()}
         between = config.tick * found["step"]
         print(f"a step: {found['step']:.3f} s; {config.tick} of them between two ticks")
         for name in ("tick", "page"):
@@ -61,11 +63,9 @@ def main(run: Path, features: Path | None, rounds: int) -> None:
             faces = Faces(np.resize(images, (COUNT, *images.shape[1:])), "", {})
             best = Best(out, FeatureNetwork(features), faces)
             start = time.perf_counter() - began
-            seconds = medians(1, {"KID": lambda: best.measure(gan, 0)})["KID"]
-            share = 100 * seconds / (TrainConfig.kid_every * found["step"])
-            print(
-                f"a KID: {seconds:.1f} s = {share:.2f}% of {TrainConfig.kid_every} steps; {start:.1f} s once in a run"
-            )
+            (taken,) = timed(lambda: best.measure(gan, 0), warm=1)
+            share = 100 * taken / (TrainConfig.kid_every * found["step"])
+            print(f"a KID: {taken:.1f} s = {share:.2f}% of {TrainConfig.kid_every} steps; {start:.1f} s once in a run")
 
 
 if __name__ == "__main__":

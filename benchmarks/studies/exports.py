@@ -1,4 +1,4 @@
-"""Every format, precision and target of one checkpoint, proved and timed: `python -m benchmarks.exports`
+"""Every format, precision and target of one checkpoint, proved and timed: `python -m benchmarks.studies.exports`
 
 Prints the table of benchmarks/README.md. Each latency is a median of runs that alternate with MindSpore's and all
 others' in one process.

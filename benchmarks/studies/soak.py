@@ -1,4 +1,4 @@
-"""Mixed calls for a long time: what a process holds must not grow. `python -m benchmarks.soak --minutes 30`"""
+"""Mixed calls for a long time: what a process holds must not grow. `python -m benchmarks.studies.soak --minutes 30`"""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""How much memory a run takes beside the arrays it must hold. `python -m benchmarks.training_memory`
+"""How much memory a run takes beside the arrays it must hold. `python -m benchmarks.studies.training_memory`
 
 Two runs of the recipe edge, each in a process of its own: one on a few images, which shows what MindSpore and the
 networks take, and one on many. Resident memory comes from /proc.

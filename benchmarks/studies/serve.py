@@ -1,4 +1,4 @@
-"""What avatar-serve bears: python -m benchmarks.serve
+"""What avatar-serve bears: python -m benchmarks.studies.serve
 
 Starts avatar-serve, asks for avatars of different names over kept connections from 1, 16 and 128 clients on the same
 machine, compares every answer with what the library draws, and prints throughput beside the library's own rate for as

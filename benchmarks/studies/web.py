@@ -1,4 +1,4 @@
-"""The web runtime's load time and latency in Chromium and in Node: python -m benchmarks.web [MODEL …]
+"""The web runtime's load time and latency in Chromium and in Node: python -m benchmarks.studies.web [MODEL …]
 
 One avatar at a time, one thread, through AvatarGenerator with all around it: worker, latents, RGBA. Beside it, how
 far the pixels are from what Python draws with the same file, over 64 names. Needs Chromium and
@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WEB = ROOT / "runtime" / "web"
 COUNT = 64
 

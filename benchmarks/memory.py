@@ -1,0 +1,91 @@
+"""The most memory that whole commands take, and a training run on few and on many images."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.cold_start import SCRIPTS, program
+from benchmarks.models import Models
+from benchmarks.plots import Bar, Bars
+from benchmarks.process import own_environment
+from benchmarks.rivals import absent
+from benchmarks.samples import Spread, TurnError, spread
+from benchmarks.setting import Setting
+from benchmarks.tables import Table
+
+READ = (
+    "Peak resident memory of whole processes, as the kernel counts it, the median of three; libraries' files that are "
+    "mapped and touched are in it. MiB."
+)
+RUNS = 3
+IMPORTS = "bare imports"
+FILES = 1000
+
+
+def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Peaks of drawing with ours and with the alternatives."""
+    models = made()
+    skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    peaks: dict[str, Spread] = {}
+    with tempfile.TemporaryDirectory() as folder, own_environment():
+        draw = ["-m", "avatar_runtime", "--model", str(setting.model)]
+        commands = {
+            IMPORTS: ["-c", "import numpy, onnxruntime, PIL.Image, click"],
+            "avatar-gen --count 1": [*draw, "--out", f"{folder}/one.png"],
+            "avatar-gen --count 64": [*draw, "--count", "64", "--out", f"{folder}/grid.png"],
+            f"avatar-gen --count {FILES} --out-dir": [*draw, "--count", str(FILES), "--out-dir", f"{folder}/files"],
+        }
+        for name, package in SCRIPTS.items():
+            if reason := absent(package):
+                skipped[name] = reason
+            else:
+                commands[name] = ["-m", program(name), str(models.folder), f"{folder}/grid.png"]
+        for name, command in commands.items():
+            say(name)
+            try:
+                peaks[name] = spread([peak(command) for _ in range(setting.rounds(RUNS))])
+            except TurnError as err:
+                failed[name] = str(err)
+    if IMPORTS not in peaks:
+        raise TurnError(failed[IMPORTS])
+    base = peaks[IMPORTS].median
+    ratios = {
+        f"{name}, of the {IMPORTS}": found.over(base).to_dict()
+        for name, found in peaks.items()
+        if name.startswith("avatar-")
+    }
+    return {
+        "skipped": skipped,
+        "failed": failed,
+        "peaks": {name: found.to_dict() for name, found in peaks.items()},
+        "ratios": ratios,
+    }
+
+
+def peak(command: list[str]) -> float:
+    """MiB that Python with this command line takes at most. Raises TurnError."""
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise TurnError(f"ended with {process.returncode}")
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def tables(part: dict[str, Any]) -> list[Table]:
+    """One row a command."""
+    base = part["peaks"][IMPORTS]["median"]
+    rows = [
+        [name, f"{found['median']:.0f}", f"{found['median'] / base:.2f}"] for name, found in part["peaks"].items()
+    ] + [[name, f"failed: {reason}", ""] for name, reason in part["failed"].items()]
+    return [Table("Peak memory", ["", "MiB", f"of the {IMPORTS}"], rows)]
+
+
+def bars(part: dict[str, Any]) -> dict[str, Bars]:
+    """One bar a command."""
+    shown = [Bar(name, Spread(**found), name.startswith("avatar-")) for name, found in part["peaks"].items()]
+    return {"memory": Bars("Peak memory of a whole command", [("", shown)], "MiB")}

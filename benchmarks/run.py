@@ -1,0 +1,82 @@
+"""Measure parts one after the other, each written down as soon as it is finished."""
+
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.pixels import make_folder, write_file
+from benchmarks import models, page, plots, results
+from benchmarks.samples import TurnError
+from benchmarks.setting import QUIET, Setting, load
+
+Say = Callable[[str], None]
+
+
+def module(part: str) -> ModuleType:
+    """The module of a part: `measure(setting, models, say)`, `tables(part)`, `bars(part)` and the text `READ`."""
+    return importlib.import_module(f"benchmarks.{part.replace('-', '_')}")
+
+
+def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say) -> dict[str, Any]:
+    """Measure parts that results.json does not hold yet (or all of them again), show their tables, write the report.
+
+    say gets what happens, show the tables. Returns the results. A part that fails is said and left out of results.json,
+    so that the next run tries it again. Raises InputError or OutputError.
+    """
+    make_folder(setting.out)
+    described = setting.to_dict()
+    found, left = results.resumed(setting.out, described)
+    if left:
+        say(left)
+
+    @cache
+    def made() -> models.Models:
+        say("exporting the model in every form")
+        return models.make(setting.checkpoint, setting.out / "models")
+
+    failed = {}
+    for number, part in enumerate(parts, 1):
+        began = time.monotonic()
+        step = f"[{number}/{len(parts)}] {part}"
+        if part in found["parts"] and not again:
+            say(f"{step}: measured on {found['parts'][part]['finished']} already; --again measures it again")
+        else:
+            busy = load()
+            if busy["busy"] is not None and busy["busy"] > QUIET:
+                say(f"{step}: others use {busy['busy']:.0%} of the processors: times are too long, ratios noisy")
+            try:
+                measured = module(part).measure(setting, made, lambda said, step=step: say(f"{step}: {said}"))
+            except (TurnError, AvatarError, OSError) as err:
+                failed[part] = " ".join(str(err).split())
+                say(f"{step}: failed: {failed[part]}")
+                continue
+            took = time.monotonic() - began
+            finished = time.strftime("%Y-%m-%dT%H-%M-%S")
+            found["parts"][part] = {"finished": finished, "seconds": round(took), "load": busy, **measured}
+            results.write(setting.out, found)
+            say(f"{step}: took {took:.0f} s")
+        for line in lines(part, found["parts"][part]):
+            show(line)
+    report(setting, found, failed)
+    say(f"the report: {setting.out / page.NAME}")
+    return found
+
+
+def lines(part: str, measured: Mapping[str, Any]) -> list[str]:
+    """A part as text: its tables, and what was skipped."""
+    skipped = [f"skipped {name}: {reason}" for name, reason in measured.get("skipped", {}).items()]
+    return [f"{table.text()}\n" for table in module(part).tables(measured)] + skipped
+
+
+def report(setting: Setting, found: Mapping[str, Any], failed: Mapping[str, str]) -> None:
+    """Write the plots and the page of all parts that have been measured. Raises OutputError."""
+    drawn = {}
+    for part, measured in found["parts"].items():
+        for name, bars in module(part).bars(measured).items():
+            drawn[name] = plots.png(bars)
+            write_file(setting.out / f"{name}.png", drawn[name])
+    write_file(setting.out / page.NAME, page.page(found, drawn, failed, setting.out).encode())

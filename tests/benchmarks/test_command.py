@@ -1,0 +1,78 @@
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks import run
+from benchmarks.__main__ import main
+from benchmarks.compare import regressions
+from benchmarks.setting import Setting
+
+
+def slower(results: dict[str, Any], factor: float, wide: float = 0.0) -> dict[str, Any]:
+    """The same results with all ratios of latency as many times as large, in an interval as wide."""
+    changed = copy.deepcopy(results)
+    for row in changed["parts"]["latency"]["ratios"].values():
+        row["median"] *= factor
+        row["low"], row["high"] = (row[end] * factor * (1 + sign * wide) for end, sign in (("low", -1), ("high", 1)))
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("factor", "wide", "count"), [(1, 0, 0), (0.5, 0, 0), (1.3, 0, 1), (1.3, 0.4, 0), (1.04, 0, 0)]
+)
+def test_a_regression_is_what_noise_does_not_explain(
+    results: dict[str, Any], factor: float, wide: float, count: int
+) -> None:
+    found = regressions(results, slower(results, factor, wide), ["latency"])
+    assert len(found) == count
+    assert all("int8, batch 1 was 0.0" in sentence for sentence in found)
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, 0), (1.5, 1)])
+def test_compare_exits_with_one_for_a_regression(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    setting: Setting,
+    results: dict[str, Any],
+    factor: float,
+    status: int,
+) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(results))
+    monkeypatch.setattr(run, "run", lambda *_: slower(results, factor))
+    result = command("latency", "--compare", old, "--out", setting.out, "--checkpoint", setting.checkpoint)
+    assert result.exit_code == status
+    assert f"compared 1 ratios: {status} worse" in result.output
+    assert ("latency: int8, batch 1 was" in result.output) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["speed"], "'speed' is not one of 'size', 'latency'"),
+        (["--compare", "missing.json"], "File 'missing.json' does not exist"),
+        (["--compare", __file__], "does not hold results of `python -m benchmarks`"),
+        (["--checkpoint", Path(__file__).parent], "generator.ckpt does not exist"),
+        (["--threads", "0"], "0 is not in the range"),
+        (["--features", "missing.onnx"], "File 'missing.onnx' does not exist"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(arguments: list[str | Path], said: str) -> None:
+    result = command(*arguments)
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_results_of_another_version_are_refused(tmp_path: Path, results: dict[str, Any]) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({**results, "format": 99}))
+    assert "another version" in command("--compare", old).output
