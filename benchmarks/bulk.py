@@ -72,6 +72,16 @@ def tables(part: dict[str, Any]) -> list[Table]:
     ]
 
 
+def headline(part: dict[str, Any]) -> str:
+    """Files a second."""
+    said = [
+        f"{part['count'] / seconds(part['turns'][name]).median:,.0f} {name} a second"
+        for name in FORMATS
+        if name in part["turns"]
+    ]
+    return f"Single files of different faces: {', '.join(said)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """Milliseconds a file."""
     shown = [Bar(name, seconds(row).over(part["count"]), name != BARE) for name, row in part["turns"].items()]

@@ -83,6 +83,17 @@ def tables(part: dict[str, Any]) -> list[Table]:
     return [Table("A whole command", ["", "milliseconds", "of the bare imports"], rows)]
 
 
+def headline(part: dict[str, Any]) -> str:
+    """The grid beside the scripts."""
+    turns: dict[str, Turns] = part["turns"]
+    if GRID not in turns:
+        return ""
+    others = [
+        f"{ratio(turns[name], turns[GRID]).median:.1f} times as long by the {name}" for name in SCRIPTS if name in turns
+    ]
+    return f"A grid of 64 faces from a cold start in {seconds(turns[GRID]).median * 1e3:.0f} ms; {', '.join(others)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """All commands."""
     shown = [Bar(name, seconds(row), name in OURS) for name, row in part["turns"].items()]

@@ -1,6 +1,6 @@
 """How long a batch takes, ours beside the alternatives, and beside what the machine can do at best."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,16 @@ READ = (
     "random order. The machine's limit is the time that the network's multiplications would take at the rate of a "
     "large float32 matrix product; int8 can be below it. Our files give pixels, the others stop at the float image."
 )
+INT8, FP32 = "avatar-edge int8", "avatar-edge fp32"
+AIMS = (
+    (INT8, "1", LIMIT, 0.75),
+    (INT8, "64", LIMIT, 0.60),
+    (FP32, "1", LIMIT, 1.30),
+    (FP32, "64", LIMIT, 1.15),
+    (INT8, "1", ORIGINAL.name, 1 / 8),
+    (INT8, "64", ORIGINAL.name, 1 / 5),
+)
+"""Who should take at most which share of whose time at which batch size."""
 LEVELS = 1.0
 """By how many levels a rival may differ from the original. Our files' own limits are in `Models.limits`."""
 
@@ -151,7 +161,26 @@ def tables(part: dict[str, Any]) -> list[Table]:
                 lines.append([name, f"failed: {reason}", "", "", ""])
         header = [f"batch {batch}", "milliseconds", "of the limit", "of MindSpore", "levels off"]
         found.append(Table(f"Latency of a batch of {batch}", header, lines))
-    return found
+    return [*found, Table("Aims", ["of the time", "aim", "measured", "reached"], list(_aims(part["turns"])))]
+
+
+def _aims(turns: dict[str, dict[str, Turns]]) -> Iterator[list[str]]:
+    shares = [(name, batch, other, aim) for name, batch, other, aim in AIMS if batch in turns]
+    shares += [(INT8, batch, rival.name, 1.0) for batch in turns for rival in RIVALS if not rival.ours]
+    for name, batch, other, aim in shares:
+        if name in turns[batch] and other in turns[batch]:
+            share = ratio(turns[batch][name], turns[batch][other])
+            reached = "yes" if share.median <= aim else "no"
+            yield [f"{name}, batch {batch}, of {other}", f"{aim:.3g}", times(share), reached]
+
+
+def headline(part: dict[str, Any]) -> str:
+    """The figure that most people ask for."""
+    rows = part["turns"]["1"]
+    if INT8 not in rows or ORIGINAL.name not in rows:
+        return ""
+    alone, faster = seconds(rows[INT8]).median * 1e3, ratio(rows[ORIGINAL.name], rows[INT8]).median
+    return f"One face in {alone:.2g} ms (int8): {faster:.1f} times as fast as MindSpore."
 
 
 def bars(part: dict[str, Any]) -> dict[str, Bars]:

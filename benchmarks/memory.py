@@ -85,6 +85,12 @@ def tables(part: dict[str, Any]) -> list[Table]:
     return [Table("Peak memory", ["", "MiB", f"of the {IMPORTS}"], rows)]
 
 
+def headline(part: dict[str, Any]) -> str:
+    """All peaks in a line."""
+    said = [f"{found['median']:.0f} MiB by {name}" for name, found in part["peaks"].items()]
+    return f"Peak memory: {', '.join(said)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """One bar a command."""
     shown = [Bar(name, Spread(**found), name.startswith("avatar-")) for name, found in part["peaks"].items()]

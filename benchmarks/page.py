@@ -17,9 +17,10 @@ def page(results: Mapping[str, Any], plots: Mapping[str, bytes], failed: Mapping
     """The page of results, with plots (name -> PNG) and pictures that parts have left in out; failed: part -> why."""
     from benchmarks.run import module
 
-    setting, sections = results["setting"], []
+    setting, sections, headlines = results["setting"], [], []
     for part, measured in results["parts"].items():
         owner = module(part)
+        headlines.append(owner.headline(measured))
         pictures = {name: plots[name] for name in owner.bars(measured)}
         pictures |= {name: (out / name).read_bytes() for name in measured.get("pictures", []) if (out / name).is_file()}
         sections.append(
@@ -48,6 +49,7 @@ def page(results: Mapping[str, Any], plots: Mapping[str, bytes], failed: Mapping
     if setting["quick"]:
         facts["Quick"] = "few rounds and latents: the figures are rough"
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        headlines="".join(f"<li>{html.escape(line)}</li>" for line in headlines if line),
         facts="".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items()),
         links=" · ".join(f'<a href="#{part}">{part}</a>' for part in results["parts"]),
         sections="".join(sections),

@@ -222,6 +222,14 @@ def tables(part: dict[str, Any]) -> list[Table]:
     return found
 
 
+def headline(part: dict[str, Any]) -> str:
+    """How far fp32 and int8 are."""
+    rows = part["rows"]
+    said = [f"{name} {rows[name]['mean']:.2g} levels of 255 on average, {rows[name]['max']} at most"
+            for name in ("fp32.onnx", "int8.onnx") if name in rows]  # fmt: skip
+    return f"Off the original's pixels over {part['latents']:,} faces: {'; '.join(said)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """Mean and largest difference."""
     panels = []

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.samples import Spread
 
 OURS, OTHERS, LINE = "#1f6fd4", "#b3b8c0", "#c2410c"
+_GROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a number that a line would cross
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def png(bars: Bars) -> bytes:
             axes.barh(y, middle, color=OURS if bar.ours else OTHERS, height=0.72)
             if high > low:
                 axes.plot([low, min(high, most)], [y, y], color="#333", linewidth=1)
-            axes.text(min(max(middle, high), most) + most * 0.015, y, written(middle), va="center", fontsize=8)
+            axes.text(
+                min(max(middle, high), most) + most * 0.015, y, written(middle), va="center", fontsize=8, bbox=_GROUND
+            )
         if line is not None:
             at = line.median * bars.scale
             axes.axvline(at, color=LINE, linestyle="--", linewidth=1.2)

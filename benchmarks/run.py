@@ -17,7 +17,8 @@ Say = Callable[[str], None]
 
 
 def module(part: str) -> ModuleType:
-    """The module of a part: `measure(setting, models, say)`, `tables(part)`, `bars(part)` and the text `READ`."""
+    """The module of a part: `measure(setting, made, say)`, `tables`, `bars` and `headline` of what that gave, and
+    `READ`: how it is measured and to be read."""
     return importlib.import_module(f"benchmarks.{part.replace('-', '_')}")
 
 

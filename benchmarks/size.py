@@ -134,6 +134,12 @@ def tables(part: dict[str, Any]) -> list[Table]:
     ]
 
 
+def headline(part: dict[str, Any]) -> str:
+    """What has to be installed."""
+    sizes = [f"{size / MB:,.0f} MB for {name}" for name, size in part["environments"].items()]
+    return f"To install: {', '.join(sizes)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """Environments."""
     shown = [Bar(name, exactly(size), name.startswith("avatar-")) for name, size in part["environments"].items()]

@@ -190,6 +190,13 @@ def tables(part: dict[str, Any]) -> list[Table]:
     ]
 
 
+def headline(part: dict[str, Any]) -> str:
+    """Ours beside PyTorch's."""
+    turns: dict[str, Turns] = part["turns"]
+    others = [f"{ratio(row, turns[OURS]).median:.2f} of it by {name}" for name, row in turns.items() if name != OURS]
+    return f"A training step in {seconds(turns[OURS]).median * 1e3:.0f} ms; {', '.join(others)}."
+
+
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
     """Steps."""
     shown = [Bar(name, seconds(row), name == OURS) for name, row in part["turns"].items()]

@@ -22,7 +22,11 @@ class Part:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, measured: dict[str, Any]) -> None:
         self.count, self.error = 0, ""
         stand_in = SimpleNamespace(
-            measure=self.measure, tables=cold_start.tables, bars=cold_start.bars, READ=cold_start.READ
+            measure=self.measure,
+            tables=cold_start.tables,
+            bars=cold_start.bars,
+            headline=cold_start.headline,
+            READ=cold_start.READ,
         )
         self.measured = measured
         monkeypatch.setattr(run, "module", lambda part: stand_in)
@@ -89,6 +93,7 @@ def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, r
         "RuntimeError: &lt;out of memory&gt;",
         "no &lt;room&gt;",
         "avatar-edge int8",
+        "times as fast as MindSpore",
         "others used 2%",
     ):
         assert text in page
