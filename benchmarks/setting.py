@@ -14,7 +14,7 @@ from avatar_runtime.cpus import cpu_limit
 
 PACKAGES = ("avatar-edge", "numpy", "onnxruntime", "pillow", "onnx", "mindspore", "torch", "openvino")
 """Whose versions decide a figure."""
-CHECKPOINT = Path("training/pretrained/anime-faces-64.ckpt")
+CHECKPOINT = Path("training/pretrained/anime-faces-64")
 QUIET = 0.1
 """The share of the processors that others may use before it is said: a tenth."""
 

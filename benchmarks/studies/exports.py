@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-EMBEDDED = Path("training/pretrained/anime-faces-64.ckpt")
+EMBEDDED = Path("training/pretrained/anime-faces-64")
 
 
 @click.command()

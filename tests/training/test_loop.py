@@ -120,6 +120,35 @@ def test_the_learning_rate_may_be_told_to_fall_while_it_has_not_begun_to(
     assert {float(last[f"adam_{which}.learning_rate"]) for which in ("g", "d")} == {float(np.float32(2e-4 / 8))}
 
 
+def test_a_run_may_begin_with_the_networks_of_another(whole_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(init_from=str(whole_run), steps=1, tick=1), tmp_path / "run")
+    first = checkpoint.read(tmp_path / "run/snapshots/step-00000000.ckpt")
+    for name in ("generator.ckpt", "discriminator.ckpt"):
+        for parameter, array in checkpoint.read(whole_run / name).items():
+            if parameter not in ("pixel_range", "steps"):
+                assert (first[parameter] == array).all()
+                assert name == "discriminator.ckpt" or (first[f"ema.{parameter}"] == array).all()
+    assert weights(tmp_path / "run") != weights(whole_run)
+
+
+@pytest.mark.parametrize("broken", ["no folder", "no discriminator", "another width", "another range"])
+def test_networks_that_do_not_fit_are_no_beginning(
+    whole_run: Path, tiny_config: MakeConfig, tmp_path: Path, broken: str
+) -> None:
+    pair = tmp_path / "pair"
+    if broken != "no folder":
+        pair.mkdir()
+        arrays = checkpoint.read(whole_run / "generator.ckpt")
+        if broken == "another range":
+            arrays["pixel_range"] = np.array([0, 1], np.float32)
+        checkpoint.save(pair / "generator.ckpt", {name: mindspore.Tensor(array) for name, array in arrays.items()})
+    if broken in ("another width", "another range"):
+        (pair / "discriminator.ckpt").write_bytes((whole_run / "discriminator.ckpt").read_bytes())
+    with pytest.raises(checkpoint.CheckpointError, match="pair"):
+        train(tiny_config(init_from=str(pair), ngf=9 if broken == "another width" else 8), tmp_path / "run")
+    assert not (tmp_path / "run/config.json").exists()
+
+
 def test_a_feature_network_may_come_with_a_resume_and_changes_no_step(
     whole_run: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:

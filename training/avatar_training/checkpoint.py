@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.pixels import make_folder, replacing
 from avatar_training import device
-from avatar_training.networks import Generator
+from avatar_training.networks import PIXEL_RANGE, Generator
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
@@ -75,6 +75,18 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     if not arrays:
         raise CheckpointError(f"{path} is damaged or no checkpoint: it holds no arrays")
     return arrays
+
+
+def read_pair(folder: Path) -> Arrays:
+    """A trained pair of networks: the arrays of generator.ckpt and discriminator.ckpt in a folder, such as a run's.
+
+    Raises CheckpointError if one cannot be read, or if the pair was trained on pixels of another range than [-1, 1].
+    """
+    arrays = read(folder / "generator.ckpt")
+    pixel_range = np.ravel(arrays.get("pixel_range", ())).tolist()
+    if pixel_range != list(PIXEL_RANGE):
+        raise CheckpointError(f"{folder} holds no pair to begin from: its pixels range over {pixel_range}, not [-1, 1]")
+    return {**arrays, **read(folder / "discriminator.ckpt")}
 
 
 def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:

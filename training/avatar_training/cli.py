@@ -49,6 +49,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
     type=click.Choice(list(RECIPES)),
     help="edge: hours of CPU. long: days on an accelerator. tutorial: MindSpore's own.  [default: edge]",
 )
+@click.option("--init-from", metavar="DIR", help="Begin with the generator.ckpt and discriminator.ckpt in DIR.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps in all.  [default: the recipe's]")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
 @click.option("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images a step.")
@@ -101,6 +102,7 @@ def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_ru
       avatar-train --data faces.zip --steps 60
       avatar-train --data faces.zip --download --out runs/night
       avatar-train --out runs/night --resume --steps 40000
+      avatar-train --data more.zip --init-from runs/night --out runs/more
     """
     if resume and new:
         raise click.UsageError("--resume goes on with a run and --new starts over: use one of them")

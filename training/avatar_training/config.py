@@ -95,6 +95,8 @@ class TrainConfig:
     """What the discriminator is told a real image is, for the two cross-entropies."""
     learning_rate: float = 2e-4
     """Adam's, for both networks."""
+    init_from: str | None = None
+    """Folder with the generator.ckpt and discriminator.ckpt of a trained pair to begin from; None for fresh weights."""
     decay_steps: int = 0
     """Last steps of a run, over which the learning rate falls in a straight line to 0."""
     beta1: float = 0.5

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import mindspore
 import numpy as np
@@ -10,17 +11,14 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from avatar_runtime.latents import standard_normal
 from avatar_runtime.pixels import UInt8, from_network
-from avatar_training import device, draws
+from avatar_training import checkpoint, device, draws
 from avatar_training.augment import DRAWS, diff_augment
 from avatar_training.config import TrainConfig
 from avatar_training.divergence import Diverged
 from avatar_training.losses import discriminator_loss, generator_loss
-from avatar_training.networks import Discriminator, Generator
+from avatar_training.networks import PIXEL_RANGE, Discriminator, Generator
 from avatar_training.update import Update
 from avatar_training.workers import ALONE, SyncBatchNorm2d, Team, mean_over
-
-PIXEL_RANGE = (-1.0, 1.0)
-"""What black and white are to our networks."""
 
 _EMA = "ema."
 
@@ -43,8 +41,7 @@ class Gan:
         self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last)
         self.average.update_parameters_name(_EMA)
         _draw_weights([*self.generator.get_parameters(), *self.discriminator.get_parameters()], config.seed)
-        for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
-            mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
+        self._begin_average()
         self.updates = [
             Update(_adam(network, f"adam_{which}.", config), team.size, device.loss_scaler(which) if amp else None)
             for network, which in ((self.generator, "g"), (self.discriminator, "d"))
@@ -56,6 +53,15 @@ class Gan:
         self.discriminator.set_train()
         self.average.set_train(False)
         self._step = _compile_step(self)
+
+    def begin_from(self, folder: Path) -> None:
+        """Before the first step, take the weights of the trained pair in a folder.
+
+        Raises CheckpointError if there is none (see `checkpoint.read_pair`), or one of other shapes.
+        """
+        parameters = [*self.generator.get_parameters(), *self.discriminator.get_parameters()]
+        checkpoint.load_into(parameters, checkpoint.read_pair(folder), folder)
+        self._begin_average()
 
     def step(self, step: int, real: npt.NDArray[np.float32], learning_rate: float | None = None) -> tuple[float, float]:
         """Train on this worker's rows of a real batch, float32 [N, C, H, W]; both losses are those of the whole batch.
@@ -72,6 +78,10 @@ class Gan:
             inputs.append(draws.uniform(seed, purpose, step, (size, DRAWS))[rows])
         g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
         return float(g_loss.asnumpy()), float(d_loss.asnumpy())
+
+    def _begin_average(self) -> None:
+        for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
+            mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
 
     def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
         """Images of the averaged generator for z float32 [N, latent_dim]: uint8 [N, H, W, C]. Raises Diverged."""

@@ -66,7 +66,8 @@ def train(
 
     With new, a run that is already in out is first renamed out.1, out.2, … and kept. should_stop is asked after each
     step; when it says yes the run saves everything and returns. A resumed run computes what an uninterrupted one would
-    have, bit for bit on a CPU. Raises TrainingError if out already holds a run (without resume or new) or none (with
+    have, bit for bit on a CPU. With config.init_from it starts with the weights of a trained pair, and optimisers that
+    know nothing yet. Raises TrainingError if out already holds a run (without resume or new) or none (with
     resume), if another process trains there, if the config differs from the run's in a field that changes a step, or
     (Diverged) if training went wrong; DataError, FeaturesError, CheckpointError and OutputError as their modules do.
 
@@ -147,6 +148,9 @@ class _Run:
 
     def begin(self) -> int:
         """Put down what a run has from its first moment, a snapshot included; the step to begin with."""
+        if pair := self.gan.config.init_from:
+            self.gan.begin_from(Path(pair))
+            self.on_message(f"beginning from the networks in {pair}")
         self._describe()
         self.report.samples(self.samples)
         self.report.tick(0, self.gan.draw(self.preview_latents))

@@ -17,6 +17,9 @@ from mindspore.ops.auto_generate import ReluGrad
 
 from avatar_training import channels_last as cl
 
+PIXEL_RANGE = (-1.0, 1.0)
+"""What black and white are to both networks: the range of tanh."""
+
 
 def hidden_layers(image_size: int) -> int:
     """Hidden layers of either network: 3, 4 or 5 for images of 32, 64 or 128 pixels."""
