@@ -1,0 +1,83 @@
+"""Do two names look the same, and is a face of the training set drawn again? python -m benchmarks.studies.likeness
+
+Distances between a thousand avatars, and from them to every training image, beside the same distances of real faces.
+Writes two pictures: the closest pairs of avatars, and the avatars that are closest to a training image with the three
+images next to each.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+
+_FILE = click.Path(exists=True, path_type=Path)
+SERIES, COUNT = "kid", 1000
+SHOWN = 12
+"""Pairs and avatars in a picture."""
+
+
+@click.command()
+@click.option("--data", type=_FILE, required=True, help="The training images.")
+@click.option("--features", type=_FILE, required=True, help="An ONNX feature network.")
+@click.option("--model", type=_FILE, help="A model file.  [default: the embedded one]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/likeness"), show_default=True)
+def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
+    """Compare avatars with each other and with what was learnt from."""
+    from avatar_runtime import AvatarGenerator
+    from avatar_runtime.pixels import encode, grid, make_folder, write_file
+    from avatar_training import dataset
+    from avatar_training.kid import FeatureNetwork
+
+    generator, network = AvatarGenerator.load(model), FeatureNetwork(features)
+    drawn = np.concatenate(list(generator.stream(COUNT, seed=SERIES)))
+    images = dataset.load(data, generator.spec.image_size, generator.spec.channels).images
+    chosen = np.random.default_rng(0).permutation(len(images))[:COUNT]
+    real, rest = images[chosen], np.delete(images, chosen, axis=0)
+    make_folder(out)
+
+    seen = [network(faces) for faces in (drawn, real)]
+    between = [_distances(own, own) for own in seen]
+    for own in between:
+        np.fill_diagonal(own, np.inf)
+    _tell("Features: the nearest other avatar / the nearest other real face", between[0].min(1), between[1].min(1))
+    nearest = between[0].argmin(1)
+    pairs = sorted({(min(i, j), max(i, j)) for i, j in enumerate(nearest)}, key=lambda pair: between[0][pair])[:SHOWN]
+    write_file(out / "pairs.png", encode(grid(drawn[np.ravel(pairs)], 2 * SHOWN // 3, 2), ".png"))
+
+    # Training mirrors half of the images, so an avatar may also be near a mirrored one.
+    both = np.concatenate([rest, rest[:, :, ::-1]])
+    to_avatars, to_real = (_pixel_distances(faces, both) for faces in (drawn, real))
+    _tell("Pixels: the nearest training image to an avatar / to a real face", to_avatars.min(1), to_real.min(1))
+    closest = to_avatars.min(1).argsort()[:SHOWN]
+    rows = [np.concatenate([drawn[i : i + 1], both[to_avatars[i].argsort()[:3]]]) for i in closest]
+    write_file(out / "training.png", encode(grid(np.concatenate(rows), 12, 2), ".png"))
+    click.echo(f"look at {out}/pairs.png and {out}/training.png: an avatar, and the three nearest images beside it")
+
+
+def _tell(what: str, generated: Matrix, real: Matrix) -> None:
+    click.echo(what)
+    for name, values in (("avatars", generated), ("real", real)):
+        points = np.percentile(values, (0, 1, 50))
+        click.echo(f"  {name}: least {points[0]:.2f}, 1% {points[1]:.2f}, median {points[2]:.2f}")
+
+
+def _distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Matrix:
+    """Euclidean distances: [N, D] and [M, D] -> [N, M]."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
+
+
+def _pixel_distances(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Matrix:
+    """Root mean square difference in levels, of images [N, H, W, C] and [M, H, W, C]: [N, M]."""
+    flat = [images.reshape(len(images), -1) for images in (a, b)]  # uint8: the larger one has 700 MB
+    parts = [_distances(flat[0], flat[1][i : i + 4096]) for i in range(0, len(b), 4096)]
+    return np.concatenate(parts, axis=1) / np.float32(np.sqrt(flat[0].shape[1]))
+
+
+if __name__ == "__main__":
+    main()
