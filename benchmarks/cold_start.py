@@ -24,6 +24,8 @@ READ = (
 ROUNDS = 9
 IMPORTS = "bare imports"
 GRID = "avatar-gen --count 64"
+AVATAR_GEN = ("-c", "from avatar_runtime.__main__ import main; main()")
+"""What the installed script does."""
 OURS = ("avatar-gen --help", "avatar-gen --count 1", GRID)
 SCRIPTS = {"onnxruntime script": "onnxruntime", "PyTorch script": "torch", "MindSpore script": "mindspore"}
 """Each draws with benchmarks/programs/grid_*.py; and the package it needs."""
@@ -34,10 +36,10 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
     models, skipped = made(), {}
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/grid.png"
-        draw = ["-m", "avatar_runtime", "--model", str(setting.model), "--out", out]
+        draw = [*AVATAR_GEN, "--model", str(setting.model), "--out", out]
         commands = {
             IMPORTS: ["-c", "import numpy, onnxruntime, PIL.Image, click"],
-            OURS[0]: ["-m", "avatar_runtime", "--help"],
+            OURS[0]: [*AVATAR_GEN, "--help"],
             OURS[1]: [*draw, "--count", "1"],
             OURS[2]: [*draw, "--count", "64"],
         }

@@ -6,16 +6,18 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from avatar_runtime.cpus import check_threads, cpu_limit
-from avatar_runtime.critic import BestOf, Choice
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.latents import series
 from avatar_runtime.picture import PLAIN, Picture
 from avatar_runtime.pixels import UInt8, encode, make_folder, write_file
 from avatar_runtime.portrait import Portrait
+
+if TYPE_CHECKING:
+    from avatar_runtime.critic import BestOf, Choice
 
 MAX_NAME_BYTES = 2**20
 """The longest line that is read as a name: a file without line ends is none of names."""
@@ -51,7 +53,7 @@ def draw_files(
     *,
     truncation: float = 1.0,
     portrait: Portrait = PLAIN,
-    best_of: BestOf | None = None,
+    best_of: "BestOf | None" = None,
     workers: int | None = None,
 ) -> Iterator[Written]:
     """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily and in order.

@@ -1,16 +1,14 @@
 """AvatarGenerator: names in, avatars out."""
 
-import base64
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from avatar_runtime import session as sessions
 from avatar_runtime.errors import AvatarError, InputError, ModelFileError
@@ -18,6 +16,9 @@ from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
 from avatar_runtime.pixels import UInt8, from_network, from_png, to_pil
 from avatar_runtime.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BATCH_SIZE = 64
 """Avatars drawn at once: onnxruntime gets no faster beyond, and memory stays bounded."""
@@ -126,7 +127,9 @@ class AvatarGenerator:
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.empty((0, self.spec.image_size, self.spec.image_size, self.spec.channels), np.uint8)
 
-    def images(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> list[Image.Image]:
+    def images(
+        self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0
+    ) -> "list[Image.Image]":
         """What `generate` gives, as PIL images."""
         return [to_pil(image) for image in self.generate(names, seed=seed, truncation=truncation)]
 
@@ -150,10 +153,12 @@ class AvatarGenerator:
         0 means that this machine draws exactly what the machine that made the file did. Raises ModelFileError if the
         file has no golden check or the difference is more than it tolerates.
         """
+        from base64 import b64decode
+
         golden = self.spec.golden
         if golden is None:
             raise ModelFileError("the model carries no golden check; export it again")
-        expected = np.stack([from_png(base64.b64decode(png)) for png in golden.png])
+        expected = np.stack([from_png(b64decode(png)) for png in golden.png])
         difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
         if difference > golden.tolerance:
             raise ModelFileError(

@@ -2,24 +2,25 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, BinaryIO
 
-from avatar_runtime.critic import BestOf, Choice, Critic
 from avatar_runtime.errors import InputError
 from avatar_runtime.files import read_names
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.picture import Picture
 from avatar_runtime.portrait import Portrait
 
+if TYPE_CHECKING:
+    from avatar_runtime.critic import BestOf, Choice
+
 FEW = 8
 """So many avatars are few."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of avatar-gen, as click has read them."""
+class Options(SimpleNamespace):
+    """The options of avatar-gen, as click has read them. A dataclass of so many takes 2 ms to make."""
 
     given: frozenset[str]
     """Which of those below were given, and are not at their defaults."""
@@ -73,17 +74,19 @@ class Options:
             self.model, providers=self.providers or None, threads=self.session_threads, exact=self.exact
         )
 
-    def chooser(self) -> BestOf | None:
+    def chooser(self) -> "BestOf | None":
         """What keeps the best of several candidates, if that is asked for."""
         if self.best_of is None or self.critic is None:
             return None
+        from avatar_runtime.critic import BestOf, Critic
+
         return BestOf(Critic.load(self.critic, threads=self.session_threads), self.best_of)
 
     def portrait(self) -> Portrait:
         """How an avatar is to be shown."""
         return Portrait(self.size, self.circle, self.background)
 
-    def picture(self, names: Iterable[str], choice: Choice | None = None) -> Picture:
+    def picture(self, names: Iterable[str], choice: "Choice | None" = None) -> Picture:
         """One picture of names."""
         frames = self.frames if self.interpolate else None
         return Picture(tuple(names), self.truncation, self.portrait(), self.columns, frames, choice)

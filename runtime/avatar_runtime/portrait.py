@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageColor
 
 from avatar_runtime.errors import InputError
 from avatar_runtime.pixels import UInt8, to_pil
@@ -86,11 +85,15 @@ def _resized(images: UInt8, size: int) -> UInt8:
     times, rest = divmod(size, images.shape[1])
     if rest == 0:
         return images if times == 1 else images.repeat(times, 1).repeat(times, 2)
+    from PIL import Image
+
     shown = [np.asarray(to_pil(image).resize((size, size), Image.Resampling.LANCZOS)) for image in images]
     return np.stack(shown).reshape(len(images), size, size, -1)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
     try:
         found = ImageColor.getrgb(colour)
         if len(found) != 3 or not all(0 <= level <= 255 for level in found):

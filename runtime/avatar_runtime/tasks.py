@@ -4,20 +4,21 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from avatar_runtime.critic import BestOf, candidate_name
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.files import Written, draw_file, draw_files, named, numbered, shard
 from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.latents import series
 from avatar_runtime.options import Options
 from avatar_runtime.pixels import MAX_GRID_SIDE
+
+if TYPE_CHECKING:
+    from avatar_runtime.critic import BestOf
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def draw(options: Options) -> None:
         _say(options, f"series {seed}: draw it again with --seed {seed}")
 
 
-def _draw_picture(options: Options, generator: AvatarGenerator, best_of: BestOf | None, names: Iterable[str]) -> str:
+def _draw_picture(options: Options, generator: AvatarGenerator, best_of: "BestOf | None", names: Iterable[str]) -> str:
     most = (MAX_GRID_SIDE // options.portrait().side(generator.spec.image_size)) ** 2
     picture = options.picture(islice(names, most + 1))  # a longer list cannot be drawn, and need not be made
     picture.size(generator.spec.image_size)
@@ -77,7 +78,7 @@ def _draw_picture(options: Options, generator: AvatarGenerator, best_of: BestOf 
 def _draw_files(
     options: Options,
     generator: AvatarGenerator,
-    best_of: BestOf | None,
+    best_of: "BestOf | None",
     avatars: Iterable[tuple[str, str]],
     total: int,
 ) -> str:
@@ -103,6 +104,8 @@ def _draw_files(
 
 def info(options: Options) -> None:
     """Print what the model file promises."""
+    from dataclasses import asdict
+
     generator = options.generator()
     contract: dict[str, Any] = {"file": str(options.model or embedded_model()), "sha256": generator.model_sha256}
     contract |= asdict(generator.spec)
@@ -149,7 +152,11 @@ def _report(options: Options, written: Written) -> None:
 
 
 def _report_choice(options: Options, text: dict[str, Any]) -> None:
-    for name, k in zip(text["names"], text.get("candidates", ()), strict=False):
+    if "candidates" not in text:
+        return
+    from avatar_runtime.critic import candidate_name
+
+    for name, k in zip(text["names"], text["candidates"], strict=True):
         _say(options, f"{name!r}: candidate {k} of {text['best_of']}, the avatar named {candidate_name(name, k)!r}")
 
 
