@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bulk, cold_start, latency, memory, training
+from benchmarks import bulk, cold_start, latency, memory, quality, training
 from benchmarks.samples import exactly, ratio
 from benchmarks.setting import Setting
 
@@ -30,6 +30,7 @@ def setting(tmp_path: Path, tiny_model: Path) -> Setting:
 def results(setting: Setting) -> dict[str, Any]:
     """One round of every part that needs no picture."""
     taken = {latency.LIMIT: 0.001, "MindSpore": 0.008, "avatar-edge int8": 0.0007}
+    faces = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8)
     rows = {batch: {name: turns(int(batch) * value) for name, value in taken.items()} for batch in ("1", "64")}
     found: dict[str, dict[str, Any]] = {
         "latency": {
@@ -38,6 +39,14 @@ def results(setting: Setting) -> dict[str, Any]:
             "skipped": {"OpenVINO": "openvino is not installed; pip install openvino"},
             "failed": {"PyTorch eager": "RuntimeError: <out of memory>"},
             "ratios": {"int8, batch 1": ratio(rows["1"]["avatar-edge int8"], rows["1"]["MindSpore"]).to_dict()},
+        },
+        "parity": {
+            "latents": 20,
+            "rows": {"int8.onnx": {**quality.difference(faces[0], faces[1]), "same_as": "int8.onnx"}},
+            "varied": {"int8.onnx": [{"what": "batch 1", "changed": 0.0, "from_usual": 0, "from_original": 7}]},
+            "kid": {"features": "f.onnx", "faces": 9, "sets": {"int8.onnx": {"real faces": [0.04, 0.002]}}},
+            "pictures": ["worst-int8.onnx.png"],
+            "failed": {"fp16.onnx": "differs"},
         },
         "cold-start": {"turns": {cold_start.IMPORTS: turns(0.1), "avatar-gen --count 64": turns(0.2)}, "failed": {}},
         "bulk": {

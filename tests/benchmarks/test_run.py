@@ -87,7 +87,7 @@ def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, r
     run.report(setting, results, {"parity": "no <room>"})
     page = (setting.out / "report.html").read_text()
     assert {path.stem for path in setting.out.glob("*.png")} == {*results["parts"]}
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     for text in (
         "openvino is not installed",
         "RuntimeError: &lt;out of memory&gt;",
