@@ -25,6 +25,7 @@ READ = (
     "two sets of faces over the features of the network given: it compares only with itself, and its deviation is "
     "over subsets."
 )
+INPUTS = ("features", "data", "pythons")
 SERIES, LATENTS = "benchmark", 10_000
 VARIED = 256
 """Latents that are drawn again in each variation."""

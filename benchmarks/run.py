@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 
 def module(part: str) -> ModuleType:
     """The module of a part: `measure(setting, made, say)`, `tables`, `bars` and `headline` of what that gave, and
-    `READ`: how it is measured and to be read."""
+    `READ`: how it is measured and to be read. What it takes of the setting besides the model is in `INPUTS`."""
     return importlib.import_module(f"benchmarks.{part.replace('-', '_')}")
 
 
@@ -43,7 +43,8 @@ def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
     for number, part in enumerate(parts, 1):
         began = time.monotonic()
         step = f"[{number}/{len(parts)}] {part}"
-        if part in found["parts"] and not again:
+        given = {name: str(getattr(setting, name)) for name in getattr(module(part), "INPUTS", ())}
+        if part in found["parts"] and found["parts"][part]["given"] == given and not again:
             say(f"{step}: measured on {found['parts'][part]['finished']} already; --again measures it again")
         else:
             busy = load()
@@ -57,7 +58,13 @@ def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
                 continue
             took = time.monotonic() - began
             finished = time.strftime("%Y-%m-%dT%H-%M-%S")
-            found["parts"][part] = {"finished": finished, "seconds": round(took), "load": busy, **measured}
+            found["parts"][part] = {
+                "finished": finished,
+                "seconds": round(took),
+                "load": busy,
+                "given": given,
+                **measured,
+            }
             results.write(setting.out, found)
             say(f"{step}: took {took:.0f} s")
         for line in lines(part, found["parts"][part]):

@@ -25,6 +25,7 @@ READ = (
     "measured on a real run: batches, logging, and once in 200 steps a snapshot and previews. Memory is resident "
     "memory of a run on the CPU, its network's compilation included."
 )
+INPUTS = ("data",)
 OURS, LAYERS = "avatar-train", "MindSpore's own layers"
 KINDS = {OURS: "mindspore", LAYERS: "mindspore", "PyTorch eager": "torch", "PyTorch channels_last": "torch"}
 """And the package each needs."""

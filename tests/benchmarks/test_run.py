@@ -1,5 +1,7 @@
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +24,7 @@ class Part:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, measured: dict[str, Any]) -> None:
         self.count, self.error = 0, ""
         stand_in = SimpleNamespace(
+            INPUTS=("features",),
             measure=self.measure,
             tables=cold_start.tables,
             bars=cold_start.bars,
@@ -61,6 +64,13 @@ def test_a_part_is_measured_once_in_a_setting_and_again_when_asked(setting: Sett
     assert again == shown
     ran(setting, again=True)
     assert part.count == 2
+
+
+def test_a_part_that_was_given_less_is_measured_again(setting: Setting, part: Part) -> None:
+    ran(setting)
+    said, _ = ran(replace(setting, features=Path("features.onnx")))
+    assert part.count == 2
+    assert not any("already" in line for line in said)
 
 
 def test_results_of_another_setting_are_set_aside(setting: Setting, part: Part) -> None:
