@@ -1,4 +1,4 @@
-"""The most memory that whole commands take, and a training run on few and on many images."""
+"""The most memory that whole commands take. A training run's is in `training`."""
 
 import subprocess
 import sys
