@@ -10,10 +10,7 @@ from avatar_export.parity import Network, parity_latents
 SECONDS = 1.0
 """How long each measurement goes on at least."""
 TURNS = 5
-"""How often it is each network's turn at least."""
-RUNS = 4
-"""Runs of a turn. The first does not count: the last network's threads still spin, for onnxruntime's and MindSpore's do
-so for a while, and the caches are its. Without that fp32 seemed to take 3.3 ms at batch size 1 where it takes 1.8."""
+"""How often it is each network's turn at least; a turn takes SECONDS / TURNS / 4, or four runs if they take longer."""
 
 
 def latency(networks: Mapping[str, Network], latent_dim: int, batch: int = 1) -> dict[str, float]:
@@ -22,12 +19,18 @@ def latency(networks: Mapping[str, Network], latent_dim: int, batch: int = 1) ->
     for network in [*networks.values()] * 2:
         network(z)
     taken: dict[str, list[float]] = {name: [] for name in networks}
-    end = time.perf_counter() + SECONDS * len(networks)
-    while time.perf_counter() < end or min(map(len, taken.values())) < TURNS * (RUNS - 1):
+    ends = time.perf_counter() + SECONDS * len(networks)
+    turns = 0
+    while turns < TURNS or time.perf_counter() < ends:
+        turns += 1
         for name, network in networks.items():
-            network(z)
-            for _ in range(RUNS - 1):
+            runs: list[float] = []
+            turn_ends = time.perf_counter() + SECONDS / TURNS / 4
+            while len(runs) < 4 or time.perf_counter() < turn_ends:
                 start = time.perf_counter()
                 network(z)
-                taken[name].append(time.perf_counter() - start)
+                runs.append(time.perf_counter() - start)
+            # At first the last network's threads still spin, as onnxruntime's and MindSpore's do for a while, and the
+            # caches are its: fp32 seemed to take 3.6 ms at batch size 1 where it takes 1.5.
+            taken[name] += runs[len(runs) // 2 :]
     return {name: float(np.median(times)) * 1000 for name, times in taken.items()}
