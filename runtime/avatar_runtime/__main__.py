@@ -1,6 +1,4 @@
-"""The command avatar-gen, also `python -m avatar_runtime`, as a process: `cli` does the work, and this is how it begins
-and ends.
-"""
+"""The command avatar-gen, or `python -m avatar_runtime`, as a process: `cli` does the work, this starts and ends it."""
 
 import gc
 import os
@@ -11,13 +9,13 @@ from contextlib import suppress
 def main() -> None:
     """Run avatar-gen and end the process."""
     gc.disable()  # until all is imported: to look through it again and again takes 12 of 150 ms
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # NumPy would start threads to multiply matrices, and we have none
-    from avatar_runtime.cli import main
-
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads for matrices, and we have none
     try:
+        from avatar_runtime.cli import main
+
         main(prog_name="avatar-gen")
+    except KeyboardInterrupt:  # before `cli` listens
+        sys.exit(130)
     except SystemExit as end:
         # All is written and nobody waits: to take the interpreter apart takes 8 ms.
         if isinstance(end.code, int):

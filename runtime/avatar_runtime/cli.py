@@ -72,13 +72,13 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
     """
-    # Here, for they import numpy, onnxruntime and Pillow: 130 ms that --help and completion do not need.
-    from avatar_runtime import tasks
-    from avatar_runtime.options import Options
-
-    gc.freeze()  # what is imported stays
-    gc.enable()
     try:
+        # Here, for they import numpy and onnxruntime: 110 ms that --help and completion do not need.
+        from avatar_runtime import tasks
+        from avatar_runtime.options import Options
+
+        gc.freeze()  # what is imported stays
+        gc.enable()
         given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
         tasks.run(Options(given=frozenset(given), **options))
     except InputError as err:

@@ -220,3 +220,30 @@ def test_ctrl_c_leaves_whole_files_alone_and_exits_with_130(folder: Path, tiny_m
     for path in (folder / "new").iterdir():
         with Image.open(path) as image:
             image.load()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
+def test_ctrl_c_in_the_middle_of_a_large_grid_leaves_nothing(folder: Path, tiny_model: Path) -> None:
+    (folder / "old.png").write_bytes(b"old")
+    command = [
+        sys.executable,
+        "-m",
+        "avatar_runtime",
+        "--model",
+        str(tiny_model),
+        "--names-file",
+        "-",
+        "--out",
+        "old.png",
+    ]
+    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"name {i}\n" for i in range(200_000)))  # read when all is imported and loaded
+        process.stdin.close()
+        time.sleep(0.3)  # of ten seconds
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert (process.stdout.read(), process.stderr.read()) == ("", "Interrupted: what is written is whole.\n")
+    assert listing(folder) == {"old.png": b"old"}

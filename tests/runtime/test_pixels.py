@@ -140,6 +140,16 @@ def test_lossless_files_give_the_pixels_back(extension: str, channels: int) -> N
     np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), np.broadcast_to(image, (7, 5, 3)))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40_000, 1), (300, 200, 3), (70, 70, 4), (9, 16_384, 4)])
+@pytest.mark.parametrize("kind", ["noise", "steps", "black"])
+def test_a_png_of_any_size_gives_the_pixels_back(shape: tuple[int, int, int], kind: str) -> None:
+    image = np.zeros(shape, np.uint8) if kind == "black" else random_images(*shape)
+    if kind == "steps":
+        image = image[::7, ::7].repeat(7, 0).repeat(7, 1)[: shape[0], : shape[1]]
+    picture = reopened(encode(image, ".png"))
+    np.testing.assert_array_equal(np.asarray(picture).reshape(shape), image)
+
+
 @pytest.mark.parametrize("extension", [".jpg", ".jpeg", ".JPG"])
 def test_jpeg_files_come_close(extension: str) -> None:
     image = np.repeat(np.arange(0, 256, 8, dtype=np.uint8), 32 * 3).reshape(32, 32, 3)
