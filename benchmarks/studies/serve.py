@@ -1,13 +1,16 @@
-"""What avatar-serve bears: python -m benchmarks.studies.serve
+"""What avatar-serve bears: python -m benchmarks.studies.serve [--memory]
 
 Starts avatar-serve, asks for avatars of different names over kept connections from 1, 16 and 128 clients on the same
-machine, compares every answer with what the library draws, and prints throughput beside the library's own rate for as
-many images, drawn in batches and encoded. Clients and server share the processors, so the ratio is a lower bound.
+machine, compares every answer with what the library draws, and prints throughput beside two rates of the library, with
+encoding: its best, and that for as many images at a time as there are clients. The clients are one loop over raw
+sockets; they share the processors with the server, and what they take of it is printed. --memory asks on when the
+server's cache is full.
 """
 
-import asyncio
+import os
 import re
-import statistics
+import selectors
+import socket
 import subprocess
 import sys
 import time
@@ -15,55 +18,79 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import click
 import numpy as np
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.cpus import cpu_limit
+from avatar_runtime.files import PART
 from avatar_runtime.latents import series
 from avatar_runtime.picture import Picture
-from avatar_runtime.pixels import encode
+from avatar_runtime.pixels import UInt8, encode
+from avatar_runtime.workers import in_order
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--requests", default=2000, type=click.IntRange(min=100), help="Requests for each number of clients.")
+@click.option("--requests", default=3000, type=click.IntRange(min=100), help="Requests for each number of clients.")
 @click.option("--clients", "numbers", default=(1, 16, 128), multiple=True, type=click.IntRange(min=1))
-def main(requests: int, numbers: tuple[int, ...]) -> None:
+@click.option("--memory", is_flag=True, help="Instead, 40,000 requests: four times what the server's cache holds.")
+def main(requests: int, numbers: tuple[int, ...], memory: bool) -> None:
     """Load avatar-serve and compare with the library."""
-    expected, rate = _library(list(series("warm", requests)))
-    print(f"library, in batches of 64 and encoded by a thread for each CPU: {rate:.0f} images/s")
     with _server() as (port, pid):
-        asyncio.run(_load(port, list(series("before", 200)), 16))
-        memory = [_resident(pid)]
+        _load(port, list(series("warm", 200)), 16)
+        if memory:
+            for i in range(20):
+                _load(port, list(series(f"memory{i}", 2000)), 128)
+                print(f"{(i + 1) * 2000:6} requests: {_resident(pid)} MiB, {_cached(port)} MiB of them pictures kept")
+            return
         for number in numbers:
             names = list(series(f"c{number}", requests))
-            expected, rate = _library(names)
-            began = time.monotonic()
-            answers, seconds = asyncio.run(_load(port, names, number))
-            throughput = requests / (time.monotonic() - began)
-            wrong = sum(answers[name] != expected[name] for name in names)
-            p50, p99 = (np.percentile(seconds, q) * 1000 for q in (50, 99))
-            memory.append(_resident(pid))
+            expected, best = _best(names)
+            alike = _at_a_time(names, number)
+            began, cpu = time.monotonic(), (time.process_time(), _cpu(pid))
+            answers, seconds = _load(port, names, number)
+            rate = requests / (time.monotonic() - began)
+            client, server = (time.process_time() - cpu[0]) / requests * 1000, (_cpu(pid) - cpu[1]) / requests * 1000
+            p50, p99 = np.percentile(seconds, (50, 99)) * 1000
             print(
-                f"{number:4} clients: {throughput:6.0f} images/s, {throughput / rate:.2f} of the library's {rate:.0f}; "
-                f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; {wrong} wrong images; {memory[-1]} MiB"
+                f"{number:4} clients: {rate:5.0f} images/s, {rate / best:.2f} of the library's best {best:.0f}, "
+                f"{rate / alike:.2f} of its {alike:.0f} for {number} at a time; p50 {p50:.1f} ms, p99 {p99:.1f} ms; "
+                f"an image takes {server:.2f} ms of CPU in the server, {client:.2f} in the client; "
+                f"{sum(answers[name] != expected[name] for name in names)} wrong; {_resident(pid)} MiB"
             )
-        again = asyncio.run(_load(port, list(series(f"c{numbers[-1]}", requests)), numbers[-1]))
-        print(f"the same once more, from the cache: p50 {statistics.median(again[1]) * 1000:.1f} ms")
+        began = time.monotonic()
+        _load(port, names, numbers[-1])
+        print(f"the last once more, from the cache: {requests / (time.monotonic() - began):.0f} images/s")
 
 
-def _library(names: list[str]) -> tuple[dict[str, bytes], float]:
+def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
     """The files of names, and images/s of drawing and encoding them as fast as the library can."""
-    generator = AvatarGenerator.load()
+    generator = AvatarGenerator.load(threads=1)
+
+    def draw(part: list[str]) -> list[bytes]:
+        return [_file(generator, *drawn) for drawn in zip(part, generator.generate(part), strict=True)]
+
     began = time.monotonic()
+    parts = (names[i : i + PART] for i in range(0, len(names), PART))
+    files = [file for part in in_order(draw, parts, cpu_limit()) for file in part]
+    return dict(zip(names, files, strict=True)), len(names) / (time.monotonic() - began)
+
+
+def _at_a_time(names: list[str], count: int) -> float:
+    """Images/s of drawing and encoding count at a time, each time waiting for the last."""
+    generator = AvatarGenerator.load()
     with ThreadPoolExecutor(cpu_limit()) as pool:
-        images = (image for part in generator.stream(names) for image in part)
-        files = pool.map(
-            lambda pair: encode(pair[1], ".png", Picture((pair[0],)).text(generator)), zip(names, images, strict=True)
-        )
-        found = dict(zip(names, files, strict=True))
-    return found, len(names) / (time.monotonic() - began)
+        began = time.monotonic()
+        for i in range(0, len(names), count):
+            part = names[i : i + count]
+            list(pool.map(_file, [generator] * len(part), part, generator.generate(part)))
+        return len(names) / (time.monotonic() - began)
+
+
+def _file(generator: AvatarGenerator, name: str, image: UInt8) -> bytes:
+    return encode(image, ".png", Picture((name,)).text(generator))
 
 
 @contextmanager
@@ -81,25 +108,37 @@ def _server() -> Iterator[tuple[int, int]]:
         process.communicate()
 
 
-async def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], list[float]]:
+def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], list[float]]:
     """Ask for names over so many connections: the answers and the seconds that each took."""
     answers: dict[str, bytes] = {}
     seconds: list[float] = []
     left = iter(names)
 
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    def client(connection: socket.socket) -> Iterator[None]:
+        """One client; it yields when it has to wait for its socket."""
         for name in left:
-            began = time.monotonic()
-            writer.write(f"GET /{name}.png HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head)
-            answers[name] = await reader.readexactly(int(length[1]) if length else 0)
+            began, received, length = time.monotonic(), b"", -1
+            connection.sendall(b"GET /%b.png HTTP/1.1\r\nHost: localhost\r\n\r\n" % name.encode())
+            while len(received) != length:
+                yield
+                received += connection.recv(2**16)
+                body = received.find(b"\r\n\r\n") + 4
+                if length < 0 and body >= 4:
+                    found = re.search(rb"content-length: (\d+)", received[:body])
+                    length = body + (int(found[1]) if found else 0)
+            answers[name] = received[body:]
             seconds.append(time.monotonic() - began)
-        writer.close()
-        await writer.wait_closed()
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    with selectors.DefaultSelector() as selector:
+        for _ in range(clients):
+            connection = socket.create_connection(("127.0.0.1", port))
+            selector.register(connection, selectors.EVENT_READ, client(connection))
+            next(selector.get_key(connection).data, None)
+        while len(answers) < len(names):
+            for key, _ in selector.select():
+                next(key.data, None)
+        for key in list(selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]  # they are sockets
     return answers, seconds
 
 
@@ -107,6 +146,20 @@ def _resident(pid: int) -> int:
     """Memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of CPU that a process has taken."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _cached(port: int) -> int:
+    """What the server says that it keeps, in MiB."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = re.search(rb"avatar_cached_bytes (\S+)", answer.read())
+    assert found is not None
+    return int(float(found[1])) // 2**20
 
 
 if __name__ == "__main__":

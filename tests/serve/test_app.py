@@ -2,10 +2,10 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from avatar_runtime.picture import Picture
 from avatar_runtime.portrait import Portrait
 from avatar_runtime.serve.answers import Answers, BusyError
 from avatar_runtime.serve.app import create_app
-from avatar_runtime.serve.batching import Batcher
+from avatar_runtime.serve.batching import Answer, Batcher
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def generator(tiny_model: Path) -> AvatarGenerator:
         ("/S%2F7.png", "S/7"),
         ("/a.b.webp", "a.b"),
         ("/.png", ""),
+        ("/a%0Ab.png", "a\nb"),
+        ("/%0A.png", "\n"),
+        ("/a%0D%0A%00%7F%5C..%2F.png", "a\r\n\0\x7f\\../"),
+        ("/..%2F..%2Fetc%2Fpasswd.png", "../../etc/passwd"),
+        ("/100%25.png", "100%"),
+        ("/%3Fsize=1%23%26.png", "?size=1#&"),
+        ("/.png.png", ".png"),
+        ("/%F0%9F%98%80%EF%BF%BD%E2%80%AE.png", "\U0001f600\ufffd\u202e"),
+        ("/e%CC%81.png", "e\u0301"),
+        ("/" + "%F0%9F%98%80" * 200 + ".png", "\U0001f600" * 200),
         ("/demo/x.png", "demo/x"),
         ("/grid.png", "grid"),
     ],
@@ -128,7 +138,8 @@ def test_there_is_nothing_else(client: TestClient, path: str) -> None:
 
 
 def test_other_methods_are_refused(client: TestClient) -> None:
-    assert client.post("/alice.png", content=b"x").status_code == 405
+    answer = client.post("/alice.png", content=b"x")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_health_and_metrics(client: TestClient) -> None:
@@ -140,6 +151,9 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert 'avatar_requests_total{status="400"} 1.0' in text
     assert "avatar_batch_size_count 1.0" in text
     assert "avatar_under_way 0.0" in text
+    client.get("/demo/main.js")
+    client.get("/nothing")
+    assert client.get("/metrics").text == text, "only pictures are counted"
 
 
 def test_the_demo_page_and_all_it_names(client: TestClient) -> None:
@@ -176,23 +190,41 @@ def test_when_too_much_is_asked_for_at_once_it_says_so(tiny_model: Path) -> None
 
 def test_requests_that_come_together_are_drawn_together(generator: AvatarGenerator) -> None:
     batches: list[int] = []
-    batcher = Batcher(generator, batches.append)
-    names = [f"S/{i}" for i in range(200)]
+    batcher = Batcher(generator, 2, batches.append)
+    pictures = [Picture((f"S/{i}",), 0.5 if i >= 150 else 1.0) for i in range(200)]
 
-    async def ask() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-        return await asyncio.gather(*(batcher.draw([name], 0.5 if i % 2 else 1.0) for i, name in enumerate(names)))
+    async def ask() -> list[Answer]:
+        return await asyncio.gather(*(batcher.submit(picture, ".png") for picture in pictures))
 
-    drawn = asyncio.run(ask())
+    answers = asyncio.run(ask())
     batcher.close()
-    assert len(batches) == 4  # 64 and 36 of each truncation
-    for i in (0, 1, 63, 64, 199):
-        expected = generator.generate([names[i]], truncation=0.5 if i % 2 else 1.0)
-        assert np.array_equal(drawn[i], expected)
+    assert sum(batches) == 200
+    assert len(batches) <= 20, "by sixteens, except at the end and where the truncation changes"
+    for picture, answer in zip(pictures, answers, strict=True):
+        assert answer.data == picture.render(generator, ".png")
+
+
+def test_a_few_are_shared_among_the_workers(generator: AvatarGenerator) -> None:
+    batches: list[int] = []
+    both_draw = threading.Barrier(2, timeout=60)
+
+    def on_batch(size: int) -> None:
+        batches.append(size)
+        both_draw.wait()
+
+    batcher = Batcher(generator, 2, on_batch)
+
+    async def ask() -> None:
+        await asyncio.gather(*(batcher.submit(Picture((f"S/{i}",)), ".png") for i in range(8)))
+
+    asyncio.run(ask())
+    batcher.close()
+    assert batches == [4, 4]
 
 
 def test_a_name_that_many_ask_for_is_drawn_once(generator: AvatarGenerator) -> None:
     batches: list[int] = []
-    answers = Answers(generator, 4, batches.append)
+    answers = Answers(generator, 4, 2, batches.append)
     picture = Picture(("alice",))
 
     async def ask() -> None:
@@ -211,13 +243,32 @@ def test_a_name_that_many_ask_for_is_drawn_once(generator: AvatarGenerator) -> N
     assert answers.cached > 0
 
 
+def test_what_is_kept_is_bounded_however_small_the_pictures(
+    generator: AvatarGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatar_runtime.serve.answers.CACHE_BYTES", 100_000)
+    answers = Answers(generator, 1000)
+
+    async def ask() -> None:
+        names = tuple(f"{'long' * 40}/{i}" for i in range(64))
+        for size in range(1, 21):
+            await answers.answer(Picture(names, portrait=Portrait(size)), ".jpg")
+
+    asyncio.run(ask())
+    answers.close()
+    assert answers.cached <= 100_000
+    assert 1 < len(answers._kept) <= 100_000 / (64 * 200)  # the names themselves count too
+
+
 def test_a_failure_reaches_each_who_asked_and_nobody_after(generator: AvatarGenerator) -> None:
-    answers = Answers(generator, 4, lambda size: None)
+    answers = Answers(generator, 4)
 
     async def ask() -> None:
         closed, generator._session = generator._session, None
-        with pytest.raises(Exception, match="clos"):
-            await answers.answer(Picture(("alice",)), ".png")
+        found = await asyncio.gather(
+            *(answers.answer(Picture((name,)), ".png") for name in ("alice", "alice", "bob")), return_exceptions=True
+        )
+        assert ["clos" in str(error) for error in found] == [True, True, True]
         generator._session = closed
         await answers.answer(Picture(("alice",)), ".png")
         with pytest.raises(BusyError):

@@ -9,11 +9,15 @@ import subprocess
 import sysconfig
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
 
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.picture import Picture
 from avatar_runtime.serve.cli import main
 
 
@@ -84,6 +88,36 @@ def test_malformed_oversized_and_unfinished_requests_leave_it_serving(
         connection.sendall(rude)  # and says no more
         assert get(port, "/alice.png")[0] == 200
     assert get(port, "/alice.png")[0] == 200
+
+
+def test_a_name_may_hold_anything(server: "subprocess.Popen[str]", tiny_model: Path) -> None:
+    port = port_of(server)
+    generator = AvatarGenerator.load(tiny_model)
+    for name in ("a\nb", "\r\n\0", "100%", "a%2Fb", "../../etc/passwd", "//", "?#&=+ ", "grid", "\U0001f600" * 200):
+        assert get(port, f"/{quote(name, safe='')}.png") == (200, Picture((name,)).render(generator, ".png")), name
+    assert get(port, f"/{quote(chr(0x1F600) * 201)}.png")[0] == 400
+
+
+def test_a_head_without_end_is_refused(server: "subprocess.Popen[str]") -> None:
+    port = port_of(server)
+    for start in (b"GET /", b"GET /alice.png HTTP/1.1\r\nX: "):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(start)
+            with suppress(ConnectionError):  # it hangs up while we talk
+                for _ in range(64):
+                    connection.sendall(b"x" * 2**16)
+                assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert get(port, "/alice.png")[0] == 200
+
+
+def test_a_slow_client_is_waited_for_and_keeps_nobody(server: "subprocess.Popen[str]", tiny_model: Path) -> None:
+    port = port_of(server)
+    expected = Picture(("alice",)).render(AvatarGenerator.load(tiny_model), ".png")
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
+        for byte in b"GET /alice.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
+            assert get(port, "/healthz")[0] == 200
+            slow.sendall(bytes([byte]))
+        assert b"".join(iter(lambda: slow.recv(500), b"")).endswith(expected)
 
 
 def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:

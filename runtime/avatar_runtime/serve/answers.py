@@ -1,48 +1,45 @@
-"""Pictures as the bytes of answers: drawn in batches, encoded beside, kept while they are asked for."""
+"""Pictures as the bytes of answers: each drawn once for all who wait, kept while it is asked for."""
 
 import asyncio
-import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TypeAlias
 
-from avatar_runtime.cpus import cpu_limit
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.picture import Picture
-from avatar_runtime.pixels import UInt8, encode
-from avatar_runtime.serve.batching import Batcher
+from avatar_runtime.serve.batching import Answer, Batcher
 
 CACHE_BYTES = 64 * 2**20
-"""Encoded pictures that are kept, the least recently asked for going first."""
+"""Encoded pictures that are kept with what they are known by, the least recently asked for going first."""
+
+_Key: TypeAlias = tuple[Picture, str]
 
 
 class BusyError(Exception):
     """More avatars are asked for at a time than may be."""
 
 
-class Answer(NamedTuple):
-    """An encoded picture."""
-
-    data: bytes
-    """What `Picture.render` gives: the same bytes as a file of avatar-gen."""
-    etag: str
-    """The digest of data, as an entity tag."""
-
-
 class Answers:
-    """The pictures of one generator, for the tasks of one event loop. At most limit avatars are under way."""
+    """The pictures of one generator, for the tasks of one event loop, drawn and encoded by so many workers.
 
-    def __init__(self, generator: AvatarGenerator, limit: int, on_batch: Callable[[int], None]) -> None:
-        self.generator = generator
+    At most limit avatars are under way.
+    """
+
+    def __init__(
+        self,
+        generator: AvatarGenerator,
+        limit: int,
+        workers: int = 1,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
         self.limit = limit
         self.under_way = 0
         self.cached = 0
         """Bytes that are kept."""
-        self._batcher = Batcher(generator, on_batch)
-        self._encoders = ThreadPoolExecutor(cpu_limit(), "avatar-encode")
-        self._kept: OrderedDict[tuple[Picture, str], Answer] = OrderedDict()
-        self._pending: dict[tuple[Picture, str], asyncio.Task[Answer]] = {}
+        self._batcher = Batcher(generator, workers, on_batch)
+        self._kept: OrderedDict[_Key, Answer] = OrderedDict()
+        self._pending: dict[_Key, asyncio.Future[Answer]] = {}
 
     async def answer(self, picture: Picture, extension: str) -> Answer:
         """The picture, encoded. Raises BusyError at once rather than let it wait for long, or InputError."""
@@ -50,35 +47,30 @@ class Answers:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             return kept
-        if key not in self._pending:
+        pending = self._pending.get(key)
+        if pending is None:
             if self.under_way + len(picture.names) > self.limit:
                 raise BusyError
-            self._pending[key] = asyncio.create_task(self._make(picture, extension))
-        return await asyncio.shield(self._pending[key])  # others may wait for it when this client goes
+            self.under_way += len(picture.names)
+            pending = self._pending[key] = self._batcher.submit(picture, extension)
+            pending.add_done_callback(lambda done: self._drawn(key, done))
+        return await asyncio.shield(pending)  # others may wait for it when this client goes
 
     def close(self) -> None:
-        """Wait for what is being drawn and encoded and let the threads go."""
+        """Wait for what is being drawn and let the threads go."""
         self._batcher.close()
-        self._encoders.shutdown()
 
-    async def _make(self, picture: Picture, extension: str) -> Answer:
-        self.under_way += len(picture.names)
-        try:
-            images = await self._batcher.draw(picture.names, picture.truncation)
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._encoders, self._encode, picture, extension, images)
-        finally:
-            self.under_way -= len(picture.names)
-            del self._pending[picture, extension]
-        self._keep((picture, extension), answer)
-        return answer
-
-    def _encode(self, picture: Picture, extension: str, images: UInt8) -> Answer:
-        data = encode(picture.compose(images), extension, picture.text(self.generator))
-        return Answer(data, f'"{hashlib.sha256(data).hexdigest()}"')
-
-    def _keep(self, key: tuple[Picture, str], answer: Answer) -> None:
-        self._kept[key] = answer
-        self.cached += len(answer.data)
+    def _drawn(self, key: _Key, done: "asyncio.Future[Answer]") -> None:
+        self.under_way -= len(key[0].names)
+        del self._pending[key]
+        if done.cancelled() or done.exception():
+            return
+        self._kept[key] = done.result()
+        self.cached += _size(key, done.result())
         while self.cached > CACHE_BYTES:
-            self.cached -= len(self._kept.popitem(last=False)[1].data)
+            self.cached -= _size(*self._kept.popitem(last=False))
+
+
+def _size(key: _Key, answer: Answer) -> int:
+    """Bytes that a kept answer takes; a kilobyte of it are objects, as tracemalloc has it."""
+    return len(answer.data) + 1024 + sum(map(sys.getsizeof, key[0].names))

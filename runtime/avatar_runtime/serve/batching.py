@@ -1,90 +1,130 @@
-"""Requests that come at the same time are drawn together: one run of the session for many.
+"""Pictures that are asked for at the same time are drawn together: one run of the session for many.
 
-While one batch is drawn the next requests wait, and all that wait are the next batch. An idle server thus draws at
-once, and a busy one in large batches, without a delay to tune. Where the idea comes from: Crankshaw et al., "Clipper: A
-Low-Latency Online Prediction Serving System", NSDI 2017, section 4.3.
+A worker that is free takes its share of all that wait, draws it in one thread and encodes it. An idle server thus
+draws at once, and a busy one in batches, without a delay to tune; no picture goes from thread to thread. Where the idea
+comes from: Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI 2017, section 4.3.
 """
 
 import asyncio
+import hashlib
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
-from avatar_runtime.generator import BATCH_SIZE, AvatarGenerator
-from avatar_runtime.pixels import UInt8
+from avatar_runtime.files import PART
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.picture import Picture
+from avatar_runtime.pixels import UInt8, encode
+
+
+class Answer(NamedTuple):
+    """An encoded picture."""
+
+    data: bytes
+    """What `Picture.render` gives: the same bytes as a file of avatar-gen."""
+    etag: str
+    """The digest of data, as an entity tag."""
 
 
 class _Job(NamedTuple):
-    names: Sequence[str]
-    truncation: float
-    done: "asyncio.Future[UInt8]"
+    picture: Picture
+    extension: str
+    done: "asyncio.Future[Answer]"
 
 
 class Batcher:
-    """Draws for many tasks of one event loop with one generator, one batch at a time.
+    """Draws and encodes for one event loop, in so many threads; a generator of one thread serves them best.
 
-    on_batch is told the size of each batch before it is drawn.
+    on_batch is told the size of each batch before it is drawn, by the thread that draws it.
     """
 
-    def __init__(self, generator: AvatarGenerator, on_batch: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(
+        self, generator: AvatarGenerator, workers: int, on_batch: Callable[[int], None] = lambda size: None
+    ) -> None:
         self._generator = generator
+        self._workers = workers
         self._on_batch = on_batch
-        self._jobs: deque[_Job] = deque()
-        self._thread = ThreadPoolExecutor(1, "avatar-draw")
-        self._drawing: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(workers, "avatar-worker")
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._awake = 0
+        """Workers that will look at _waiting before they rest."""
+        self._drawing = 0
 
-    async def draw(self, names: Sequence[str], truncation: float = 1.0) -> UInt8:
-        """The avatars of names: uint8 [N, H, W, C]. Raises what `AvatarGenerator.generate` does."""
-        job = _Job(names, truncation, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        if self._drawing is None:
-            self._drawing = asyncio.create_task(self._draw_all())
-        return await job.done
+    def submit(self, picture: Picture, extension: str) -> "asyncio.Future[Answer]":
+        """The picture as it will be, or what `Picture.render` raises. To be called in the event loop."""
+        loop = asyncio.get_running_loop()
+        job = _Job(picture, extension, loop.create_future())
+        with self._lock:
+            self._waiting.append(job)
+            first = len(self._waiting) == 1
+        if first:
+            loop.call_soon(self._wake)  # after all that came with it
+        return job.done
 
     def close(self) -> None:
-        """Wait for the batch that is being drawn and let the thread go."""
-        self._thread.shutdown()
+        """Wait for what is being drawn and let the threads go."""
+        self._threads.shutdown()
 
-    async def _draw_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._jobs:
-                batch = [job for job in self._next_batch() if not job.done.done()]  # else its client has gone
-                names = [name for job in batch for name in job.names]
-                if not names:
-                    continue
-                self._on_batch(len(names))
-                try:
-                    images = await loop.run_in_executor(self._thread, self._generate, names, batch[0].truncation)
-                except Exception as err:
-                    for job in batch:
-                        if not job.done.done():
-                            job.done.set_exception(err)
-                    continue
-                start = 0
-                for job in batch:
-                    if not job.done.done():
-                        job.done.set_result(images[start : start + len(job.names)])
-                    start += len(job.names)
-        finally:
-            self._drawing = None
+    def _wake(self) -> None:
+        with self._lock:
+            more = min(self._workers - self._awake, len(self._waiting))
+            self._awake += more
+        for _ in range(more):
+            self._threads.submit(self._work)
 
-    def _generate(self, names: list[str], truncation: float) -> UInt8:
-        return self._generator.generate(names, truncation=truncation)
+    def _work(self) -> None:
+        while batch := self._take():
+            self._on_batch(sum(len(job.picture.names) for job in batch))
+            for job, answer in zip(batch, self._draw(batch), strict=True):
+                with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
+                    job.done.get_loop().call_soon_threadsafe(_deliver, job.done, answer)
+            with self._lock:
+                self._drawing -= 1
 
-    def _next_batch(self) -> list[_Job]:
-        """The oldest job and those of its truncation, up to about BATCH_SIZE avatars; the others keep their order."""
-        truncation = self._jobs[0].truncation
+    def _take(self) -> list[_Job]:
+        """A free worker's share of what waits, the oldest first: up to about PART avatars of one truncation."""
         batch: list[_Job] = []
-        others: list[_Job] = []
-        size = 0
-        while self._jobs and size < BATCH_SIZE:
-            job = self._jobs.popleft()
-            if job.truncation == truncation:
-                batch.append(job)
-                size += len(job.names)
+        with self._lock:
+            share = -(-len(self._waiting) // (self._workers - self._drawing))
+            size = 0
+            while self._waiting and len(batch) < share and size < PART:
+                if batch and self._waiting[0].picture.truncation != batch[0].picture.truncation:
+                    break
+                batch.append(self._waiting.popleft())
+                size += len(batch[-1].picture.names)
+            if batch:
+                self._drawing += 1
             else:
-                others.append(job)
-        self._jobs.extendleft(reversed(others))
+                self._awake -= 1
         return batch
+
+    def _draw(self, batch: list[_Job]) -> Iterator[Answer | Exception]:
+        """Each answer as soon as it is there, so that it is sent while the next is encoded."""
+        names = [name for job in batch for name in job.picture.names]
+        try:
+            images = self._generator.generate(names, truncation=batch[0].picture.truncation)
+        except Exception as err:
+            yield from [err] * len(batch)
+            return
+        for job in batch:
+            count = len(job.picture.names)
+            yield self._encode(job, images[:count])
+            images = images[count:]
+
+    def _encode(self, job: _Job, images: UInt8) -> Answer | Exception:
+        try:
+            data = encode(job.picture.compose(images), job.extension, job.picture.text(self._generator))
+        except Exception as err:
+            return err
+        return Answer(data, f'"{hashlib.sha256(data).hexdigest()}"')
+
+
+def _deliver(done: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if isinstance(answer, Exception):
+        done.set_exception(answer)
+    else:
+        done.set_result(answer)

@@ -11,7 +11,12 @@ from avatar_runtime.errors import AvatarError
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 takes a free one.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Another model than the embedded one.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads that draw and encode; by default one for each CPU.",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=1024, metavar="N", help="Most avatars under way.")
 @click.option(
     "--ort",
@@ -33,10 +38,21 @@ def main(host: str, port: int, model: Path | None, threads: int | None, limit: i
         import uvicorn
 
         from avatar_runtime.serve.app import create_app
+        from avatar_runtime.serve.protocol import Protocol
     except ModuleNotFoundError as err:
         raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
     try:
         app = create_app(model, ort=ort, limit=limit, threads=threads)
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=30)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        http=Protocol,
+        ws="none",
+        log_level="info",
+        access_log=False,
+        proxy_headers=False,  # no answer depends on who asks
+        timeout_graceful_shutdown=30,
+    )

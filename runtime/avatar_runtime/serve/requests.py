@@ -18,23 +18,26 @@ MAX_COUNT = 256
 MAX_SIDE = 4096
 """Pixels a side of a grid."""
 
-_PICTURE = re.compile(r"(?P<name>.*)(?P<extension>\.(png|webp|jpg|jpeg))", re.DOTALL)
+_EXTENSIONS = (".png", ".webp", ".jpg", ".jpeg")
 
 
-def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int) -> tuple[Picture, str] | None:
-    """The picture and the extension that a request asks for; None if it asks for no picture.
+def is_picture(path: str) -> bool:
+    """Whether a path is that of a picture: it ends in an extension that `parse` knows."""
+    return path.endswith(_EXTENSIONS)
 
-    path is decoded and without its leading slash, raw_path as it came. NAME.png is the avatar of a name; grid.png with
-    a seed in the query is the grid of a series. Raises InputError.
+
+def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int) -> tuple[Picture, str]:
+    """The picture and the extension that a request asks for.
+
+    path is a picture's, decoded and without its leading slash, raw_path as it came. NAME.png is the avatar of a name;
+    grid.png with a seed in the query is the grid of a series. Raises InputError.
     """
-    found = _PICTURE.fullmatch(path)
-    if found is None:
-        return None
     try:
         unquote_to_bytes(raw_path).decode()
     except UnicodeDecodeError as err:
         raise InputError("the name is not UTF-8; percent-encode it as encodeURIComponent does") from err
-    name, extension = found["name"], found["extension"]
+    name, dot, extension = path.rpartition(".")
+    extension = dot + extension
     size = _whole(query, "size", MAX_SIZE) if "size" in query else None
     portrait = Portrait(size, query.get("circle", "0") not in ("0", "false"), query.get("background"))
     if name == "grid" and "seed" in query:
