@@ -1,5 +1,6 @@
-// avatar-edge on iOS and macOS, ready to paste. NOT TESTED: we have no Swift compiler. The same arithmetic as Avatar.kt,
-// which is tested against the fixture that Python and JavaScript share. Drawing: the package onnxruntime-swift-package-manager.
+// avatar-edge on iOS and macOS, ready to paste. Latents: tested against the fixture that Python and JavaScript share
+// (tests/phone/swift.sh, on Linux). Drawing: the package onnxruntime-swift-package-manager; compiled against its declarations,
+// never run by us.
 //
 //     let avatars = try Avatars(modelPath: Bundle.main.path(forResource: "fp32", ofType: "ort")!, latentDim: 100)
 //     let pixels = try avatars.rgb("alice")                     // 64 * 64 * 3 bytes

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The latents of runtime/phone/Avatar.swift against the fixture that Python and JavaScript share. Needs swiftc; or root
+# and a Debian mirror: then Debian 13's compiler (540 MB) is unpacked into build/swift, never installed, and runs there.
+#
+# CryptoKit and onnxruntime's Swift package are for Apple's systems. tests/phone/apple stands in for them: SHA-256 for the
+# one, declarations for the other, so that what draws is compiled and not run.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$root/build/swift
+into="" inside=()
+
+if ! command -v swiftc >/dev/null; then
+  into=$here/userland
+  if [ ! -e "$here/complete" ]; then
+    mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Identifier: Packages' | grep '/debian/*$' | head -1 || true)
+    [ -n "$mirror" ] || { echo "needs swiftc, or a Debian mirror that has it" >&2; exit 1; }
+    mkdir -p "$here"/{lists/partial,cache/archives/partial,debs} "$into"/{proc,dev,tmp,usr/{bin,sbin,lib,lib64}}
+    for folder in bin sbin lib lib64; do ln -sfn "usr/$folder" "$into/$folder"; done
+    : >"$here/status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$here/sources.list"
+    apt=(apt-get -qq -o Dir::State::Lists="$here/lists" -o Dir::State::status="$here/status" -o Dir::Cache="$here/cache"
+      -o Dir::Etc::sourcelist="$here/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root)
+    (
+      cd "$here/debs"
+      "${apt[@]}" -o APT::Update::Error-Mode=any update
+      needed=$("${apt[@]}" install --print-uris --no-install-recommends swiftlang libc6-dev libstdc++-14-dev | grep -o "^'[^']*'" | tr -d "'")
+      "${apt[@]}" download $(for uri in $needed; do basename "$uri" | cut -d_ -f1 | sed 's/%2b/+/g'; done)
+      for deb in *.deb; do dpkg -x "$deb" "$into"; done
+    )
+    rm -r "$here/debs"
+    touch "$here/complete"
+  fi
+  # In a mount namespace of its own, so that nothing is left mounted.
+  inside=(env PATH=/usr/sbin:/usr/bin LD_LIBRARY_PATH=/usr/libexec/swift/lib/swift/linux unshare --mount bash -euc
+    'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" "$@"' "$into")
+fi
+
+out=$(mktemp -d -p "$into/tmp")
+trap 'rm -rf "$out"' EXIT
+cp "$root"/runtime/phone/Avatar.swift "$root"/tests/phone/apple/*.swift "$out"
+there=${out#"$into"} # as it is called inside
+for module in CryptoKit OnnxRuntimeBindings; do
+  "${inside[@]}" swiftc -O -parse-as-library -emit-module -emit-library -static -module-name "$module" \
+    "$there/$module.swift" -emit-module-path "$there/$module.swiftmodule" -o "$there/lib$module.a"
+done
+"${inside[@]}" swiftc -O -I "$there" -L "$there" "$there"/{main,Avatar}.swift -lCryptoKit -lOnnxRuntimeBindings -o "$there/latents"
+python3 - "$root" <<'PYTHON' >"$out/names"
+import json
+import sys
+from pathlib import Path
+
+fixture = json.loads(Path(sys.argv[1], "tests/runtime/latents_fixture.json").read_text("utf-8"))
+assert fixture["latent_dim"] == 100
+entries = [(entry.get("times", 1), entry["name"], entry["sha256"]) for entry in fixture["latents"]]
+entries += [(1, name, digest) for name, digest in fixture["more"]]
+for times, name, digest in entries:
+    print(times, name.encode("utf-16-be", "surrogatepass").hex(), digest)
+PYTHON
+"${inside[@]}" "$there/latents" <"$out/names"
