@@ -2,7 +2,10 @@
 
 import base64
 import json
+import re
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from avatar_runtime.pixels import UInt8
 from tiny_model import tiny_weights, write_tiny_model
 
 HERE = Path(__file__).parent
+WEB = HERE.parents[1] / "runtime" / "web"
 NAMES = ["", "alice", "アリス", "zoë", "S/7", "\U0001f600"]
 
 Ask = Callable[..., dict[str, Any]]
@@ -78,6 +82,31 @@ def test_the_embedded_model_draws_its_golden_images(ask: Ask) -> None:
     golden = AvatarGenerator.load(model).spec.golden
     assert golden is not None
     assert ask(model, "verify")["pixels"][0] <= golden.tolerance
+
+
+def test_the_packed_package_does_what_its_readme_says(node: str, tmp_path: Path) -> None:
+    npm = shutil.which("npm")
+    assert npm is not None, "it comes with Node"
+    subprocess.run([npm, "pack", "--silent", "--pack-destination", tmp_path], cwd=WEB, capture_output=True, check=True)
+    (tarball,) = tmp_path.glob("*.tgz")
+    modules = tmp_path / "node_modules"
+    (modules / "avatar-runtime-web").mkdir(parents=True)
+    with tarfile.open(tarball) as packed:
+        for member in packed.getmembers():
+            member.name = member.name.removeprefix("package/")
+        packed.extractall(modules / "avatar-runtime-web")
+    (modules / "onnxruntime-web").symlink_to(WEB / "node_modules" / "onnxruntime-web")
+    found = {str(path.relative_to(modules / "avatar-runtime-web")) for path in modules.glob("avatar-runtime-web/*")}
+    assert found == {"LICENSE", "README.md", "package.json", "models", "src"}
+
+    readme = (modules / "avatar-runtime-web" / "README.md").read_text("utf-8")
+    (script,) = [block for block in re.findall(r"```js\n(.*?)```", readme, re.DOTALL) if "node:" in block]
+    (tmp_path / "readme.mjs").write_text(script, encoding="utf-8")
+    subprocess.run([node, "readme.mjs"], cwd=tmp_path, check=True)
+    drawn = np.frombuffer((tmp_path / "alice.rgba").read_bytes(), np.uint8).reshape(1, 64, 64, 4)[..., :3]
+    python = AvatarGenerator.load()
+    assert python.spec.golden is not None
+    assert levels(drawn, python.generate(["alice"])) <= python.spec.golden.tolerance
 
 
 def _without_contract(model: onnx.ModelProto) -> None:
