@@ -120,8 +120,10 @@ def test_the_wall_draws_what_comes_near_the_screen_and_lends_its_names(page: Any
     drawn = "[...document.querySelectorAll('avatar-face')].filter(f => f.shadowRoot.querySelector('canvas')).length"
     until(page, f"{drawn} > 0")
     assert page.evaluate("document.querySelectorAll('avatar-face').length") == 64
-    page.evaluate("document.querySelector('avatar-face:last-of-type, footer').scrollIntoView()")
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate(drawn) < 64
+    for i in range(0, 64, 4):  # a row
+        page.evaluate(f"document.querySelectorAll('avatar-face')[{i}].scrollIntoView()")
+        until(page, f"document.querySelectorAll('avatar-face')[{i}].shadowRoot.querySelector('canvas') !== null")
     until(page, f"{drawn} === 64")
     name = page.evaluate("document.querySelectorAll('avatar-face')[63].name")
     page.click("#wall button:last-child")
