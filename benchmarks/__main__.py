@@ -75,10 +75,12 @@ def main(
       python -m benchmarks parity --features features.onnx --data faces.zip
       python -m benchmarks --compare results-of-last-week.json
     """
-    from avatar_export.original import generator_file
-    from avatar_runtime.generator import embedded_model
-    from benchmarks import compare, results, run
-
+    try:
+        from avatar_export.original import generator_file
+        from avatar_runtime.generator import embedded_model
+        from benchmarks import compare, results, run
+    except ImportError as err:
+        raise click.ClickException(f'{err.name} is not installed; pip install -e ".[bench]"') from err
     try:
         setting = Setting(
             checkpoint=generator_file(checkpoint),

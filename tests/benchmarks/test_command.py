@@ -1,5 +1,7 @@
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,14 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(arguments: list[str | Path
     assert result.exit_code != 0
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['matplotlib'] = None; from benchmarks.__main__ import main; main(['size'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: matplotlib")
+    assert "[bench]" in done.stderr
 
 
 def test_results_of_another_version_are_refused(tmp_path: Path, results: dict[str, Any]) -> None:
