@@ -81,10 +81,12 @@ def lines(part: str, measured: Mapping[str, Any]) -> list[str]:
 
 
 def report(setting: Setting, found: Mapping[str, Any], failed: Mapping[str, str]) -> None:
-    """Write the plots and the page of all parts that have been measured. Raises OutputError."""
-    drawn = {}
+    """Write plots, the page, and its tables in Markdown, of all parts that have been measured. Raises OutputError."""
+    drawn, tables = {}, []
     for part, measured in found["parts"].items():
         for name, bars in module(part).bars(measured).items():
             drawn[name] = plots.png(bars)
             write_file(setting.out / f"{name}.png", drawn[name])
+        tables += [f"{table.markdown()}\n" for table in module(part).tables(measured)]
+    write_file(setting.out / "report.md", "\n".join(tables).encode())
     write_file(setting.out / page.NAME, page.page(found, drawn, failed, setting.out).encode())

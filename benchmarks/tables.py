@@ -28,6 +28,12 @@ class Table:
             lines.append(f"{row[0].ljust(widths[0])}  {row[1]}" if _is_remark(row) else "  ".join(cells))
         return "\n".join([line.rstrip() for line in lines] + ([self.note] if self.note else []))
 
+    def markdown(self) -> str:
+        """For a README."""
+        rows = [self.header, ["---"] * len(self.header), *self.rows]
+        lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+        return "\n".join([f"### {self.title}", "", *lines] + (["", self.note] if self.note else []))
+
 
 def _is_remark(row: Sequence[str]) -> bool:
     """Whether a row holds a sentence in place of figures."""

@@ -71,5 +71,10 @@ def test_ssim_is_one_for_equal_images_and_follows_its_formula_for_flat_ones() ->
 def test_a_table_has_columns_and_shows_a_failure_as_a_sentence() -> None:
     text = Table("Time", ["", "ms", "share"], [["a", "1.00", "2"], ["b", "failed: no memory", ""]], "note").text()
     assert text.splitlines() == ["== Time", "     ms  share", "a  1.00      2", "b  failed: no memory", "note"]
+    assert Table("Time", ["", "ms"], [["a", "1"]]).markdown().splitlines()[2:] == [
+        "|  | ms |",
+        "| --- | --- |",
+        "| a | 1 |",
+    ]
     assert milliseconds(Spread(0.0123, 0.012, 0.0131, 9)) == "12.3 (12.0 to 13.1)"
     assert times(Spread(0.333, 0.3, 0.41, 9)) == "0.33 (0.30 to 0.41)"
