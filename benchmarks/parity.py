@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatar_runtime.latents import latents, series
-from avatar_runtime.pixels import encode
+from avatar_runtime.pixels import encode, write_file
 from benchmarks import quality
 from benchmarks.latency import pixels
 from benchmarks.models import OURS, Models
@@ -70,13 +70,16 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
         except TurnError as err:
             failed[name] = str(err)
             continue
-        rows[name] = quality.difference(expected, drawn[name])
-        rows[name]["worst"] = worst = quality.worst(expected, drawn[name], WORST)
-        rows[name]["same_as"] = next((other for other in rows if np.array_equal(drawn[other], drawn[name])), name)
-        if rows[name]["same_as"] == name:
-            pictures.append(f"worst-{name}.png")
-            sheet = quality.sheet(expected[worst], drawn[name][worst])
-            (setting.out / pictures[-1]).write_bytes(encode(sheet, ".png"))
+        same = next((other for other in rows if np.array_equal(drawn[other], drawn[name])), None)
+        if same is not None:
+            rows[name] = {**rows[same], "same_as": rows[same]["same_as"]}
+            continue
+        say(f"comparing {name}")
+        worst = quality.worst(expected, drawn[name], WORST)
+        rows[name] = {**quality.difference(expected, drawn[name]), "worst": worst, "same_as": name}
+        pictures.append(f"worst-{name}.png")
+        sheet = quality.sheet(expected[worst], drawn[name][worst])
+        write_file(setting.out / pictures[-1], encode(sheet, ".png"))
     varied = {}
     for name in rows:
         varied[name] = _varied(name, setting, models, z[:VARIED], drawn[name][:VARIED], expected[:VARIED], skipped, say)
