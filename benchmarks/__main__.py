@@ -1,5 +1,6 @@
 """`python -m benchmarks`: the command. It parses; `run.py` measures."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ from avatar_runtime.errors import AvatarError, InputError
 from benchmarks.setting import CHECKPOINT, Setting
 
 PARTS = ("size", "latency", "parity", "cold-start", "bulk", "memory", "training")
+NEEDED = ("matplotlib", "onnx", "packaging", "scipy")
+"""Packages of the extra that are missed only after minutes."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -75,12 +78,13 @@ def main(
       python -m benchmarks parity --features features.onnx --data faces.zip
       python -m benchmarks --compare results-of-last-week.json
     """
-    try:
-        from avatar_export.original import generator_file
-        from avatar_runtime.generator import embedded_model
-        from benchmarks import compare, results, run
-    except ImportError as err:
-        raise click.ClickException(f'{err.name} is not installed; pip install -e ".[bench]"') from err
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f'{", ".join(missing)}: not installed; pip install -e ".[bench]"')
+    from avatar_export.original import generator_file
+    from avatar_runtime.generator import embedded_model
+    from benchmarks import compare, results, run
+
     try:
         setting = Setting(
             checkpoint=generator_file(checkpoint),

@@ -1,6 +1,7 @@
 """How long a batch takes, ours beside the alternatives, and beside what the machine can do at best."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -45,46 +46,17 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
     """Every rival's turns at each batch size: those that draw what the original draws, in random order."""
     models = made()
     z = latents(list(series("latency", max(BATCHES))), models.latent_dim)
-    skipped, failed, processes = {}, {}, {}
-    started: dict[str, Process] = {}
-    try:
-        for rival in (REFERENCE, *RIVALS):
-            say(f"starting {rival.name}")
-            if reason := rival.missing():
-                skipped[rival.name] = reason
-            elif rival.file in models.failed:
-                failed[rival.name] = models.failed[rival.file]
-            else:
-                try:
-                    started[rival.name] = rival.start(models, setting.threads, setting.out / "logs")
-                except TurnError as err:
-                    failed[rival.name] = str(err)
-        reference = started.pop(REFERENCE.name, None)
-        if reference is None:
-            raise TurnError(f"there is no original to compare with: {failed | skipped}")
-        processes = {**started, REFERENCE.name: reference}
-        differences = {}
-        expected = reference.ask(pixels, z, models.pixel_range)
-        for rival in [rival for rival in RIVALS if rival.name in started]:
-            say(f"comparing {rival.name}")
-            try:
-                differences[rival.name] = compared(rival, started[rival.name], expected, z, models)
-            except TurnError as err:
-                failed[rival.name] = str(err)
-                del started[rival.name]
-        limit = Process(machine_limit.open_network, models, setting.threads, log=setting.out / "logs/limit.txt",
-                        threads=setting.threads)  # fmt: skip
-        processes[LIMIT] = started[LIMIT] = limit
-        turns: dict[str, dict[str, Turns]] = {}
+    failed: dict[str, str] = {}
+    turns: dict[str, dict[str, Turns]] = {}
+    with ExitStack() as processes:
+        started, skipped = _started(setting, models, processes, failed, say)
+        levels = _agreeing(started, models, z, failed, say)
         for batch in BATCHES:
             asked = {name: partial(_turn, process, name, z[:batch]) for name, process in started.items()}
             turns[str(batch)], broken = alternate(asked, setting.rounds(ROUNDS), partial(_say, say, batch))
             failed |= {name: f"at batch {batch}: {reason}" for name, reason in broken.items()}
             for name in broken:
                 del started[name]
-    finally:
-        for process in processes.values():
-            process.close()
     if LIMIT in failed:
         raise TurnError(f"the machine's limit could not be measured: {failed[LIMIT]}")
     for batch in BATCHES:
@@ -93,11 +65,52 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
     return {
         "skipped": skipped,
         "failed": failed,
-        "levels": differences,
+        "levels": levels,
         "flops": models.flops,
         "turns": turns,
         "ratios": _ratios(turns),
     }
+
+
+def _started(
+    setting: Setting, models: Models, processes: ExitStack, failed: dict[str, str], say: Callable[[str], None]
+) -> tuple[dict[str, Process], dict[str, str]]:
+    """The processes of all rivals, the reference and the limit, by name; and who was skipped, and why."""
+    logs, started, skipped = setting.out / "logs", {}, {}
+    for rival in (REFERENCE, *RIVALS):
+        say(f"starting {rival.name}")
+        if reason := rival.missing():
+            skipped[rival.name] = reason
+        elif rival.file in models.failed:
+            failed[rival.name] = models.failed[rival.file]
+        else:
+            try:
+                started[rival.name] = processes.enter_context(closing(rival.start(models, setting.threads, logs)))
+            except TurnError as err:
+                failed[rival.name] = str(err)
+    limit = Process(
+        machine_limit.open_network, models, setting.threads, log=logs / "limit.txt", threads=setting.threads
+    )
+    started[LIMIT] = processes.enter_context(closing(limit))
+    return started, skipped
+
+
+def _agreeing(
+    started: dict[str, Process], models: Models, z: Any, failed: dict[str, str], say: Callable[[str], None]
+) -> dict[str, int]:
+    """Take the reference out of started, and the rivals that do not draw what it draws: the others' levels off it."""
+    reference = started.pop(REFERENCE.name, None)
+    if reference is None:
+        raise TurnError(f"there is no original to compare with: {failed.get(REFERENCE.name, ORIGINAL.missing())}")
+    expected, levels = reference.ask(pixels, z, models.pixel_range), {}
+    for rival in [rival for rival in RIVALS if rival.name in started]:
+        say(f"comparing {rival.name}")
+        try:
+            levels[rival.name] = compared(rival, started[rival.name], expected, z, models)
+        except TurnError as err:
+            failed[rival.name] = str(err)
+            del started[rival.name]
+    return levels
 
 
 def _say(say: Callable[[str], None], batch: int, said: str) -> None:

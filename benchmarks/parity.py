@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,8 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
 
 def _drawn(name: str, setting: Setting, models: Models, z: Any) -> Any:
     rival = next(rival for rival in (REFERENCE, *RIVALS) if rival.name == name)
-    process = rival.start(models, setting.threads, setting.out / "logs")
-    try:
+    with closing(rival.start(models, setting.threads, setting.out / "logs")) as process:
         parts = [process.ask(pixels, z[i : i + 640], models.pixel_range) for i in range(0, len(z), 640)]
-    finally:
-        process.close()
     return np.concatenate(parts)
 
 
@@ -149,11 +147,9 @@ def _varied(
         settings += [(f"optimizations: {level}", setting.threads, level, 64) for level in LEVELS if level != "all"]
     for what, threads, level, batch in settings:
         say(f"{name}, {what}")
-        process = Process(open_with, str(path), threads, level, log=setting.out / "logs/varied.txt", threads=threads)
-        try:
+        opened = Process(open_with, str(path), threads, level, log=setting.out / "logs/varied.txt", threads=threads)
+        with closing(opened) as process:
             compared(what, process.ask(pixels, z, models.pixel_range, batch))
-        finally:
-            process.close()
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/z.npy", z)
         for python in setting.pythons:

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,19 +74,17 @@ def steps(
     skipped = {name: reason for name, package in KINDS.items() if (reason := absent(package))}
     failed: dict[str, str] = {}
     started: dict[str, Process] = {}
-    try:
+    with ExitStack() as processes:
         for name in [name for name in KINDS if name not in skipped]:
             say(f"starting {name}")
             log = logs / f"step-{name.replace(' ', '-')}.txt"
             try:
-                started[name] = Process(open_step, name, recipe, one_thread, log=log, threads=threads)
+                process = Process(open_step, name, recipe, one_thread, log=log, threads=threads)
+                started[name] = processes.enter_context(closing(process))
             except TurnError as err:
                 failed[name] = str(err)
         asked = {name: partial(process.ask, run_steps, 2, 1, one_thread) for name, process in started.items()}
         turns, broken = alternate(asked, rounds, say)
-    finally:
-        for process in started.values():
-            process.close()
     return turns, skipped, failed | broken
 
 

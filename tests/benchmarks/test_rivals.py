@@ -15,6 +15,7 @@ from benchmarks.models import PLAIN, Models
 from benchmarks.process import Process
 from benchmarks.rivals import RIVALS, Rival, our_file, plain_onnx
 from benchmarks.samples import TurnError
+from benchmarks.setting import Setting
 from tiny_model import tiny_weights, write_tiny_model
 
 
@@ -95,3 +96,24 @@ def test_only_who_draws_the_original_is_timed(tmp_path: Path, models: Models) ->
                     latency.compared(rival, process, expected, z, models)
         finally:
             process.close()
+
+
+def test_latency_is_measured_of_those_who_are_there_and_agree(
+    monkeypatch: pytest.MonkeyPatch, models: Models, setting: Setting
+) -> None:
+    chosen = [rival for rival in RIVALS if rival.file in ("fp32.onnx", "int8.onnx")]
+    absent = Rival("X", "x", "no_such_package")
+    monkeypatch.setattr(latency, "REFERENCE", Rival("reference", "plain_onnx", "onnxruntime", file=PLAIN))
+    monkeypatch.setattr(latency, "RIVALS", (*chosen, absent))
+    monkeypatch.setattr(latency, "BATCHES", (1,))
+    monkeypatch.setattr(latency, "RUNS", {1: (3, 1)})
+    found = latency.measure(setting, lambda: models, lambda said: None)
+    assert found["skipped"].keys() == {"X"}
+    assert "levels off the original" in found["failed"]["avatar-edge int8"]
+    assert {name: np.shape(row) for name, row in found["turns"]["1"].items()} == {
+        "avatar-edge fp32": (3, 3),
+        latency.LIMIT: (3, 3),
+    }
+    assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of the machine's limit"}
+    (table, _) = latency.tables(found)
+    assert [row[0] for row in table.rows] == [latency.LIMIT, "avatar-edge fp32", "avatar-edge int8"]
