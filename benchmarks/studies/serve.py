@@ -157,7 +157,7 @@ def _cpu(pid: int) -> float:
 def _cached(port: int) -> int:
     """What the server says that it keeps, in MiB."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        found = re.search(rb"avatar_cached_bytes (\S+)", answer.read())
+        found = re.search(rb"(?m)^avatar_cached_bytes (\S+)", answer.read())
     assert found is not None
     return int(float(found[1])) // 2**20
 

@@ -79,11 +79,12 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._take():
             self._on_batch(sum(len(job.picture.names) for job in batch))
-            for job, answer in zip(batch, self._draw(batch), strict=True):
-                with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
-                    job.done.get_loop().call_soon_threadsafe(_deliver, job.done, answer)
+            answers = list(self._draw(batch))
             with self._lock:
                 self._drawing -= 1
+            # All at once: to wake the event loop for each took a fifth more of the processors.
+            with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
+                batch[0].done.get_loop().call_soon_threadsafe(_deliver, batch, answers)
 
     def _take(self) -> list[_Job]:
         """A free worker's share of what waits, the oldest first: up to about PART avatars of one truncation."""
@@ -103,7 +104,7 @@ class Batcher:
         return batch
 
     def _draw(self, batch: list[_Job]) -> Iterator[Answer | Exception]:
-        """Each answer as soon as it is there, so that it is sent while the next is encoded."""
+        """The answer to each job of a batch, or what went wrong."""
         names = [name for job in batch for name in job.picture.names]
         try:
             images = self._generator.generate(names, truncation=batch[0].picture.truncation)
@@ -123,8 +124,9 @@ class Batcher:
         return Answer(data, f'"{hashlib.sha256(data).hexdigest()}"')
 
 
-def _deliver(done: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
-    if isinstance(answer, Exception):
-        done.set_exception(answer)
-    else:
-        done.set_result(answer)
+def _deliver(batch: list[_Job], answers: list[Answer | Exception]) -> None:
+    for job, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, Exception):
+            job.done.set_exception(answer)
+        else:
+            job.done.set_result(answer)
