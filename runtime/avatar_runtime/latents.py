@@ -94,15 +94,14 @@ def truncate(z: npt.NDArray[np.float32], truncation: float) -> npt.NDArray[np.fl
 
 def standard_normal(words: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float32]:
     """Uniform uint32 words to standard normal numbers: float32 of the same shape, within ±6.34."""
-    p = (words.astype(np.float64) + 0.5) / 2.0**32
-    q = p - 0.5
+    q = words * 2.0**-32 - (0.5 - 2.0**-33)  # the probability less a half, exactly
     r = 0.180625 - q * q
     z = q * _polynomial(_A, r) / _polynomial(_B, r)
-    tail = np.nonzero(np.abs(q) > 0.425)
+    from_half = np.abs(q)
+    tail = np.nonzero(from_half > 0.425)
     if len(tail[0]):
-        p, q = p[tail], q[tail]
-        r = np.sqrt(-_log(np.minimum(p, 1 - p))) - 1.6
-        z[tail] = np.copysign(_polynomial(_C, r) / _polynomial(_D, r), q)
+        r = np.sqrt(-_log(0.5 - from_half[tail])) - 1.6
+        z[tail] = np.copysign(_polynomial(_C, r) / _polynomial(_D, r), q[tail])
     return z.astype(np.float32)
 
 
