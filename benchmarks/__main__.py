@@ -7,9 +7,9 @@ import click
 
 from avatar_runtime.cpus import MAX_THREADS, cpu_limit
 from avatar_runtime.errors import AvatarError, InputError
+from benchmarks.run import PARTS
 from benchmarks.setting import CHECKPOINT, Setting
 
-PARTS = ("size", "latency", "parity", "cold-start", "bulk", "memory", "training")
 NEEDED = ("matplotlib", "onnx", "packaging", "scipy")
 """Packages of the extra that are missed only after minutes."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -65,8 +65,8 @@ def main(
     quick: bool,
     again: bool,
 ) -> None:
-    """Measure avatar-edge beside its original and its alternatives: PART of size, latency, parity, cold-start, bulk,
-    memory, training; all without any.
+    """Measure avatar-edge beside its original and its alternatives: PART of latency, parity, cold-start, bulk, memory,
+    size, training; all without any.
 
     What is finished in results.json of the same machine, versions and model is not measured again. An alternative that
     is not installed is skipped, one that fails is shown as failed.

@@ -13,6 +13,8 @@ from benchmarks import models, page, plots, results
 from benchmarks.samples import TurnError
 from benchmarks.setting import QUIET, Setting, load
 
+PARTS = ("latency", "parity", "cold-start", "bulk", "memory", "size", "training")
+"""In the order in which they are measured and shown."""
 Say = Callable[[str], None]
 
 
@@ -65,6 +67,7 @@ def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
                 "given": given,
                 **measured,
             }
+            found["parts"] = {name: found["parts"][name] for name in PARTS if name in found["parts"]}
             results.write(setting.out, found)
             say(f"{step}: took {took:.0f} s")
         for line in lines(part, found["parts"][part]):

@@ -59,7 +59,7 @@ def test_compare_exits_with_one_for_a_regression(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["speed"], "'speed' is not one of 'size', 'latency'"),
+        (["speed"], "'speed' is not one of 'latency', 'parity'"),
         (["--compare", "missing.json"], "File 'missing.json' does not exist"),
         (["--compare", __file__], "does not hold results of `python -m benchmarks`"),
         (["--checkpoint", Path(__file__).parent], "generator.ckpt does not exist"),
