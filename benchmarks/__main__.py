@@ -98,7 +98,7 @@ def main(
         )
         before = None if old is None else results.read(old)
         chosen = [part for part in PARTS if part in parts or not parts]
-        found = run.run(setting, chosen, again, lambda said: click.echo(said, err=True), click.echo)
+        found, failed = run.run(setting, chosen, again, lambda said: click.echo(said, err=True), click.echo)
         regressions = [] if before is None else compare.regressions(before, found, chosen, click.echo)
     except InputError as err:
         raise click.UsageError(str(err)) from err
@@ -109,7 +109,7 @@ def main(
         raise click.exceptions.Exit(130) from None
     for sentence in regressions:
         click.echo(sentence, err=True)
-    if regressions:
+    if regressions or failed:
         raise click.exceptions.Exit(1)
 
 

@@ -7,10 +7,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from avatar_runtime.errors import AvatarError
 from avatar_runtime.pixels import make_folder, write_file
 from benchmarks import models, page, plots, results
-from benchmarks.samples import TurnError
 from benchmarks.setting import QUIET, Setting, load
 
 PARTS = ("latency", "parity", "cold-start", "bulk", "memory", "size", "training")
@@ -24,11 +22,13 @@ def module(part: str) -> ModuleType:
     return importlib.import_module(f"benchmarks.{part.replace('-', '_')}")
 
 
-def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say) -> dict[str, Any]:
+def run(
+    setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Measure parts that results.json does not hold yet (or all of them again), show their tables, write the report.
 
-    say gets what happens, show the tables. Returns the results. A part that fails is said and left out of results.json,
-    so that the next run tries it again. Raises InputError or OutputError.
+    say gets what happens, show the tables. Returns the results, and why which parts failed: these are left out of
+    results.json, so that the next run tries them again. Raises InputError or OutputError.
     """
     make_folder(setting.out)
     described = setting.to_dict()
@@ -54,8 +54,8 @@ def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
                 say(f"{step}: others use {busy['busy']:.0%} of the processors: times are too long, ratios noisy")
             try:
                 measured = module(part).measure(setting, made, lambda said, step=step: say(f"{step}: {said}"))
-            except (TurnError, AvatarError, OSError) as err:
-                failed[part] = " ".join(str(err).split())
+            except Exception as err:  # the libraries raise anything, and one part must not end the others
+                failed[part] = " ".join(str(err).split()) or type(err).__name__
                 say(f"{step}: failed: {failed[part]}")
                 continue
             took = time.monotonic() - began
@@ -74,7 +74,7 @@ def run(setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
             show(line)
     report(setting, found, failed)
     say(f"the report: {setting.out / page.NAME}")
-    return found
+    return found, failed
 
 
 def lines(part: str, measured: Mapping[str, Any]) -> list[str]:

@@ -49,11 +49,16 @@ def test_compare_exits_with_one_for_a_regression(
 ) -> None:
     old = tmp_path / "old.json"
     old.write_text(json.dumps(results))
-    monkeypatch.setattr(run, "run", lambda *_: slower(results, factor))
+    monkeypatch.setattr(run, "run", lambda *_: (slower(results, factor), {}))
     result = command("latency", "--compare", old, "--out", setting.out, "--checkpoint", setting.checkpoint)
     assert result.exit_code == status
     assert f"compared 1 ratios: {status} worse" in result.output
     assert ("latency: int8, batch 1 was" in result.output) == bool(status)
+
+
+def test_a_part_that_failed_ends_with_one(monkeypatch: pytest.MonkeyPatch, setting: Setting) -> None:
+    monkeypatch.setattr(run, "run", lambda *_: ({}, {"bulk": "no room"}))
+    assert command("bulk", "--out", setting.out, "--checkpoint", setting.checkpoint).exit_code == 1
 
 
 @pytest.mark.parametrize(

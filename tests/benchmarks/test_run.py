@@ -9,7 +9,6 @@ import pytest
 
 from benchmarks import cold_start, results, run
 from benchmarks.models import Models
-from benchmarks.samples import TurnError
 from benchmarks.setting import Setting
 
 
@@ -37,7 +36,7 @@ class Part:
     def measure(self, setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
         self.count += 1
         if self.error:
-            raise TurnError(self.error)
+            raise RuntimeError(self.error)
         say("measuring")
         return {name: self.measured[name] for name in ("turns", "ratios", "failed")} | {"skipped": {"X": "not here"}}
 
