@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import click
@@ -33,10 +34,11 @@ from avatar_runtime.workers import in_order
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--requests", default=3000, type=click.IntRange(min=100), help="Requests for each number of clients.")
+@click.option("--rounds", default=5, type=click.IntRange(min=1), help="Rounds for each number of clients.")
+@click.option("--requests", default=600, type=click.IntRange(min=100), help="Requests in each round.")
 @click.option("--clients", "numbers", default=(1, 16, 128), multiple=True, type=click.IntRange(min=1))
 @click.option("--memory", is_flag=True, help="Instead, 40,000 requests: four times what the server's cache holds.")
-def main(requests: int, numbers: tuple[int, ...], memory: bool) -> None:
+def main(rounds: int, requests: int, numbers: tuple[int, ...], memory: bool) -> None:
     """Load avatar-serve and compare with the library."""
     with _server() as (port, pid):
         _load(port, list(series("warm", 200)), 16)
@@ -46,23 +48,40 @@ def main(requests: int, numbers: tuple[int, ...], memory: bool) -> None:
                 print(f"{(i + 1) * 2000:6} requests: {_resident(pid)} MiB, {_cached(port)} MiB of them pictures kept")
             return
         for number in numbers:
-            names = list(series(f"c{number}", requests))
-            expected, best = _best(names)
-            alike = _at_a_time(names, number)
-            began, cpu = time.monotonic(), (time.process_time(), _cpu(pid))
-            answers, seconds = _load(port, names, number)
-            rate = requests / (time.monotonic() - began)
-            client, server = (time.process_time() - cpu[0]) / requests * 1000, (_cpu(pid) - cpu[1]) / requests * 1000
-            p50, p99 = np.percentile(seconds, (50, 99)) * 1000
-            print(
-                f"{number:4} clients: {rate:5.0f} images/s, {rate / best:.2f} of the library's best {best:.0f}, "
-                f"{rate / alike:.2f} of its {alike:.0f} for {number} at a time; p50 {p50:.1f} ms, p99 {p99:.1f} ms; "
-                f"an image takes {server:.2f} ms of CPU in the server, {client:.2f} in the client; "
-                f"{sum(answers[name] != expected[name] for name in names)} wrong; {_resident(pid)} MiB"
-            )
+            print(_line(port, pid, number, rounds, requests))
+        names = list(series(f"{numbers[-1]} clients, {rounds - 1}", requests))
         began = time.monotonic()
         _load(port, names, numbers[-1])
-        print(f"the last once more, from the cache: {requests / (time.monotonic() - began):.0f} images/s")
+        print(f"the last round once more, from the cache: {requests / (time.monotonic() - began):.0f} images/s")
+
+
+def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
+    """What so many clients get. In each round the library and the server take turns, and ratios are of one round."""
+    found: dict[str, list[float]] = {key: [] for key in ("rate", "of best", "of alike", "server", "client")}
+    latencies: list[float] = []
+    wrong = 0
+    for i in range(rounds):
+        names = list(series(f"{clients} clients, {i}", requests))
+        expected, best = _best(names)
+        alike = _at_a_time(names, clients)
+        began, before = time.monotonic(), (_cpu(pid), time.process_time())
+        answers, seconds = _load(port, names, clients)
+        rate = requests / (time.monotonic() - began)
+        cpu = [
+            (now - then) / requests * 1000 for now, then in zip((_cpu(pid), time.process_time()), before, strict=True)
+        ]
+        for key, value in zip(found, (rate, rate / best, rate / alike, *cpu), strict=True):
+            found[key].append(value)
+        latencies += seconds
+        wrong += sum(answers[name] != expected[name] for name in names)
+    rate, of_best, of_alike, server, client = (float(np.median(values)) for values in found.values())
+    p50, p99 = np.percentile(latencies, (50, 99)) * 1000
+    return (
+        f"{clients:4} clients: {rate:5.0f} images/s, {of_best:.2f} ({min(found['of best']):.2f} to "
+        f"{max(found['of best']):.2f}) of the library's best, {of_alike:.2f} of its rate for {clients} at a time; "
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; CPU for an image: server {server:.2f} ms, client {client:.2f} ms; "
+        f"{wrong} wrong; {_resident(pid)} MiB"
+    )
 
 
 def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
@@ -118,7 +137,7 @@ def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], 
         """One client; it yields when it has to wait for its socket."""
         for name in left:
             began, received, length = time.monotonic(), b"", -1
-            connection.sendall(b"GET /%b.png HTTP/1.1\r\nHost: localhost\r\n\r\n" % name.encode())
+            connection.sendall(b"GET /%b.png HTTP/1.1\r\nHost: localhost\r\n\r\n" % quote(name).encode())
             while len(received) != length:
                 yield
                 received += connection.recv(2**16)
