@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import onnx
 
-from avatar_export.calibration import activation_ranges, sensitive_layers
+from avatar_export.calibration import activation_ranges, last_moments, sensitive_layers
 from avatar_export.passes.half_storage import half_storage
 from avatar_export.passes.quantization import quantization
+from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
 
@@ -22,13 +23,14 @@ def rewrites(precision: str, output: str, pixel_range: tuple[float, float]) -> d
 
     def calibrated(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
         ranges = activation_ranges(model)
-        return quantization(model, ranges, sensitive_layers(model, ranges, pixel_range))
+        return quantization(model, ranges, sensitive_layers(model, ranges, pixel_range), last_moments(model))
 
     chosen: dict[str, Rewrite] = {}
     if precision == "int8":
         chosen[quantization.__name__] = calibrated
         if output == "uint8" and pixel_range == (-1.0, 1.0):
-            chosen[sigmoid_head.__name__] = sigmoid_head
+            chosen[saturating_halves.__name__] = saturating_halves
+            chosen[sigmoid_head.__name__] = sigmoid_head  # where the last layer is float
     if output == "uint8":
         chosen[uint8_head.__name__] = lambda model: uint8_head(model, pixel_range)
     if precision == "fp16":

@@ -67,7 +67,7 @@ def test_int8_computes_in_bytes_whatever_the_architecture(
 ) -> None:
     weights = tiny_weights(image_size, ngf, channels, latent_dim)
     model, applied = build_model(weights, "uint8", "int8")
-    assert applied[-3:] == ("phase_convolutions", "quantization", "sigmoid_head")
+    assert applied[-3:] == ("phase_convolutions", "quantization", "saturating_halves")
     floats = sum(array.size for array in weights.arrays().values())
     assert of_type(model, TensorProto.INT8) >= 0.8 * floats  # one byte for each weight
     kinds = {node.op_type for node in model.graph.node}

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from avatar_export.exporter import build_model
 from avatar_export.passes.half_storage import half_storage
 from avatar_export.passes.quantization import Ranges, layer_inputs, quantization
+from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
 from tiny_model import tiny_weights
@@ -104,3 +105,51 @@ def test_the_sigmoid_head_refuses_a_float_network_and_another_output() -> None:
     assert sigmoid_head(model) == (model, False)
     pixels, _ = uint8_head(quantized(model)[0], (-1.0, 1.0))
     assert sigmoid_head(pixels) == (pixels, False)
+
+
+def _last(graph: onnx.GraphProto, kind: str) -> onnx.NodeProto:
+    node: onnx.NodeProto = [node for node in graph.node if node.op_type == kind][-1]
+    return node
+
+
+def _rename(end: str) -> Callable[[onnx.GraphProto], object]:
+    def change(graph: onnx.GraphProto) -> None:
+        graph.output[0].name = _node(graph, "Tanh").output[0] = end
+
+    return change
+
+
+def _float_weight(graph: onnx.GraphProto) -> None:
+    read = next(node for node in graph.node if node.output[0] == _last(graph, "Conv").input[1])
+    read.op_type = "Cast"
+
+
+HALVES: dict[str, Callable[[onnx.GraphProto], object]] = {
+    "1-another-output": _rename("picture"),
+    "2-another-function": _another_operator,
+    "2-read-twice": lambda graph: graph.node.append(
+        helper.make_node("Relu", [_last(graph, "Conv").output[0]], ["again"], "again")
+    ),
+    "2-step-may-be-fed": lambda graph: _fed(graph, _last(graph, "QuantizeLinear").input[1]),
+    "2-something-between": lambda graph: setattr(_last(graph, "Transpose"), "op_type", "Relu"),
+    "3-weight-may-be-fed": lambda graph: _fed(
+        graph, next(n for n in graph.node if n.output[0] == _last(graph, "Conv").input[1]).input[0]
+    ),
+    "3-weight-is-computed": _float_weight,
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_the_halves_are_refused(case: str) -> None:
+    model, _ = quantized(float_graph())
+    assert saturating_halves(model)[1]
+    HALVES[case](model.graph)
+    assert saturating_halves(model) == (model, False)
+
+
+def test_the_halves_refuse_a_last_layer_that_is_float() -> None:
+    model = float_graph()
+    assert saturating_halves(model) == (model, False)
+    new, _ = quantization(model, generous(model), layer_inputs(model.graph))
+    assert saturating_halves(new) == (new, False)
+    assert sigmoid_head(new)[1]

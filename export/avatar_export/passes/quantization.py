@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
+from avatar_export.rounding import Moments, compensated, nearest
 
 LAYERS = ("Gemm", "Conv")
 MOVING = ("Reshape", "Transpose", "Concat")
@@ -25,6 +27,7 @@ to truncation 2, so these too are the same on every processor."""
 
 Ranges = Mapping[str, tuple[float, float]]
 """Tensor -> its least and its largest value."""
+NO_MOMENTS: Mapping[str, Moments] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ def layer_inputs(graph: onnx.GraphProto) -> list[str]:
 
 
 def quantization(
-    model: onnx.ModelProto, ranges: Ranges, keep_float: Collection[str] = ()
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    keep_float: Collection[str] = (),
+    moments: Mapping[str, Moments] = NO_MOMENTS,
 ) -> tuple[onnx.ModelProto, bool]:
     """Quantize Gemm and Conv, in ONNX's QDQ form, per output channel; what lies between them moves uint8.
 
@@ -52,14 +58,16 @@ def quantization(
     CVPR 2018, section 2. A Relu becomes part of the quantization: uint8 with zero point 0 holds nothing negative.
     (onnxruntime.quantization would give each phase and each step of the interleaving a scale of its own, and requantize
     in between.) Layers whose input is in keep_float multiply integers in float32, and store the same int8 weights.
-    Preconditions, for the whole graph:
+    A Conv whose name is in moments gets weights that are rounded together, and a bias that takes the mean of what is
+    still wrong (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
+    section 4.2). Preconditions, for the whole graph:
 
     1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
     2. Gemm has no transposition, alpha or beta; Conv has one group.
     3. ranges knows what goes into each Gemm, Conv and Tanh, and each tensor on the way there is read once.
     """
     model = copy_of(model)
-    quantizer = _Quantizer(model.graph, ranges, keep_float)
+    quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
     if not quantizer.can():
         return model, False
     nodes = [new for node in list(model.graph.node) for new in quantizer.rewritten(node)]
@@ -70,8 +78,10 @@ def quantization(
 
 
 class _Quantizer:
-    def __init__(self, graph: onnx.GraphProto, ranges: Ranges, keep_float: Collection[str]) -> None:
-        self.graph, self.ranges, self.keep_float = graph, ranges, keep_float
+    def __init__(
+        self, graph: onnx.GraphProto, ranges: Ranges, keep_float: Collection[str], moments: Mapping[str, Moments]
+    ) -> None:
+        self.graph, self.ranges, self.keep_float, self.moments = graph, ranges, keep_float, moments
         self.known = constants(graph)
         self.encodings: dict[str, _Encoding] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
@@ -137,16 +147,18 @@ class _Quantizer:
         weight, steps = self._weight(node, WEIGHT_LIMIT)
         nodes += self._decode(source, names[0])
         nodes += self._constant(names[1], weight, steps, axis=1 if node.op_type == "Gemm" else 0)
-        if len(node.input) == 3:
+        bias = self._bias(node, weight, steps)
+        if bias is not None:
             steps = steps * self.encodings[source].step
-            bias = np.clip(np.rint(self.known[node.input[2]].astype(np.float64) / steps), -(2**31), 2**31 - 1)
+            bias = np.clip(np.rint(bias / steps), -(2**31), 2**31 - 1)
             nodes += self._constant(names[2], bias.astype(np.int32), steps, axis=0)
-        return [*nodes, _made_of(node, names[: len(node.input)], node.output[0])]
+        return [*nodes, _made_of(node, names[: 2 if bias is None else 3], node.output[0])]
 
     def _float_layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         source, name = node.input[0], node.name
         weight, steps = self._weight(node, FLOAT_WEIGHT_LIMIT)
         inputs = [f"{name}.integers", f"{name}.weight_integers"]
+        bias = self._bias(node, weight, steps)
         nodes = [_cast(add_constant(self.graph, f"{name}.weight_int8", weight), inputs[1])]
         if encoding := self.encodings.get(source):
             steps = steps * encoding.step
@@ -157,12 +169,9 @@ class _Quantizer:
             factor = add_constant(self.graph, f"{name}.steps_in_one", np.array(1 / LATENT_STEP, np.float32))
             nodes.append(_binary("Mul", source, factor, f"{name}.in_steps"))
             nodes.append(helper.make_node("Round", [f"{name}.in_steps"], [inputs[0]], inputs[0]))
-        if len(node.input) == 3:
-            inputs.append(
-                add_constant(
-                    self.graph, f"{name}.bias_integers", np.rint(self.known[node.input[2]].astype(np.float32) / steps)
-                )
-            )
+        if bias is not None:
+            integers = np.rint(bias.astype(np.float32) / steps)
+            inputs.append(add_constant(self.graph, f"{name}.bias_integers", integers))
         steps = steps if node.op_type == "Gemm" else steps[:, None, None]
         factors = add_constant(self.graph, f"{name}.steps", steps)
         return [*nodes, _made_of(node, inputs, f"{name}.sums"), _binary("Mul", f"{name}.sums", factors, node.output[0])]
@@ -174,8 +183,24 @@ class _Quantizer:
         steps = np.abs(by_channel).reshape(len(by_channel), -1).max(axis=1) / np.float32(limit)
         steps[steps == 0] = 1
         spread = steps.reshape(-1, *[1] * (weight.ndim - 1))
-        integers = np.rint(by_channel / spread).clip(-limit, limit).astype(np.int8)
-        return (integers.T if node.op_type == "Gemm" else integers), steps
+        exact = (by_channel / spread).astype(np.float64)
+        if moments := self.moments.get(node.name):
+            integers = compensated(exact.reshape(len(exact), -1), moments, limit).reshape(exact.shape)
+        else:
+            integers = nearest(exact, limit)
+        return (integers.T if node.op_type == "Gemm" else integers).astype(np.int8), steps
+
+    def _bias(
+        self, node: onnx.NodeProto, weight: npt.NDArray[np.int8], steps: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64] | None:
+        """The bias of a layer, less the mean of what its integer weights are wrong; None if it has and needs none."""
+        bias = self.known[node.input[2]].astype(np.float64) if len(node.input) == 3 else None
+        if (moments := self.moments.get(node.name)) is None:
+            return bias
+        wrong = weight.reshape(len(weight), -1) * steps[:, None].astype(np.float64)
+        wrong -= self.known[node.input[1]].reshape(len(weight), -1).astype(np.float64)
+        corrected: npt.NDArray[np.float64] = (0 if bias is None else bias) - wrong @ moments.mean
+        return corrected
 
     def _constant(
         self, name: str, integers: npt.NDArray[np.generic], steps: npt.NDArray[np.float32], axis: int

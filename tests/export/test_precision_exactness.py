@@ -1,0 +1,157 @@
+"""What fp16, int8 and the whole pipeline compute, against onnx's own reference, on random architectures.
+
+`pytest` tries a few small ones; `pytest -m slow tests/export/test_precision_exactness.py` tries many, up to 128x128.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from avatar_export.calibration import last_moments
+from avatar_export.exporter import build_model
+from avatar_export.graph import plain_graph
+from avatar_export.passes.editing import copy_of
+from avatar_export.passes.half_storage import half_storage
+from avatar_export.passes.quantization import Ranges, layer_inputs, quantization
+from avatar_export.passes.saturating_halves import saturating_halves
+from avatar_export.passes.sigmoid_head import sigmoid_head
+from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.variants import PRECISIONS
+from avatar_export.writer import check_model
+from avatar_runtime.latents import latents, series
+from avatar_runtime.pixels import from_network
+from avatar_runtime.session import open_session, run
+from tiny_model import tiny_weights
+
+Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+Check = Callable[..., None]
+
+STEP = 127.5 * 8 / 255
+"""Of an activation with the ranges below, in levels, where tanh is steepest."""
+
+FEW = settings(deadline=None, phases=[Phase.generate])  # shrinking a failure would take minutes
+amounts = pytest.mark.parametrize(
+    ("examples", "sizes"), [(2, [32]), pytest.param(50, [32, 64, 128], marks=pytest.mark.slow)]
+)
+
+
+def on_random_architectures(check: Check, examples: int, sizes: list[int]) -> None:
+    given(
+        image_size=st.sampled_from(sizes),
+        ngf=st.integers(1, 3),
+        channels=st.sampled_from([1, 3]),
+        latent_dim=st.integers(1, 40),
+        seed=st.integers(0, 99),
+    )(settings(FEW, max_examples=examples)(check))()
+
+
+def float_graph(**architecture: Any) -> onnx.ModelProto:
+    return build_model(tiny_weights(**architecture), "float32")[0]
+
+
+def generous(model: onnx.ModelProto) -> Ranges:
+    """Ranges that are wide enough for any latent, without a calibration."""
+    names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
+    return dict.fromkeys(names, (-4.0, 4.0))
+
+
+def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    return quantization(model, generous(model), layer_inputs(model.graph)[:1], last_moments(model))
+
+
+def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after a pass that changes it, once, and leaves its argument alone."""
+    before = model.SerializeToString(deterministic=True)
+    new, changed = rewrite(model)
+    assert changed
+    assert model.SerializeToString(deterministic=True) == before
+    check_model(new)
+    again, changed = rewrite(new)
+    assert not changed
+    assert again == new
+    return new
+
+
+def images(model: onnx.ModelProto) -> np.ndarray[Any, Any]:
+    """What onnx's own reference makes of a model and one latent.
+
+    It has DequantizeLinear from opset 19 on, which means the same for these numbers as our opset's.
+    """
+    newer = copy_of(model)
+    newer.opset_import[0].version = 19
+    (drawn,) = ReferenceEvaluator(newer).run(None, {"z": latent(model)})
+    return np.asarray(drawn)
+
+
+def latent(model: onnx.ModelProto) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return latents(list(series("test", 1)), model.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
+
+
+def off(drawn: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> Any:
+    """Levels that pixels are off."""
+    return np.abs(drawn.astype(int) - expected)
+
+
+@amounts
+def test_half_storage_is_the_rounded_weights(examples: int, sizes: list[int]) -> None:
+    def check(**architecture: Any) -> None:
+        model = float_graph(**architecture)
+        new = rewritten(half_storage, model)
+        for tensor in model.graph.initializer:
+            array = numpy_helper.to_array(tensor)
+            if array.dtype == np.float32:
+                tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16).astype(np.float32), tensor.name))
+        np.testing.assert_array_equal(images(new), images(model))
+
+    on_random_architectures(check, examples, sizes)
+
+
+@amounts
+def test_quantization_is_rounding(examples: int, sizes: list[int]) -> None:
+    def check(**architecture: Any) -> None:
+        model = float_graph(**architecture)
+        new = rewritten(quantized, model)
+        difference = np.abs(images(new) - images(model))
+        assert difference.mean() < 0.06  # of a range of 2
+        assert (difference > 0).any()
+
+    on_random_architectures(check, examples, sizes)
+
+
+@amounts
+def test_two_halves_are_one_table_with_half_the_step(examples: int, sizes: list[int]) -> None:
+    def check(**architecture: Any) -> None:
+        model, _ = quantized(float_graph(**architecture))
+        whole, halves = images(rewritten(sigmoid_head, model)), images(rewritten(saturating_halves, model))
+        assert off(halves, whole).max() <= STEP / 2 + STEP / 4 + 1
+        assert abs(halves.mean() - whole.mean()) < 0.5
+        assert len(np.unique(halves)) > len(np.unique(whole))
+        plain = images(uint8_head(model, (-1.0, 1.0))[0])
+        assert off(whole, plain).max() <= 1  # a half may round either way
+
+    on_random_architectures(check, examples, sizes)
+
+
+@amounts
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_onnxruntime_draws_what_the_standard_says_and_that_is_near_the_network(
+    precision: str, examples: int, sizes: list[int]
+) -> None:
+    def check(**architecture: Any) -> None:
+        weights = tiny_weights(**architecture)
+        model, _ = build_model(weights, "uint8", precision)
+        expected, drawn = images(model), run(open_session(check_model(model)), latent(model))
+        assert drawn.shape == (1, weights.image_size, weights.image_size, weights.channels)
+        assert off(drawn, expected).max() <= (STEP if precision == "int8" else 1)  # a step where it is a tie
+        assert (drawn == expected).mean() > 0.99
+        network = from_network(images(plain_graph(weights)), (-1.0, 1.0))
+        assert off(drawn, network).mean() < (4 if precision == "int8" else 0.1)
+
+    on_random_architectures(check, examples, sizes)

@@ -1,0 +1,34 @@
+"""Weights rounded together: integers within the limit, and a layer's output nearer than each rounded by itself."""
+
+import numpy as np
+import pytest
+
+from avatar_export.rounding import Moments, compensated, nearest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_output_is_nearer_than_that_of_the_nearest_weights(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.uniform(-20, 20, (6, 24))
+    x = np.maximum(rng.standard_normal((500, 8)) @ rng.standard_normal((8, 24)), 0)  # alike, as activations are
+    moments = Moments(x.mean(axis=0), np.cov(x.T, bias=True))
+    together, each = compensated(weight, moments, 64), nearest(weight, 64)
+    centred = x - moments.mean
+
+    def error(rounded: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+        return float(np.mean((centred @ (rounded - weight).T) ** 2))
+
+    assert error(together) < 0.75 * error(each)
+    np.testing.assert_array_equal(together, np.rint(together))
+
+
+def test_inputs_that_vary_alone_leave_the_nearest_weights() -> None:
+    weight = np.random.default_rng(0).uniform(-90, 90, (4, 10))
+    moments = Moments(np.zeros(10), np.diag(np.arange(1.0, 11)))
+    np.testing.assert_array_equal(compensated(weight, moments, 64), nearest(weight, 64))
+    assert np.abs(compensated(weight, moments, 64)).max() == 64
+
+
+def test_inputs_that_never_vary_are_no_obstacle() -> None:
+    weight = np.array([[0.4, 1.6]])
+    np.testing.assert_array_equal(compensated(weight, Moments(np.ones(2), np.zeros((2, 2))), 64), [[0, 2]])
