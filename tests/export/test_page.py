@@ -1,13 +1,27 @@
 """The single-file page, as far as no browser is needed: tests/web/test_browser.py opens it in one."""
 
+import base64
+import gzip
 import re
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 
+from avatar_export import exporter
+from avatar_export.cli import main
+from avatar_export.graph import plain_graph
+from avatar_export.original import Original
 from avatar_export.page import ORT_MODULE, ORT_WASM, bundle, write_page
+from avatar_export.parity import remembered
+from avatar_export.writer import check_model
+from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
+from avatar_runtime.session import open_session, run
 from avatar_runtime.web_sources import web_sources
+from tiny_model import tiny_weights
 
 
 @pytest.fixture
@@ -62,3 +76,46 @@ def test_a_model_that_is_none_is_refused(ort: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         write_page(model, tmp_path / "page.html", ort)
     assert not (tmp_path / "page.html").exists()
+
+
+def test_the_command_makes_a_page_of_a_checkpoint(ort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mindspore")  # the command proves what it makes
+    weights = tiny_weights(ngf=2, latent_dim=7)
+    session = open_session(check_model(plain_graph(weights)))
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(run(session, z))
+
+    original = Original(weights, network, remembered(network), "random weights")
+    monkeypatch.setattr(exporter, "open_original", lambda *_: original)
+    monkeypatch.chdir(tmp_path)
+    command = ["--target", "html", "page.html", "--checkpoint", "any.ckpt"]
+    random = [text for limit in ("max_levels", "mean_levels") for text in ("--limit", limit, "99")]
+    result = CliRunner().invoke(main, [*command, *random, "--limit", "psnr", "20"])
+    assert result.exit_code == 0, result.output
+    assert "page.html: 32x32x3, latent 7, int8" in result.output
+    page = (tmp_path / "page.html").read_text("utf-8")
+    inside = re.search(r'id="model">([^<]+)<', page)
+    assert inside is not None
+    (tmp_path / "inside.onnx").write_bytes(gzip.decompress(base64.b64decode(inside[1])))
+    assert AvatarGenerator.load(tmp_path / "inside.onnx").spec.name == "page"
+
+    (tmp_path / "page.html").unlink()
+    refused = CliRunner().invoke(main, command)  # random weights do not pass the gate of int8
+    assert (refused.exit_code, "differs from MindSpore" in refused.output) == (1, True)
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [((), "npm install onnxruntime-web"), (("--ort", "."), "no dist folder"), (("--precision", "fp32"), "--precision")],
+)
+def test_the_command_refuses_what_makes_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], shown: str
+) -> None:
+    pytest.importorskip("mindspore")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["--target", "html", "page.html", "--checkpoint", "any.ckpt", *options])
+    assert result.exit_code == 2
+    assert shown in result.output
+    assert list(tmp_path.iterdir()) == []
