@@ -21,13 +21,16 @@ def page(results: Mapping[str, Any], plots: Mapping[str, bytes], failed: Mapping
     for part, measured in results["parts"].items():
         owner = module(part)
         headlines.append(owner.headline(measured))
-        pictures = {name: plots[name] for name in owner.bars(measured)}
-        pictures |= {name: (out / name).read_bytes() for name in measured.get("pictures", []) if (out / name).is_file()}
+        pictures = {name: (plots[name], "") for name in owner.bars(measured)}
+        for name, caption in measured.get("pictures", {}).items():
+            if (out / name).is_file():
+                pictures[name] = ((out / name).read_bytes(), caption)
         sections.append(
             f"<section id={part}><h2>{html.escape(part)}</h2><p class=read>{html.escape(owner.READ)}</p>"
             + "".join(
                 f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{html.escape(name)}">'
-                for name, png in pictures.items()
+                f"<p class=read>{html.escape(caption)}</p>"
+                for name, (png, caption) in pictures.items()
             )
             + "".join(_table(table) for table in owner.tables(measured))
             + "".join(_remarks(measured))

@@ -61,7 +61,8 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
     failed = dict(models.failed)
     say(f"MindSpore draws {len(z):,}")
     expected = _drawn(REFERENCE.name, setting, models, z)
-    drawn, pictures = {}, []
+    drawn: dict[str, Any] = {}
+    pictures: dict[str, str] = {}
     rows: dict[str, Any] = {}
     for name in [name for name in OURS if name not in failed]:
         say(f"{name} draws {len(z):,}")
@@ -78,9 +79,10 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
         say(f"comparing {name}")
         worst = quality.worst(expected, drawn[name], WORST)
         rows[name] = {**quality.difference(expected, drawn[name]), "worst": worst, "same_as": name}
-        pictures.append(f"worst-{name}.png")
+        picture = f"worst-{name}.png"
+        pictures[picture] = f"The {WORST} worst faces of {name}: MindSpore's, the file's, their difference made bright."
         sheet = quality.sheet(expected[worst], drawn[name][worst])
-        write_file(setting.out / pictures[-1], encode(sheet, ".png"))
+        write_file(setting.out / picture, encode(sheet, ".png"))
     varied = {}
     for name in rows:
         varied[name] = _varied(name, setting, models, z[:VARIED], drawn[name][:VARIED], expected[:VARIED], skipped, say)

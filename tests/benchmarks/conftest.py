@@ -45,7 +45,7 @@ def results(setting: Setting) -> dict[str, Any]:
             "rows": {"int8.onnx": {**quality.difference(faces[0], faces[1]), "same_as": "int8.onnx"}},
             "varied": {"int8.onnx": [{"what": "batch 1", "changed": 0.0, "from_usual": 0, "from_original": 7}]},
             "kid": {"features": "f.onnx", "faces": 9, "sets": {"int8.onnx": {"real faces": [0.04, 0.002]}}},
-            "pictures": ["worst-int8.onnx.png"],
+            "pictures": {"worst-int8.onnx.png": "The worst."},
             "failed": {"fp16.onnx": "differs"},
         },
         "cold-start": {"turns": {cold_start.IMPORTS: turns(0.1), "avatar-gen --count 64": turns(0.2)}, "failed": {}},

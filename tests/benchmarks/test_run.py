@@ -93,15 +93,17 @@ def test_a_part_that_fails_is_said_and_shown_and_tried_again(setting: Setting, p
 
 def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, results: dict[str, Any]) -> None:
     setting.out.mkdir()
+    (setting.out / "worst-int8.onnx.png").write_bytes(b"a picture")
     run.report(setting, results, {"parity": "no <room>"})
     page = (setting.out / "report.html").read_text()
-    assert {path.stem for path in setting.out.glob("*.png")} == {*results["parts"]}
-    assert page.count("data:image/png;base64,") == 7
+    assert {path.stem for path in setting.out.glob("*.png")} == {*results["parts"], "worst-int8.onnx"}
+    assert page.count("data:image/png;base64,") == 8
     for text in (
         "openvino is not installed",
         "RuntimeError: &lt;out of memory&gt;",
         "no &lt;room&gt;",
         "avatar-edge int8",
+        "The worst.",
         "times as fast as MindSpore",
         "others used 2%",
     ):
