@@ -366,37 +366,26 @@ HEAD = {
 }
 
 
-@pytest.mark.parametrize("case", FOLDING)
-def test_folding_refuses(case: str) -> None:
-    _assert_refused(batch_norm_folding, normed(), FOLDING[case])
+REFUSALS: list[tuple[Rewrite, Callable[[], onnx.ModelProto], dict[str, Change]]] = [
+    (batch_norm_folding, normed, FOLDING),
+    (latent_projection, projected, PROJECTION),
+    (sub_pixel, doubled, SUB_PIXEL),
+    (phase_convolutions, doubled, PHASES),
+    (batch_of_one, doubled, BATCH),
+    (pixels, lambda: identity(3, 4, 4), HEAD),
+]
 
 
-@pytest.mark.parametrize("case", PROJECTION)
-def test_projection_refuses(case: str) -> None:
-    _assert_refused(latent_projection, projected(), PROJECTION[case])
-
-
-@pytest.mark.parametrize("case", SUB_PIXEL)
-def test_sub_pixel_refuses(case: str) -> None:
-    _assert_refused(sub_pixel, doubled(), SUB_PIXEL[case])
-
-
-@pytest.mark.parametrize("case", PHASES)
-def test_phases_refuse(case: str) -> None:
-    _assert_refused(phase_convolutions, doubled(), PHASES[case])
-
-
-@pytest.mark.parametrize("case", BATCH)
-def test_batch_of_one_refuses(case: str) -> None:
-    _assert_refused(batch_of_one, doubled(), BATCH[case])
-
-
-@pytest.mark.parametrize("case", HEAD)
-def test_head_refuses(case: str) -> None:
-    _assert_refused(pixels, identity(3, 4, 4), HEAD[case])
-
-
-def _assert_refused(rewrite: Rewrite, model: onnx.ModelProto, change: Change) -> None:
+@pytest.mark.parametrize(
+    ("rewrite", "suitable", "change"),
+    [
+        pytest.param(rewrite, suitable, change, id=f"{rewrite.__name__}-{case}")
+        for rewrite, suitable, changes in REFUSALS
+        for case, change in changes.items()
+    ],
+)
+def test_a_pass_refuses(rewrite: Rewrite, suitable: Callable[[], onnx.ModelProto], change: Change) -> None:
+    model = suitable()
     assert rewrite(model)[1]  # it is the change that is refused
     change(model.graph)
     model.graph.initializer.append(numpy_helper.from_array(normal(0, 1), "unused"))
