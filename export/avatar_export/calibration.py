@@ -21,8 +21,7 @@ LATENTS = 1000
 not a percentile: cutting 1 value in 10,000 costs 1 dB, and single pixels are then 60 levels off instead of 11."""
 JUDGES = 256
 MARGIN = 1.1
-"""A layer's input may be so much larger than what was seen; beyond, a face in a thousand is 23 levels off. Before tanh
-nothing is added: what is cut off there is a level or two."""
+"""What the graph computes may be so much larger than what was seen. Without, a face in a thousand is 23 levels off."""
 OBSERVED = 100
 """The first so many latents give the moments of the last layer: 100,000 places of 64x64 images."""
 WORTH_FLOAT_DB = 1.0
@@ -45,9 +44,8 @@ def activation_ranges(model: onnx.ModelProto) -> Ranges:
         for name, values in found.items():
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = (min(low, float(values.min())), max(high, float(values.max())))
-    layers = set(layer_inputs(graph)) - inputs
     return {
-        name: (MARGIN * low, MARGIN * high) if name in layers else (low, high) for name, (low, high) in ranges.items()
+        name: (low, high) if name in inputs else (MARGIN * low, MARGIN * high) for name, (low, high) in ranges.items()
     }
 
 
