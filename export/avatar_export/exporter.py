@@ -19,7 +19,7 @@ from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
-from avatar_export.precision import rewrites
+from avatar_export.precision import Rewrite, equalized, rewrites
 from avatar_export.report import report_page
 from avatar_export.variants import AUTO, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
@@ -152,7 +152,10 @@ def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
     """The plain graph, and what each rewrite made of it; the last is the finished graph, without a contract."""
     stages = [("plain graph", plain_graph(weights))]
     own = (sub_pixel, batch_of_one) if variant.accelerator else () if variant.transposed else (phase_convolutions,)
-    passes = {rewrite.__name__: rewrite for rewrite in (*PASSES, *own)}
+    passes: dict[str, Rewrite] = {batch_norm_folding.__name__: batch_norm_folding}
+    if variant.precision == "int8":
+        passes["channel_equalization"] = equalized
+    passes |= {rewrite.__name__: rewrite for rewrite in (*PASSES, *own)}
     for name, rewrite in (passes | rewrites(variant.precision, variant.output, weights.pixel_range)).items():
         model, changed = rewrite(stages[-1][1])
         if changed:

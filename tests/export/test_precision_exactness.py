@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from avatar_export.calibration import last_moments
+from avatar_export.calibration import conv_moments
 from avatar_export.exporter import build_model
 from avatar_export.graph import plain_graph
 from avatar_export.passes.editing import copy_of
@@ -63,7 +63,7 @@ def generous(model: onnx.ModelProto) -> Ranges:
 
 
 def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return quantization(model, generous(model), layer_inputs(model.graph)[:1], last_moments(model))
+    return quantization(model, generous(model), layer_inputs(model.graph)[:1], conv_moments(model))
 
 
 def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:

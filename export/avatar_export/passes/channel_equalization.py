@@ -1,0 +1,61 @@
+"""Channels between two layers are scaled towards one another, so that one step serves all of them in int8."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, only_consumer
+
+STRENGTH = 0.3
+"""0 scales nothing; 0.5 equals activations and weights fully and puts single pixels further off."""
+LEAST = 1e-3
+"""A channel is taken for no weaker than this share of the strongest."""
+
+Maxima = Mapping[str, npt.NDArray[np.float32]]
+"""Output of a Relu -> the largest value of each of its channels, float32 [C]."""
+
+
+def channel_equalization(model: onnx.ModelProto, maxima: Maxima) -> tuple[onnx.ModelProto, bool]:
+    """Divide each channel in front of a Relu by a factor, and multiply the weights that read it by the same.
+
+    The network stays what it was, as Relu(x / s) = Relu(x) / s. The factor is (largest value / largest weight that
+    reads it) to the power of STRENGTH, its geometric mean over the channels 1. G. Xiao et al., "SmoothQuant: Accurate
+    and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4, has 0.5. Preconditions,
+    for each pair of layers:
+
+    1. Two ConvTranspose of one group with a Relu between them, each output read once.
+    2. Their weights are constants; the first has a bias, a constant too.
+    3. maxima knows the Relu's output.
+    """
+    model = copy_of(model)
+    graph, changed = model.graph, False
+    for node in [node for node in graph.node if node.op_type == "ConvTranspose"]:
+        known = constants(graph)
+        relu = only_consumer(graph, node.output[0])
+        reader = only_consumer(graph, relu.output[0]) if relu is not None and relu.op_type == "Relu" else None
+        if relu is None or reader is None or reader.op_type != "ConvTranspose" or relu.output[0] not in maxima:
+            continue
+        named = [*node.input[1:], reader.input[1]]
+        if len(named) != 3 or not all(name in known for name in named) or not (_is_whole(node) and _is_whole(reader)):
+            continue
+        weight, bias, reading = (known[name].astype(np.float64) for name in named)  # [in, out, kh, kw], [out]
+        factor = np.power(_floored(maxima[relu.output[0]]) / _floored(np.abs(reading).max((1, 2, 3))), STRENGTH)
+        factor /= np.exp(np.log(factor).mean())
+        scaled = [weight / factor[:, None, None], bias / factor, reading * factor[:, None, None, None]]
+        for place, (name, array) in enumerate(zip(("weight", "bias", "reading"), scaled, strict=True)):
+            target, i = (reader, 1) if name == "reading" else (node, place + 1)
+            target.input[i] = add_constant(graph, f"{relu.name}.equal_{name}", array.astype(np.float32))
+        changed = True
+    if changed:
+        drop_unused_constants(graph)
+    return model, changed
+
+
+def _is_whole(node: onnx.NodeProto) -> bool:
+    return all(attribute.i == 1 for attribute in node.attribute if attribute.name == "group")
+
+
+def _floored(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    return np.maximum(values.astype(np.float64), LEAST * float(values.max()) or 1.0)
