@@ -25,8 +25,8 @@ healthy, healthy_draw = Gan.step, Gan.draw
 def diverge(monkeypatch: pytest.MonkeyPatch, step: int, harm: Callable[[Gan], Any], rollbacks: int = 0) -> None:
     """Do harm in a step, unless the run has been rolled back more than so often."""
 
-    def step_and_harm(gan: Gan, done: int, real: np.ndarray) -> tuple[float, float]:
-        found = healthy(gan, done, real)
+    def step_and_harm(gan: Gan, done: int, real: np.ndarray, learning_rate: float) -> tuple[float, float]:
+        found = healthy(gan, done, real, learning_rate)
         return (done + 1 == step and len(gan.config.rollbacks) <= rollbacks and harm(gan)) or found
 
     monkeypatch.setattr(Gan, "step", step_and_harm)

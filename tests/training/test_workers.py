@@ -175,8 +175,8 @@ from avatar_training.config import TrainingError
 from avatar_training.gan import Gan
 healthy = Gan.step
 
-def step(gan, step, real):
-    losses = healthy(gan, step, real)
+def step(gan, step, real, learning_rate):
+    losses = healthy(gan, step, real, learning_rate)
     return (float("nan"), 0.0) if step == 5 and not gan.config.rollbacks else losses
 
 Gan.step = step
