@@ -20,8 +20,8 @@ from avatar_export.passes.uint8_head import uint8_head
 from avatar_export.writer import check_model
 from avatar_runtime.pixels import from_network
 from avatar_runtime.session import open_session
+from rewriting import Rewrite, rewritten
 
-Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 Change = Callable[[onnx.GraphProto], object]
 
 FEW = settings(deadline=None, max_examples=20)
@@ -94,20 +94,6 @@ def doubled(
 
 def identity(*shape: int) -> onnx.ModelProto:
     return model_of([helper.make_node("Identity", ["x"], ["image"], "identity")], ["batch", *shape], ["batch", *shape])
-
-
-def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model after a pass that changes it, once, and leaves its argument alone."""
-    check_model(model)
-    before = model.SerializeToString(deterministic=True)
-    new, changed = rewrite(model)
-    assert changed
-    assert model.SerializeToString(deterministic=True) == before
-    check_model(new)
-    again, changed = rewrite(new)
-    assert not changed
-    assert again == new
-    return new
 
 
 def evaluate(model: onnx.ModelProto, x: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from avatar_export.exporter import build_model
 from avatar_export.graph import plain_graph
 from avatar_export.passes.editing import copy_of
 from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.quantization import Ranges, layer_inputs, quantization
+from avatar_export.passes.quantization import layer_inputs, quantization
 from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
@@ -28,9 +28,9 @@ from avatar_export.writer import check_model
 from avatar_runtime.latents import latents, series
 from avatar_runtime.pixels import from_network
 from avatar_runtime.session import open_session, run
+from rewriting import float_graph, generous, rewritten
 from tiny_model import tiny_weights
 
-Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 Check = Callable[..., None]
 
 STEP = 127.5 * 8 / 255
@@ -52,31 +52,8 @@ def on_random_architectures(check: Check, examples: int, sizes: list[int]) -> No
     )(settings(FEW, max_examples=examples)(check))()
 
 
-def float_graph(**architecture: Any) -> onnx.ModelProto:
-    return build_model(tiny_weights(**architecture), "float32")[0]
-
-
-def generous(model: onnx.ModelProto) -> Ranges:
-    """Ranges that are wide enough for any latent, without a calibration."""
-    names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
-    return dict.fromkeys(names, (-4.0, 4.0))
-
-
 def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return quantization(model, generous(model), layer_inputs(model.graph)[:1], conv_moments(model))
-
-
-def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model after a pass that changes it, once, and leaves its argument alone."""
-    before = model.SerializeToString(deterministic=True)
-    new, changed = rewrite(model)
-    assert changed
-    assert model.SerializeToString(deterministic=True) == before
-    check_model(new)
-    again, changed = rewrite(new)
-    assert not changed
-    assert again == new
-    return new
+    return quantization(model, generous(model, 4.0), layer_inputs(model.graph)[:1], conv_moments(model))
 
 
 def images(model: onnx.ModelProto) -> np.ndarray[Any, Any]:

@@ -8,27 +8,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.exporter import build_model
 from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.quantization import Ranges, layer_inputs, quantization
+from avatar_export.passes.quantization import layer_inputs, quantization
 from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
-from tiny_model import tiny_weights
-
-
-def float_graph(**architecture: Any) -> onnx.ModelProto:
-    return build_model(tiny_weights(**architecture), "float32")[0]
-
-
-def generous(model: onnx.ModelProto) -> Ranges:
-    """Ranges that are wide enough for any latent, without a calibration."""
-    names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
-    return dict.fromkeys(names, (-8.0, 8.0))
+from rewriting import float_graph, generous
 
 
 def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return quantization(model, generous(model))
+    return quantization(model, generous(model, 8.0))
 
 
 def _node(graph: onnx.GraphProto, kind: str) -> onnx.NodeProto:
@@ -66,7 +55,7 @@ QUANTIZATION: dict[str, Callable[[onnx.GraphProto], object]] = {
 @pytest.mark.parametrize("case", QUANTIZATION)
 def test_quantization_refuses(case: str) -> None:
     model = float_graph(ngf=8)
-    ranges = generous(model)
+    ranges = generous(model, 8.0)
     assert quantization(model, ranges)[1]
     QUANTIZATION[case](model.graph)
     new, changed = quantization(model, ranges)
@@ -77,7 +66,7 @@ def test_quantization_refuses(case: str) -> None:
 @pytest.mark.parametrize("missing", range(5))
 def test_quantization_refuses_what_it_has_no_range_of(missing: int) -> None:
     model = float_graph(ngf=8)
-    ranges = dict(generous(model))
+    ranges = dict(generous(model, 8.0))
     del ranges[list(ranges)[missing]]
     assert quantization(model, ranges) == (model, False)
 
@@ -150,6 +139,6 @@ def test_the_halves_are_refused(case: str) -> None:
 def test_the_halves_refuse_a_last_layer_that_is_float() -> None:
     model = float_graph()
     assert saturating_halves(model) == (model, False)
-    new, _ = quantization(model, generous(model), layer_inputs(model.graph))
+    new, _ = quantization(model, generous(model, 8.0), layer_inputs(model.graph))
     assert saturating_halves(new) == (new, False)
     assert sigmoid_head(new)[1]

@@ -26,15 +26,4 @@ fun main() {
 }
 KOTLIN
 kotlinc "$root/runtime/phone/Avatar.kt" "$out/Main.kt" -include-runtime -d "$out/latents.jar" 2>"$out/log" || { cat "$out/log"; exit 1; }
-python3 - "$root" <<'PYTHON' | java -jar "$out/latents.jar"
-import json
-import sys
-from pathlib import Path
-
-fixture = json.loads(Path(sys.argv[1], "tests/runtime/latents_fixture.json").read_text("utf-8"))
-assert fixture["latent_dim"] == 100
-entries = [(entry.get("times", 1), entry["name"], entry["sha256"]) for entry in fixture["latents"]]
-entries += [(1, name, digest) for name, digest in fixture["more"]]
-for times, name, digest in entries:
-    print(times, name.encode("utf-16-be", "surrogatepass").hex(), digest)
-PYTHON
+python3 "$root/tests/phone/names.py" | java -jar "$out/latents.jar"

@@ -44,16 +44,5 @@ for module in CryptoKit OnnxRuntimeBindings; do
     "$there/$module.swift" -emit-module-path "$there/$module.swiftmodule" -o "$there/lib$module.a"
 done
 "${inside[@]}" swiftc -O -I "$there" -L "$there" "$there"/{main,Avatar}.swift -lCryptoKit -lOnnxRuntimeBindings -o "$there/latents"
-python3 - "$root" <<'PYTHON' >"$out/names"
-import json
-import sys
-from pathlib import Path
-
-fixture = json.loads(Path(sys.argv[1], "tests/runtime/latents_fixture.json").read_text("utf-8"))
-assert fixture["latent_dim"] == 100
-entries = [(entry.get("times", 1), entry["name"], entry["sha256"]) for entry in fixture["latents"]]
-entries += [(1, name, digest) for name, digest in fixture["more"]]
-for times, name, digest in entries:
-    print(times, name.encode("utf-16-be", "surrogatepass").hex(), digest)
-PYTHON
+python3 "$root/tests/phone/names.py" >"$out/names"
 "${inside[@]}" "$there/latents" <"$out/names"

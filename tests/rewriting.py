@@ -1,0 +1,38 @@
+"""What the tests of passes share: float graphs to rewrite, ranges for them, and what holds of every rewrite."""
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+
+from avatar_export.exporter import build_model
+from avatar_export.passes.quantization import Ranges, layer_inputs
+from avatar_export.writer import check_model
+from tiny_model import tiny_weights
+
+Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+
+
+def float_graph(**architecture: Any) -> onnx.ModelProto:
+    """A tiny generator before any precision."""
+    return build_model(tiny_weights(**architecture), "float32")[0]
+
+
+def generous(model: onnx.ModelProto, reach: float) -> Ranges:
+    """Ranges from -reach to reach, without a calibration."""
+    names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
+    return dict.fromkeys(names, (-reach, reach))
+
+
+def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after a pass that changes it, once, and leaves its argument alone."""
+    check_model(model)
+    before = model.SerializeToString(deterministic=True)
+    new, changed = rewrite(model)
+    assert changed
+    assert model.SerializeToString(deterministic=True) == before
+    check_model(new)
+    again, changed = rewrite(new)
+    assert not changed
+    assert again == new
+    return new
