@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from avatar_export.exporter import build_model
+from avatar_export.passes.editing import copy_of
+from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.quantization import Ranges, layer_inputs
 from avatar_export.writer import check_model
 from tiny_model import tiny_weights
@@ -22,6 +26,14 @@ def generous(model: onnx.ModelProto, reach: float) -> Ranges:
     """Ranges from -reach to reach, without a calibration."""
     names = [*layer_inputs(model.graph), *(node.input[0] for node in model.graph.node if node.op_type == "Tanh")]
     return dict.fromkeys(names, (-reach, reach))
+
+
+def mistaken(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """`latent_projection` with a mistake in it."""
+    model = copy_of(latent_projection(model)[0])
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
+    return model, True
 
 
 def rewritten(rewrite: Rewrite, model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,8 +12,12 @@ from onnx import TensorProto, helper
 
 from avatar_export.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.exporter import build_model
-from avatar_export.writer import write_model
+from avatar_export.graph import plain_graph
+from avatar_export.original import Original
+from avatar_export.parity import remembered
+from avatar_export.writer import check_model, write_model
 from avatar_runtime.latents import SCHEME
+from avatar_runtime.session import open_session, run
 from avatar_runtime.spec import KEY, ModelSpec
 
 
@@ -46,6 +50,17 @@ def tiny_weights(
     """The same as GeneratorWeights, with pixels in [-1, 1]."""
     arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed)
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
+
+
+def tiny_original() -> Original:
+    """The plain graph of a tiny generator, in the place of MindSpore's and of any checkpoint."""
+    weights = tiny_weights(ngf=2, latent_dim=7)
+    session = open_session(check_model(plain_graph(weights)))
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(run(session, z))
+
+    return Original(weights, network, remembered(network), "random weights")
 
 
 def write_tiny_model(

@@ -27,8 +27,6 @@ from avatar_runtime.latents import SCHEME
 from avatar_runtime.pixels import make_folder, write_file
 from avatar_runtime.spec import ModelSpec
 
-PASSES = (batch_norm_folding, latent_projection)
-"""Rewrites of every graph, in order; those of a variant come after."""
 NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -152,11 +150,14 @@ def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
     """The plain graph, and what each rewrite made of it; the last is the finished graph, without a contract."""
     stages = [("plain graph", plain_graph(weights))]
     own = (sub_pixel, batch_of_one) if variant.accelerator else () if variant.transposed else (phase_convolutions,)
-    passes: dict[str, Rewrite] = {batch_norm_folding.__name__: batch_norm_folding}
-    if variant.precision == "int8":
-        passes["channel_equalization"] = equalized
-    passes |= {rewrite.__name__: rewrite for rewrite in (*PASSES, *own)}
-    for name, rewrite in (passes | rewrites(variant.precision, variant.output, weights.pixel_range)).items():
+    passes: dict[str, Rewrite] = {
+        "batch_norm_folding": batch_norm_folding,
+        **({"channel_equalization": equalized} if variant.precision == "int8" else {}),
+        "latent_projection": latent_projection,
+        **{rewrite.__name__: rewrite for rewrite in own},
+        **rewrites(variant.precision, variant.output, weights.pixel_range),
+    }
+    for name, rewrite in passes.items():
         model, changed = rewrite(stages[-1][1])
         if changed:
             stages.append((name, model))

@@ -9,21 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import numpy_helper
 
 from avatar_export import choice, exporter
 from avatar_export import original as original_module
 from avatar_export.checkpoint import GeneratorWeights
 from avatar_export.cli import main
 from avatar_export.graph import plain_graph
-from avatar_export.passes.editing import copy_of
 from avatar_runtime import AvatarGenerator, InputError
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import from_network
 from avatar_runtime.session import open_session, run
+from rewriting import mistaken
 from tiny_model import tiny_arrays
 
 mindspore = pytest.importorskip("mindspore")
@@ -311,20 +309,12 @@ def test_library_refuses_wrong_options_too(tmp_path: Path, saved: Path, options:
         exporter.export_model(saved / "run", tmp_path / "x.onnx", **options)  # type: ignore[arg-type]
 
 
-def perturbed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """A pass with a mistake in it."""
-    model = copy_of(model)
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
-    return model, True
-
-
 @pytest.mark.parametrize("output", ["uint8", "float32"])
 @pytest.mark.parametrize("old", [None, b"an older model"])
 def test_a_wrong_pass_leaves_the_target_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, output: str, old: bytes | None
 ) -> None:
-    monkeypatch.setattr(exporter, "PASSES", (*exporter.PASSES, perturbed))
+    monkeypatch.setattr(exporter, "latent_projection", mistaken)
     out = tmp_path / "x.onnx"
     if old:
         out.write_bytes(old)

@@ -5,23 +5,16 @@ import gzip
 import re
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
 from avatar_export import exporter
 from avatar_export.cli import main
-from avatar_export.graph import plain_graph
-from avatar_export.original import Original
 from avatar_export.page import ORT_MODULE, ORT_WASM, bundle, write_page
-from avatar_export.parity import remembered
-from avatar_export.writer import check_model
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
-from avatar_runtime.session import open_session, run
 from avatar_runtime.web_sources import web_sources
-from tiny_model import tiny_weights
+from tiny_model import tiny_original
 
 
 @pytest.fixture
@@ -80,13 +73,7 @@ def test_a_model_that_is_none_is_refused(ort: Path, tmp_path: Path) -> None:
 
 def test_the_command_makes_a_page_of_a_checkpoint(ort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mindspore")  # the command proves what it makes
-    weights = tiny_weights(ngf=2, latent_dim=7)
-    session = open_session(check_model(plain_graph(weights)))
-
-    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.asarray(run(session, z))
-
-    original = Original(weights, network, remembered(network), "random weights")
+    original = tiny_original()
     monkeypatch.setattr(exporter, "open_original", lambda *_: original)
     monkeypatch.chdir(tmp_path)
     command = ["--target", "html", "page.html", "--checkpoint", "any.ckpt"]

@@ -4,22 +4,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 import pytest
-from onnx import numpy_helper
 
 from avatar_export import exporter, latency
 from avatar_export.exporter import export_variant
-from avatar_export.graph import plain_graph
 from avatar_export.original import Original
-from avatar_export.parity import ParityError, remembered
-from avatar_export.passes.editing import copy_of
+from avatar_export.parity import ParityError
 from avatar_export.variants import Variant
-from avatar_export.writer import check_model
 from avatar_runtime.pixels import from_png
-from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from rewriting import mistaken
+from tiny_model import tiny_original
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def original() -> Original:
-    """The plain graph, in the place of MindSpore."""
-    weights = tiny_weights(ngf=2, latent_dim=7)
-    session = open_session(check_model(plain_graph(weights)))
-
-    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.asarray(run(session, z))
-
-    return Original(weights, network, remembered(network), "random weights")
-
-
-def perturbed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """A pass with a mistake in it."""
-    model = copy_of(model)
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
-    return model, True
+    return tiny_original()
 
 
 class Page(HTMLParser):
@@ -94,7 +73,7 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
 def test_a_refused_model_is_shown_with_its_differences_amplified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original
 ) -> None:
-    monkeypatch.setattr(exporter, "PASSES", (*exporter.PASSES, perturbed))
+    monkeypatch.setattr(exporter, "latent_projection", mistaken)
     with pytest.raises(ParityError, match="differs from MindSpore"):
         export_variant(original, Variant(), tmp_path / "x.onnx", name="x", report=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x.html"]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from click.testing import CliRunner
@@ -13,10 +12,9 @@ from click.testing import CliRunner
 from avatar_export import latency, targets
 from avatar_export.cli import main
 from avatar_export.exporter import build_stages
-from avatar_export.graph import plain_graph
 from avatar_export.mobile_usability import check_usability
 from avatar_export.original import Original
-from avatar_export.parity import ParityError, remembered
+from avatar_export.parity import ParityError
 from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.sub_pixel import sub_pixel
 from avatar_export.targets import export_target, replacing_folder
@@ -25,8 +23,7 @@ from avatar_export.writer import ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, InputError, OutputError
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import from_network
-from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from tiny_model import tiny_original
 
 Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 
@@ -37,14 +34,7 @@ NAMES = ["alice", "bob", "アリス"]
 
 @pytest.fixture(autouse=True)
 def original(monkeypatch: pytest.MonkeyPatch) -> Original:
-    """The plain graph of a tiny generator, in the place of MindSpore's and of any checkpoint."""
-    weights = tiny_weights(ngf=2, latent_dim=7)
-    session = open_session(check_model(plain_graph(weights)))
-
-    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.asarray(run(session, z))
-
-    tiny = Original(weights, network, remembered(network), "random weights")
+    tiny = tiny_original()
     monkeypatch.setattr(targets, "open_original", lambda *_: tiny)
     monkeypatch.setattr(latency, "SECONDS", 0)
     return tiny
