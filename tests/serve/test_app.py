@@ -156,6 +156,17 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert client.get("/metrics").text == text, "only pictures are counted"
 
 
+def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the model broke")
+
+    monkeypatch.setattr(AvatarGenerator, "generate", fail)
+    monkeypatch.setattr(AvatarGenerator, "verify", lambda _: None)
+    with TestClient(create_app(tiny_model), raise_server_exceptions=False) as client:
+        assert client.get("/alice.png").status_code == 500
+        assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
+
+
 def test_the_demo_page_and_all_it_names(client: TestClient) -> None:
     page = client.get("/")
     assert "script-src 'self' 'wasm-unsafe-eval'" in page.headers["content-security-policy"]

@@ -37,7 +37,11 @@ class Pictures:
             await self._site(scope, receive, send)
             return
         began = time.monotonic()
-        status, headers, body = await self._respond(path, scope)
+        try:
+            status, headers, body = await self._respond(path, scope)
+        except Exception:  # whoever serves this answers 500 and logs it
+            self._metrics.on_request(500, time.monotonic() - began)
+            raise
         if status != 304:
             headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
