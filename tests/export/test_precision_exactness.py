@@ -56,6 +56,17 @@ def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     return quantization(model, generous(model, 4.0), layer_inputs(model.graph)[:1], conv_moments(model))
 
 
+def with_exact_sums(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A quantized model whose last sums go to tanh as they are."""
+    model = copy_of(model)
+    *_, quantize = (node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    *_, dequantize = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
+    for node in (quantize, dequantize):
+        node.op_type = "Identity"
+        del node.input[1:]
+    return model
+
+
 def images(model: onnx.ModelProto) -> np.ndarray[Any, Any]:
     """What onnx's own reference makes of a model and one latent.
 
@@ -107,9 +118,9 @@ def test_two_halves_are_one_table_with_half_the_step(examples: int, sizes: list[
     def check(**architecture: Any) -> None:
         model, _ = quantized(float_graph(**architecture))
         whole, halves = images(rewritten(sigmoid_head, model)), images(rewritten(saturating_halves, model))
-        assert off(halves, whole).max() <= STEP / 2 + STEP / 4 + 1
-        assert abs(halves.mean() - whole.mean()) < 0.5
-        assert len(np.unique(halves)) > len(np.unique(whole))
+        exact = images(uint8_head(with_exact_sums(model), (-1.0, 1.0))[0])
+        assert off(whole, exact).max() <= STEP / 2 + 1
+        assert off(halves, exact).max() <= STEP / 4 + 1
         plain = images(uint8_head(model, (-1.0, 1.0))[0])
         assert off(whole, plain).max() <= 1  # a half may round either way
 
