@@ -1,6 +1,6 @@
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from avatar_export.writer import ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, InputError, OutputError
 from avatar_runtime.latents import latents
 from avatar_runtime.pixels import from_network
+from rewriting import Rewrite
 from tiny_model import tiny_original
-
-Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 
 RANDOM_WEIGHTS = {"max_levels": 99, "mean_levels": 9, "psnr": 20}
 """What int8 makes of weights that nobody trained."""
