@@ -43,10 +43,12 @@ def channel_equalization(model: onnx.ModelProto, maxima: Maxima) -> tuple[onnx.M
         weight, bias, reading = (known[name].astype(np.float64) for name in named)  # [in, out, kh, kw], [out]
         factor = np.power(_floored(maxima[relu.output[0]]), STRENGTH)
         factor /= np.exp(np.log(factor).mean())
-        scaled = [weight / factor[:, None, None], bias / factor, reading * factor[:, None, None, None]]
-        for place, (name, array) in enumerate(zip(("weight", "bias", "reading"), scaled, strict=True)):
-            target, i = (reader, 1) if name == "reading" else (node, place + 1)
-            target.input[i] = add_constant(graph, f"{relu.name}.equal_{name}", array.astype(np.float32))
+        for target, place, name, array in (
+            (node, 1, "weight", weight / factor[:, None, None]),
+            (node, 2, "bias", bias / factor),
+            (reader, 1, "reading", reading * factor[:, None, None, None]),
+        ):
+            target.input[place] = add_constant(graph, f"{relu.name}.equal_{name}", array.astype(np.float32))
         changed = True
     if changed:
         drop_unused_constants(graph)
