@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 
 avatar-gen --count 64 --seed readme --out grid.jpg
 avatar-gen --count 6 --seed circles --columns 6 --circle --size 96 --out circles.png
-avatar-gen --interpolate bob carol --frames 16 --size 128 --out morph.gif
+avatar-gen --interpolate bob carol --frames 10 --size 96 --out morph.gif
 tr ' ' '\n' << EOF | avatar-gen --names-file - --columns 16 --out names.jpg
 Alice Bob Carol David Emma Felix Grace Henry Iris Jack Kate Liam Mia Noah Olivia Paul
 Quinn Rosa Sam Tina Uma Victor Wendy Xavier Yuki Zoe Aiko Akira Hana Haruto Kenji Mei
