@@ -78,6 +78,22 @@ def test_int8_computes_in_bytes_whatever_the_architecture(
     np.testing.assert_array_equal(images[1:], images[:2])
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_two_products_of_int8_fit_in_16_bits(weights: GeneratorWeights, channels_last: bool) -> None:
+    """So AVX2 without VNNI does not saturate: it adds those of neighbours in memory, two by two."""
+    model, _ = build_model(weights, "uint8", "int8")
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    kernels = [array.astype(int) for array in arrays if array.dtype == np.int8 and array.ndim == 4]
+    kernels = [array for array in kernels if np.abs(array).max() > 1]  # the last only subtracts
+    assert len(kernels) == 9  # four phases of two layers, and the halves
+    for kernel in kernels:
+        ordered = kernel.transpose(0, 2, 3, 1) if channels_last else kernel
+        pairs = ordered.reshape(len(kernel), -1, 2)
+        assert 255 * np.maximum(pairs, 0).sum(axis=2).max() <= 2**15 - 1
+        assert 255 * np.minimum(pairs, 0).sum(axis=2).min() >= -(2**15)
+        assert np.abs(pairs).max() > 64
+
+
 def test_fp16_is_half_the_size(weights: GeneratorWeights) -> None:
     whole, half = (build_model(weights, "uint8", precision)[0].ByteSize() for precision in ("fp32", "fp16"))
     assert half < 0.6 * whole

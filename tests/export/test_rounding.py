@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatar_export.rounding import Moments, compensated, nearest
+from avatar_export.rounding import PAIR_LIMIT, Moments, compensated, nearest, pair_sums
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -32,3 +32,21 @@ def test_inputs_that_vary_alone_leave_the_nearest_weights() -> None:
 def test_inputs_that_never_vary_are_no_obstacle() -> None:
     weight = np.array([[0.4, 1.6]])
     np.testing.assert_array_equal(compensated(weight, Moments(np.ones(2), np.zeros((2, 2))), 64), [[0, 2]])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_stay_within_their_limit_and_the_others_make_up_for_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = np.array([[0, 1], [2, 3], [4, 5], [1, 2], [3, 4]])
+    weight = rng.uniform(-90, 90, (50, 8))
+    x = np.maximum(rng.standard_normal((500, 3)) @ rng.standard_normal((3, 8)), 0)
+    moments = Moments(x.mean(axis=0), np.cov(x.T, bias=True))
+    assert pair_sums(compensated(weight, moments, 127), pairs).max() > PAIR_LIMIT
+    rounded = compensated(weight, moments, 127, pairs)
+    assert pair_sums(rounded, pairs).max() <= PAIR_LIMIT
+    np.testing.assert_array_equal(rounded, np.rint(rounded))
+
+
+def test_a_pairs_sum_is_of_one_sign() -> None:
+    weight = np.array([[100.0, 28, -100, -29, 127]])
+    np.testing.assert_array_equal(pair_sums(weight, np.array([[0, 1], [1, 2], [2, 3], [0, 4]])), [[128, 0, 129, 227]])

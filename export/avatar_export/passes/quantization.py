@@ -1,5 +1,6 @@
 """Layers compute in eight bits: uint8 activations, int8 weights, int32 sums."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,17 +11,14 @@ import onnx
 from onnx import TensorProto, helper
 
 from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
-from avatar_export.rounding import Moments, compensated, nearest
+from avatar_export.rounding import NO_PAIRS, PAIR_LIMIT, Moments, compensated, nearest, pair_sums
 
 LAYERS = ("Gemm", "Conv")
 MOVING = ("Reshape", "Transpose", "Concat")
 """Operators that only move numbers; they move uint8."""
 
-WEIGHT_LIMIT = 64
-"""Largest quantized weight: AVX2 without VNNI adds two products of uint8 and int8 in 16 bits, and 2 * 255 * 64 fits.
-So every processor computes the same bits. uint8 weights would do too, at twice the time."""
-FLOAT_WEIGHT_LIMIT = 127
-"""The same of a layer that computes in float32."""
+WEIGHT_LIMIT = 127
+"""Largest quantized weight."""
 LATENT_STEP = 1 / 256
 """Latents are rounded to this before such a layer: the sums of its integers stay below 2^24, where float32 is exact, up
 to truncation 2, so these too are the same on every processor."""
@@ -144,7 +142,7 @@ class _Quantizer:
     def _layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         source, names = node.input[0], [f"{node.name}.dequantized_{part}" for part in ("input", "weight", "bias")]
         nodes = self._encode(source, source) if source not in self.encodings else []
-        weight, steps = self._weight(node, WEIGHT_LIMIT)
+        weight, steps = self._weight(node, in_integers=True)
         nodes += self._decode(source, names[0])
         nodes += self._constant(names[1], weight, steps, axis=1 if node.op_type == "Gemm" else 0)
         bias = self._bias(node, weight, steps)
@@ -156,7 +154,7 @@ class _Quantizer:
 
     def _float_layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         source, name = node.input[0], node.name
-        weight, steps = self._weight(node, FLOAT_WEIGHT_LIMIT)
+        weight, steps = self._weight(node, in_integers=False)
         inputs = [f"{name}.integers", f"{name}.weight_integers"]
         bias = self._bias(node, weight, steps)
         nodes = [_cast(add_constant(self.graph, f"{name}.weight_int8", weight), inputs[1])]
@@ -176,18 +174,24 @@ class _Quantizer:
         factors = add_constant(self.graph, f"{name}.steps", steps)
         return [*nodes, _made_of(node, inputs, f"{name}.sums"), _binary("Mul", f"{name}.sums", factors, node.output[0])]
 
-    def _weight(self, node: onnx.NodeProto, limit: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-        """The weight as integers up to limit, and the float32 step of each output channel."""
-        weight = self.known[node.input[1]].astype(np.float32)
+    def _weight(
+        self, node: onnx.NodeProto, *, in_integers: bool
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        """The weight as integers, and the float32 step of each output channel."""
+        weight = self.known[node.input[1]]
         by_channel = weight.T if node.op_type == "Gemm" else weight
-        steps = np.abs(by_channel).reshape(len(by_channel), -1).max(axis=1) / np.float32(limit)
-        steps[steps == 0] = 1
-        spread = steps.reshape(-1, *[1] * (weight.ndim - 1))
-        exact = (by_channel / spread).astype(np.float64)
+        rows = by_channel.reshape(len(by_channel), -1).astype(np.float64)
+        pairs = _neighbours(by_channel.shape[1:]) if in_integers else NO_PAIRS
+        largest = np.abs(rows).max(axis=1) / WEIGHT_LIMIT
+        sums = pair_sums(rows, pairs).max(axis=1, initial=0) / PAIR_LIMIT
+        steps = np.nextafter(np.maximum(largest, sums).astype(np.float32), np.float32(np.inf))  # rounded up
+        steps[~rows.any(axis=1)] = 1
+        exact = rows / steps[:, None]
         if moments := self.moments.get(node.name):
-            integers = compensated(exact.reshape(len(exact), -1), moments, limit).reshape(exact.shape)
+            integers = compensated(exact, moments, WEIGHT_LIMIT, pairs)
         else:
-            integers = nearest(exact, limit)
+            integers = nearest(exact, WEIGHT_LIMIT)
+        integers = integers.reshape(by_channel.shape)
         return (integers.T if node.op_type == "Gemm" else integers).astype(np.int8), steps
 
     def _bias(
@@ -216,6 +220,18 @@ class _Quantizer:
 def _is_plain(node: onnx.NodeProto) -> bool:
     plain = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0, "group": 1}
     return all(value == plain.get(key, value) for key, value in attributes(node).items())
+
+
+def _neighbours(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Which of a weight's K = C * rows * columns numbers lie side by side in memory, [P, 2], from an even place on.
+
+    AVX2 without VNNI adds the products of two such with uint8 in 16 bits, where 255 * PAIR_LIMIT fits: so every
+    processor computes the same. (uint8 weights would do too, at twice the time.) onnxruntime has channels last in
+    memory; channels first are for those that do not reorder them.
+    """
+    places = np.arange(math.prod(shape)).reshape(shape)
+    orders = (np.moveaxis(places, 0, -1).reshape(-1), places.reshape(-1))
+    return np.concatenate([order[: len(order) // 2 * 2].reshape(-1, 2) for order in orders])
 
 
 def _made_of(node: onnx.NodeProto, inputs: list[str], output: str) -> onnx.NodeProto:
