@@ -66,6 +66,7 @@ def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
         ("batch_size", 1),
         ("latent_dim", 0),
         ("ngf", -1),
+        ("min_truncation", 1.5),
         ("steps", 0),
         ("seed", -1),
         ("learning_rate", float("nan")),

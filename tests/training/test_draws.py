@@ -1,6 +1,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 
 from avatar_training import draws
 
@@ -42,6 +43,16 @@ def test_latents_are_standard_normal() -> None:
     assert z.dtype == np.float32
     assert abs(z.mean()) < 0.01
     assert abs(z.std() - 1) < 0.01
+
+
+def test_latents_are_truncated_each_by_its_own_between_the_least_and_one() -> None:
+    whole = draws.latents(seed=3, step=0, batch_size=1000, latent_dim=100)
+    z = draws.latents(seed=3, step=0, batch_size=1000, latent_dim=100, min_truncation=0.7)
+    truncations = np.linalg.norm(z, axis=1) / np.linalg.norm(whole, axis=1)
+    np.testing.assert_allclose(z, truncations[:, None] * whole, rtol=1e-4, atol=1e-6)
+    assert truncations.min() == pytest.approx(0.7, abs=0.01)
+    assert truncations.max() == pytest.approx(1, abs=0.01)
+    assert abs(truncations.mean() - 0.85) < 0.01
 
 
 def test_uniform_numbers_fill_the_half_open_unit_interval() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import mindspore
 import numpy as np
 import pytest
+from mindspore import Tensor
 from PIL import Image
 
 from avatar_runtime.latents import latents
@@ -195,6 +196,19 @@ def test_the_average_follows_its_formula(tiny_config: MakeConfig) -> None:
     for name, value in gan.averaged_generator(4).items():
         if name in mean:
             np.testing.assert_allclose(value.asnumpy(), mean[name], rtol=1e-5, atol=1e-7)
+
+
+def test_activations_are_held_below_their_limit(tiny_config: MakeConfig) -> None:
+    device.select("CPU")
+    real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    z = Tensor(np.random.default_rng(1).standard_normal((4, 100, 1, 1)).astype(np.float32))
+    excess = {}
+    for limit in (0.0, 1.5):
+        gan = Gan(tiny_config(activation_limit=limit, learning_rate=2e-3))
+        for step in range(20):
+            gan.step(step, real)
+        excess[limit] = mindspore.jit(gan.generator.with_excess)(z, 1.5)[1].asnumpy().item()
+    assert excess[1.5] < 0.5 * excess[0.0]
 
 
 @pytest.mark.parametrize("recipe", ["tutorial", "long"])

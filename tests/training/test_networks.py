@@ -6,6 +6,8 @@ import pytest
 from mindspore import Tensor, nn
 
 from avatar_training import device
+from avatar_training.config import TrainConfig
+from avatar_training.gan import Gan
 from avatar_training.networks import Discriminator, Generator, LeakyReLU
 
 
@@ -99,14 +101,41 @@ def test_initial_weights_have_the_papers_spread() -> None:
     assert abs(arrays["generator.1.gamma"].std() - 0.02) < 5e-3
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_excess_is_what_the_relus_give_beyond_a_limit(channels_last: bool) -> None:
+    generator = Generator(32, 3, 10, ngf=4, channels_last=channels_last)
+    z = Tensor(np.random.default_rng(0).standard_normal((5, 10, 1, 1)).astype(np.float32))
+    images, excess = beyond(generator, z, 0.5)
+    np.testing.assert_allclose(images, generator(z).asnumpy(), atol=1e-6)
+    x, squares, relus = generator_input(z, channels_last), 0.0, 0
+    for layer in generator.generator:
+        x = layer(x)
+        if isinstance(layer, nn.ReLU):
+            squares += np.square(np.maximum(x.asnumpy() - 0.5, 0)).sum()
+            relus += 1
+    assert relus == 3
+    assert excess == pytest.approx(squares / 5, rel=1e-5)
+    assert beyond(generator, z, 100.0)[1] == 0
+
+
+def beyond(generator: Generator, z: Tensor, limit: float) -> tuple[Any, float]:
+    images, excess = mindspore.jit(generator.with_excess)(z, limit)
+    return images.asnumpy(), excess.asnumpy().item()
+
+
+def generator_input(z: Tensor, channels_last: bool) -> Tensor:
+    return Tensor(z.asnumpy().transpose(0, 2, 3, 1)) if channels_last else z
+
+
 def test_leaky_relu_is_the_textbooks() -> None:
     x = np.array([-2, -0.5, 0, 0.5, 2], np.float32)
     np.testing.assert_allclose(LeakyReLU(0.2)(Tensor(x)).asnumpy(), np.where(x > 0, x, 0.2 * x), rtol=1e-6)
 
 
 def test_power_iterations_find_the_largest_singular_value() -> None:
-    discriminator = Discriminator(32, 3, 8, spectral_norm=True)
-    convolutions = discriminator.spectral_convolutions()
+    # A Gan's weights are its seed's; those of a Discriminator by itself may have two largest values nearly the same.
+    config = TrainConfig(data="", steps=1, image_size=32, ngf=8, ndf=8, spectral_norm=True)
+    convolutions = Gan(config).discriminator.spectral_convolutions()
     assert len(convolutions) == 4
 
     @mindspore.jit

@@ -56,6 +56,18 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--image-size", type=click.Choice(IMAGE_SIZES), help="Pixels a side.  [default: 64]")
 @click.option("--channels", type=click.Choice([1, 3]), help="Grey or RGB.  [default: 3]")
 @click.option("--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent.  [default: 100]")
+@click.option(
+    "--min-truncation",
+    type=click.FloatRange(0, 1),
+    metavar="T",
+    help="Latents are scaled by T to 1, so that avatar-gen --truncation T gives faces too.  [default: 1]",
+)
+@click.option(
+    "--activation-limit",
+    type=float,
+    metavar="A",
+    help="Penalise hidden activations above A: int8 is more exact for it; 0 for none.  [default: 0]",
+)
 @click.option("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
 @click.option("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
 @click.option("--loss", type=click.Choice(LOSSES), help="Adversarial loss.")

@@ -79,6 +79,10 @@ class TrainConfig:
     """1 for grey, 3 for RGB."""
     latent_dim: int = 100
     """Length of a latent vector."""
+    min_truncation: float = 1.0
+    """Least truncation of the latents: each is scaled by one between this and 1, so that truncated ones give faces."""
+    activation_limit: float = 0.0
+    """Above this the generator's hidden activations are penalised, which makes int8's steps finer; 0 for no limit."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
@@ -150,9 +154,17 @@ class TrainConfig:
         for name in ("kid_every", "decay_steps"):
             _check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
-        for name in ("learning_rate", "beta1", "beta2", "real_label", "ema_decay"):
+        for name in (
+            "learning_rate",
+            "beta1",
+            "beta2",
+            "real_label",
+            "ema_decay",
+            "min_truncation",
+            "activation_limit",
+        ):
             value = getattr(self, name)
-            high = math.inf if name == "learning_rate" else 1.0
+            high = math.inf if name in ("learning_rate", "activation_limit") else 1.0
             _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
         for name in ("beta1", "beta2", "ema_decay"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from avatar_runtime.latents import standard_normal
 
-LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS, RESEED = range(7)
+LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS, RESEED, TRUNCATIONS = range(8)
 """What numbers are for; each purpose has a stream of its own."""
 
 
@@ -26,10 +26,16 @@ def reseeded(seed: int, times: int) -> int:
     return int(words(seed, RESEED, times, 2).view("<u8")[0]) if times else seed
 
 
-def latents(seed: int, step: int, batch_size: int, latent_dim: int) -> npt.NDArray[np.float32]:
-    """The latent vectors of a step: float32 [batch_size, latent_dim], standard normal."""
+def latents(
+    seed: int, step: int, batch_size: int, latent_dim: int, min_truncation: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """The latent vectors of a step: float32 [batch_size, latent_dim].
+
+    Standard normal, each scaled by a truncation of its own, uniform in [min_truncation, 1].
+    """
     drawn = words(seed, LATENTS, step, batch_size * latent_dim)
-    return standard_normal(drawn).reshape(batch_size, latent_dim)
+    shortened = np.float32(1 - min_truncation) * uniform(seed, TRUNCATIONS, step, (batch_size, 1))
+    return standard_normal(drawn).reshape(batch_size, latent_dim) * (np.float32(1) - shortened)
 
 
 def uniform(seed: int, purpose: int, step: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -20,6 +20,9 @@ from avatar_training.networks import PIXEL_RANGE, Discriminator, Generator
 from avatar_training.update import Update
 from avatar_training.workers import ALONE, SyncBatchNorm2d, Team, mean_over
 
+EXCESS_WEIGHT = 0.01
+"""How much an activation beyond the limit counts in the generator's loss."""
+
 _EMA = "ema."
 
 
@@ -71,7 +74,7 @@ class Gan:
         """
         config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
         rows = self.team.rows(size)
-        z = draws.latents(seed, step, size, config.latent_dim)[rows, :, None, None]
+        z = draws.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
         rate = config.learning_rate if learning_rate is None else learning_rate
         inputs = [z, real, np.float32(rate), np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
         for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
@@ -106,6 +109,7 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
     generator, discriminator = gan.generator, gan.discriminator
     update_g, update_d, workers = *gan.updates, gan.team.size
     loss, real_label, augmented = gan.config.loss, gan.config.real_label, gan.config.diff_augment
+    limit = gan.config.activation_limit
     convolutions = discriminator.spectral_convolutions()
     averaged = list(zip(gan.average.get_parameters(), generator.get_parameters(), strict=True))
 
@@ -113,9 +117,10 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
         return discriminator(diff_augment(images, uniform) if augmented else images).astype(mindspore.float32)
 
     def generator_forward(z: Tensor, fake_uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        fake = generator(z).astype(mindspore.float32)
+        fake, excess = generator.with_excess(z, limit) if limit else (generator(z), 0.0)
+        fake = fake.astype(mindspore.float32)
         g_loss = generator_loss(judge(fake, fake_uniform), loss)
-        return update_g.scale(g_loss), g_loss, fake
+        return update_g.scale(g_loss + EXCESS_WEIGHT * excess), g_loss, fake
 
     def discriminator_forward(
         real: Tensor, fake: Tensor, real_uniform: Tensor | None, fake_uniform: Tensor | None

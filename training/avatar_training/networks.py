@@ -55,6 +55,16 @@ class Generator(nn.Cell):
             return cl.to_channels_first(self.generator(cl.to_channels_last(z)))
         return self.generator(z)
 
+    def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+        """The images, and by how much what the ReLUs give exceeds a limit: float32 [], squares summed over an image."""
+        x = cl.to_channels_last(z) if self.channels_last else z
+        squares = ops.zeros((), mstype.float32)
+        for layer in self.generator:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+        return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]
+
 
 class Discriminator(nn.Cell):
     """Images to one logit each: above 0 looks real. Section 3 of the paper; the mirror of the generator.
