@@ -69,7 +69,7 @@ def main(
     size, training; all without any.
 
     What is finished in results.json of the same machine, versions and model is not measured again. An alternative that
-    is not installed is skipped, one that fails is shown as failed.
+    is not installed is skipped, one that fails is shown as failed and tried again by the next run.
 
     \b
     Examples:

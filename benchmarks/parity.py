@@ -228,7 +228,9 @@ def tables(part: dict[str, Any]) -> list[Table]:
         sets = part["kid"]["sets"]
         others = list(next(iter(sets.values())))
         lines = [
-            [name, *(f"{row[other][0]:.4f} ± {row[other][1]:.4f}" for other in others)] for name, row in sets.items()
+            # Adding 0 after rounding makes 0 of -0.
+            [name, *(f"{round(row[other][0], 4) + 0:.4f} ± {row[other][1]:.4f}" for other in others)]
+            for name, row in sets.items()
         ]
         found.append(Table(f"KID of {part['kid']['faces']} faces over {part['kid']['features']}", ["", *others], lines))
     return found

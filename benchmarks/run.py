@@ -46,8 +46,9 @@ def run(
         began = time.monotonic()
         step = f"[{number}/{len(parts)}] {part}"
         given = {name: str(getattr(setting, name)) for name in getattr(module(part), "INPUTS", ())}
-        if part in found["parts"] and found["parts"][part]["given"] == given and not again:
-            say(f"{step}: measured on {found['parts'][part]['finished']} already; --again measures it again")
+        known = found["parts"].get(part)
+        if known and known["given"] == given and not known.get("failed") and not again:
+            say(f"{step}: measured on {known['finished']} already; --again measures it again")
         else:
             busy = load()
             if busy["busy"] is not None and busy["busy"] > QUIET:

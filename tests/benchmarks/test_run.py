@@ -65,6 +65,17 @@ def test_a_part_is_measured_once_in_a_setting_and_again_when_asked(setting: Sett
     assert part.count == 2
 
 
+def test_a_part_in_which_an_alternative_failed_is_measured_again(setting: Setting, part: Part) -> None:
+    part.measured["failed"] = {"X": "no file"}
+    ran(setting)
+    part.measured["failed"] = {}
+    said, _ = ran(setting)
+    assert part.count == 2
+    assert not any("already" in line for line in said)
+    ran(setting)
+    assert part.count == 2
+
+
 def test_a_part_that_was_given_less_is_measured_again(setting: Setting, part: Part) -> None:
     ran(setting)
     said, _ = ran(replace(setting, features=Path("features.onnx")))

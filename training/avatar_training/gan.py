@@ -20,7 +20,7 @@ from avatar_training.networks import PIXEL_RANGE, Discriminator, Generator
 from avatar_training.update import Update
 from avatar_training.workers import ALONE, SyncBatchNorm2d, Team, mean_over
 
-EXCESS_WEIGHT = 0.01
+EXCESS_WEIGHT = 0.1
 """How much an activation beyond the limit counts in the generator's loss."""
 
 _EMA = "ema."
