@@ -87,9 +87,10 @@ def describe_run(checkpoint: Path, steps: int | None) -> str:
         run_record = json.loads((checkpoint.parent / "config.json").read_text())
         config, dataset = run_record["config"], run_record["dataset"]
         trained = f"{steps} steps of " if steps else ""
+        begun = f", begun with {Path(config['init_from']).name}" if config.get("init_from") else ""
         return (
             f"{Path(config['data']).name}: {dataset['images']} images (SHA-256 {dataset['sha256']}), "
-            f"recipe {config['recipe']}, {trained}batch size {config['batch_size']}, seed {config['seed']}"
+            f"recipe {config['recipe']}, {trained}batch size {config['batch_size']}, seed {config['seed']}{begun}"
         )
     except (OSError, ValueError, KeyError, TypeError):
         return ""

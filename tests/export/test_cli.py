@@ -201,6 +201,13 @@ def test_auto_keeps_the_fastest_that_passes_and_says_why_others_lost(
     assert all(("less than 60" if line.startswith("int8") else "ms at batch size 1 ") in line for line in lost)
 
 
+def test_provenance_says_what_a_run_began_with(saved: Path, tmp_path: Path) -> None:
+    record = json.loads((saved / "run/config.json").read_text())
+    record["config"]["init_from"] = "runs/night"
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    assert original_module.describe_run(tmp_path / "generator.ckpt", 60).endswith("60 steps of batch size 16, seed 5, begun with night")
+
+
 def test_name_and_provenance_without_a_run(tmp_path: Path, saved: Path, quick: None) -> None:
     arguments = ("--checkpoint", saved / "tutorial.ckpt", "--pixel-range", "0..1")
     export(*arguments, "--out", tmp_path / "plain.onnx")
