@@ -177,7 +177,10 @@ class _Quantizer:
     def _weight(
         self, node: onnx.NodeProto, *, in_integers: bool
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-        """The weight as integers, and the float32 step of each output channel."""
+        """The weight as integers, and the float32 step of each output channel.
+
+        If they are to be multiplied in_integers, neighbours are held within PAIR_LIMIT.
+        """
         weight = self.known[node.input[1]]
         by_channel = weight.T if node.op_type == "Gemm" else weight
         rows = by_channel.reshape(len(by_channel), -1).astype(np.float64)
