@@ -50,8 +50,7 @@ def compensated(weight: Float64, moments: Moments, limit: int, pairs: npt.NDArra
     damped = moments.covariance[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * variance.mean() or 1.0)
     factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # [K, K], upper triangular
     places = np.argsort(order)
-    partners: list[list[int]] = [[] for _ in order]
-    """For each place those of its pairs that are rounded before it."""
+    partners: list[list[int]] = [[] for _ in order]  # for each place those of its pairs that are rounded before it
     for first, second in np.sort(places[pairs]):
         partners[second].append(first)
     left = weight[:, order]
