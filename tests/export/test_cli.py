@@ -205,7 +205,8 @@ def test_provenance_says_what_a_run_began_with(saved: Path, tmp_path: Path) -> N
     record = json.loads((saved / "run/config.json").read_text())
     record["config"]["init_from"] = "runs/night"
     (tmp_path / "config.json").write_text(json.dumps(record))
-    assert original_module.describe_run(tmp_path / "generator.ckpt", 60).endswith("60 steps of batch size 16, seed 5, begun with night")
+    told = original_module.describe_run(tmp_path / "generator.ckpt", 60)
+    assert told.endswith("60 steps of batch size 16, seed 5, begun with night")
 
 
 def test_name_and_provenance_without_a_run(tmp_path: Path, saved: Path, quick: None) -> None:
