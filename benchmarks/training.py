@@ -101,7 +101,7 @@ def open_step(kind: str, recipe: str, one_thread: bool) -> Callable[[], object]:
 
     if one_thread and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    config = TrainConfig.from_recipe(recipe, data="")
+    config = TrainConfig.from_recipe(recipe, data="", diff_augment=False)  # PyTorch's twin has none
     shape = (config.batch_size, config.channels, config.image_size, config.image_size)
     real = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     if kind.startswith("PyTorch"):

@@ -21,12 +21,17 @@ def generator(weights: Any) -> nn.Sequential:
         layers.append(nn.ConvTranspose2d(*shape[:2], 4, *((1, 0) if i == 0 else (2, 1)), bias=False))
         layers += [nn.BatchNorm2d(shape[1]), nn.ReLU(True)] if following else [nn.Tanh()]
     network = nn.Sequential(*layers)
+    network.load_state_dict(state_dict(weights), strict=False)  # without num_batches_tracked, which nothing reads
+    return network.eval()
+
+
+def state_dict(weights: Any) -> dict[str, torch.Tensor]:
+    """A network's arrays of a MindSpore checkpoint, by name, under the names of an nn.Sequential of the same layers."""
     state = {}
     for name, array in weights.items():
         _, layer, kind = name.split(".")
         state[f"{layer}.{_NAMES.get(kind, kind)}"] = torch.from_numpy(np.asarray(array))
-    network.load_state_dict(state, strict=False)  # without num_batches_tracked, which inference does not read
-    return network.eval()
+    return state
 
 
 def _layer(name: str) -> int:

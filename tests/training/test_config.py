@@ -12,9 +12,8 @@ def test_edge_is_the_default_and_has_its_measured_settings() -> None:
     config = TrainConfig.from_recipe("edge", data="faces.zip")
     assert (config.batch_size, config.ndf, config.loss, config.real_label) == (16, 32, "bce-logits", 0.9)
     assert (config.learning_rate, config.beta1, config.beta2, config.ema_decay) == (2e-4, 0.5, 0.999, 0.999)
-    assert config.flip
-    assert not config.spectral_norm
-    assert config == TrainConfig(data="faces.zip", steps=config.steps)
+    assert (config.flip, config.diff_augment, config.spectral_norm) == (True, True, False)
+    assert config == TrainConfig(data="faces.zip", steps=config.steps, diff_augment=True)
 
 
 def test_tutorial_has_the_tutorials_numbers() -> None:
