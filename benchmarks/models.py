@@ -14,8 +14,6 @@ WEIGHTS = "weights.npz"
 """The checkpoint's arrays under its own names."""
 OURS = ("fp32.onnx", "fp16.onnx", "int8.onnx", "int8.ort")
 """Our files, as `avatar-export --precision` and `--target mobile` make them."""
-LIMITS = {"int8": {"max_levels": 13.0}}
-"""Where the embedded model was exported with other limits than its gate's: 12 levels, and its worst are 13 off."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _made(checkpoint: Path, folder: Path) -> dict[str, Any]:
         path.unlink(missing_ok=True)
         try:
             variant = Variant(path.suffix[1:], path.stem)
-            export = export_variant(original, variant, path, name=path.stem, limits=LIMITS.get(variant.precision, {}))
+            export = export_variant(original, variant, path, name=path.stem)
         except AvatarError as err:
             failed[name] = str(err)
         else:

@@ -11,8 +11,6 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from benchmarks.models import LIMITS
-
 EMBEDDED = Path("training/pretrained/anime-faces-64")
 
 
@@ -42,8 +40,7 @@ def main(checkpoint: Path) -> None:
     with TemporaryDirectory() as folder:
         for variant, called in names.items():
             name, path = ", ".join(called), Path(folder, f"model.{variant.format}")
-            limits = LIMITS.get(variant.precision, {})
-            rows[name] = export_variant(original, variant, path, name="model", limits=limits)
+            rows[name] = export_variant(original, variant, path, name="model")
             click.echo(f"{name}: proved", err=True)
             if variant.format == "mindir":
                 from avatar_export import mindir

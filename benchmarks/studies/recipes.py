@@ -263,9 +263,7 @@ def _config(variation: Variation, steps: int, decay: float, seed: int, base: Map
 @click.option("--init-from", type=click.Path(exists=True, path_type=Path), help="An .npz of checkpoint.read_pair's.")
 @click.option("--base", default="{}", help="Fields of TrainConfig that all have, as JSON.")
 @click.option("--decay", type=click.FloatRange(0, 1), default=0.0, help="Last part of a run with a falling rate.")
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=20_000, help="Of a plain run: others take as long."
-)
+@click.option("--steps", type=click.IntRange(min=1), default=20_000, help="Of a plain run: others take as long.")
 @click.option("--seeds", type=click.IntRange(min=1), default=2, help="Runs of each.")
 @click.option("--only", multiple=True, help="One of the variations.")
 @click.option("--abreast", type=click.IntRange(min=1), default=6, help="Runs that go on at once.")
