@@ -111,7 +111,7 @@ def test_quantization_is_rounding(examples: int, sizes: list[int]) -> None:
         new = rewritten(quantized, model)
         difference = np.abs(images(new) - images(model))
         assert difference.mean() < 0.06  # of a range of 2
-        assert (difference > 0).any()
+        assert difference.any() or np.ptp(images(model)) == 0  # a dead network draws one colour, exactly
 
     on_random_architectures(check, examples, sizes)
 
