@@ -265,7 +265,7 @@ def _config(variation: Variation, steps: int, decay: float, seed: int, base: Map
 @click.option("--decay", type=click.FloatRange(0, 1), default=0.0, help="Last part of a run with a falling rate.")
 @click.option("--steps", type=click.IntRange(min=1), default=20_000, help="Of a plain run: others take as long.")
 @click.option("--seeds", type=click.IntRange(min=1), default=2, help="Runs of each.")
-@click.option("--only", multiple=True, help="One of the variations.")
+@click.option("--only", type=click.Choice(list(VARIATIONS)), multiple=True, help="Not all of the variations.")
 @click.option("--abreast", type=click.IntRange(min=1), default=6, help="Runs that go on at once.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/recipes"))
 def main(

@@ -62,21 +62,8 @@ Launch = Callable[..., Job]
 def launch(tmp_path: Path, pictures: Path) -> Iterator[Launch]:
     """Start avatar-train on a tiny network under msrun: launch(workers, *options); first: code to run before."""
     script = tmp_path / "avatar-train"
-    tiny = [
-        "--data",
-        pictures,
-        "--batch-size",
-        4,
-        "--image-size",
-        32,
-        "--ngf",
-        8,
-        "--ndf",
-        8,
-        "--tick",
-        4,
-        "--no-diff-augment",
-    ]
+    sizes = "--batch-size 4 --image-size 32 --ngf 8 --ndf 8 --tick 4 --no-diff-augment"
+    tiny = ["--data", pictures, *sizes.split()]
     jobs = []
 
     def start(workers: int, *options: str, new: bool = True, first: str = "") -> Job:
