@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from benchmarks.models import LIMITS
+
 EMBEDDED = Path("training/pretrained/anime-faces-64")
 
 
@@ -40,7 +42,8 @@ def main(checkpoint: Path) -> None:
     with TemporaryDirectory() as folder:
         for variant, called in names.items():
             name, path = ", ".join(called), Path(folder, f"model.{variant.format}")
-            rows[name] = export_variant(original, variant, path, name="model")
+            limits = LIMITS.get(variant.precision, {})
+            rows[name] = export_variant(original, variant, path, name="model", limits=limits)
             click.echo(f"{name}: proved", err=True)
             if variant.format == "mindir":
                 from avatar_export import mindir

@@ -8,7 +8,7 @@ import onnx
 
 from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, only_consumer
 
-STRENGTH = 0.45
+STRENGTH = 0.5
 """0 scales nothing; 1 gives all channels one range, and the weights' error outweighs what that gains."""
 LEAST = 1e-3
 """A channel is taken for no weaker than this share of the strongest."""
