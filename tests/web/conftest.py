@@ -3,6 +3,7 @@
 import functools
 import http.server
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ WEB = Path(__file__).parents[2] / "runtime" / "web"
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node, with onnxruntime-web installed in runtime/web."""
+    """Node, with onnxruntime-web installed in runtime/web, and the embedded model as it is now beside it."""
     program = shutil.which("node")
     if program is None or not (WEB / "node_modules" / "onnxruntime-web").is_dir():
         pytest.skip("needs Node 20 and `npm install --prefix runtime/web`")
+    subprocess.run([program, str(WEB / "copy-model.js")], check=True)  # npm copied it when it installed, maybe long ago
     return program
 
 
