@@ -96,7 +96,7 @@ class Measurement:
 
     def point(self, images: UInt8, strength: float | None) -> Point:
         """What faces of the sample's names, uint8 [N, H, W, C], are like."""
-        distance = overlap = None
+        distance, overlap = None, None
         if self._features is not None and self._real is not None:
             features = self._features(images)
             distance = kid(self._real, features)[0]
@@ -105,9 +105,9 @@ class Measurement:
             strength=strength,
             broken=float(self.scores(images).mean()),
             kid=distance,
-            precision=overlap and overlap.precision,
-            recall=overlap and overlap.recall,
-            coverage=overlap and overlap.coverage,
+            precision=overlap.precision if overlap else None,
+            recall=overlap.recall if overlap else None,
+            coverage=overlap.coverage if overlap else None,
             hue_drift=hue_drift(self.before, images),
             pose_drift=self._pose.drift(images),
         )

@@ -40,10 +40,10 @@ def write_report(
     chosen = next(point for point in points if point.strength == strength)
     facts = {
         "strength": f"{strength:g}",
-        "suggested": "–" if record["suggested_strength"] is None else f"{record['suggested_strength']:g}",
+        "suggested": "none" if record["suggested_strength"] is None else f"{record['suggested_strength']:g}",
         "broken, before": f"{points[0].broken:.1%}",
         "broken, after": f"{chosen.broken:.1%}",
-        "recall": "–" if chosen.recall is None else f"{points[0].recall:.2f} → {chosen.recall:.2f}",
+        "recall": "none" if chosen.recall is None else f"{points[0].recall:.2f} → {chosen.recall:.2f}",
         "critic's AUC": "{:.2f} ({:.2f} to {:.2f})".format(*record["auc"]),
         "R² of the direction": f"{record['r2']:.2f}",
     }
@@ -66,8 +66,8 @@ def write_report(
 
 def _row(point: Point, chosen: bool) -> str:
     numbers = (point.precision, point.recall, point.coverage, point.hue_drift, point.pose_drift)
-    cells = [f"{point.broken:.1%}", "–" if point.kid is None else f"{point.kid:.4f}"]
-    cells += ["–" if number is None else f"{number:.3f}" for number in numbers]
+    cells = [f"{point.broken:.1%}", "none" if point.kid is None else f"{point.kid:.4f}"]
+    cells += ["none" if number is None else f"{number:.3f}" for number in numbers]
     label = "as it was" if point.strength is None else f"{point.strength:g}"
     start = '<tr class="chosen">' if chosen else "<tr>"
     return f'{start}<th scope="row">{label}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
@@ -88,11 +88,9 @@ def _curves(points: Sequence[Point]) -> str:
             continue
 
         def draw(axes: Axes, rows: Rows, keys: tuple[str, ...] = keys) -> None:
+            strengths = [row["strength"] for row in rows]
             for key, colour in zip(keys, ("tab:blue", "tab:orange", "tab:green"), strict=False):
-                label = key.replace("_", " ")
-                axes.plot(
-                    [row["strength"] for row in rows], [row[key] for row in rows], ".-", color=colour, label=label
-                )
+                axes.plot(strengths, [row[key] for row in rows], ".-", color=colour, label=key.replace("_", " "))
                 axes.axhline(first[key], color=colour, linestyle=":", linewidth=1)
             axes.set(xlabel="strength (dotted: as it was)", ylim=(0, None))
             if len(keys) > 1:
@@ -105,7 +103,5 @@ def _curves(points: Sequence[Point]) -> str:
 def _figure(images: UInt8, caption: str) -> str:
     buffer = io.BytesIO()
     to_pil(grid(images, columns=_COLUMNS)).convert("RGB").save(buffer, "WEBP", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<figure><img src="data:image/webp;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    )
+    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f'<figure><img src="{uri}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

@@ -112,9 +112,10 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
         real = (real_faces(config.real, config.real_faces, *sizes), features)
     measurement = Measurement(drawing, network, judge, config.faces, real)
     points = [measurement.point(measurement.before, None)]
-    for strength in sorted({*config.strengths, *([config.strength] if config.strength is not None else [])}):
-        points.append(measurement.point(measurement.faces(trial.v, strength), strength))
-        on_message(f"strength {strength}: {points[-1].broken:.1%} broken by graders not learnt from")
+    asked = () if config.strength is None else (config.strength,)
+    for tried in sorted({*config.strengths, *asked}):
+        points.append(measurement.point(measurement.faces(trial.v, tried), tried))
+        on_message(f"strength {tried}: {points[-1].broken:.1%} broken, by graders not learnt from")
     suggested = suggested_strength(points, config.min_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
