@@ -170,7 +170,7 @@ def test_contract_says_where_the_model_comes_from(tmp_path: Path, saved: Path, q
     assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
-    assert spec.passes == ("batch_norm_folding", "latent_projection", "phase_convolutions", "uint8_head")
+    assert spec.passes == ("fold_batch_norm", "project_latent_to_gemm", "split_transposed_convolution", "append_uint8_head")
     assert spec.precision == "fp32"
     assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (1000, [1, 7, 64])
     assert sum(spec.parity["level_histogram"].values()) == 3 * 1000 * 32 * 32 * 3
@@ -323,7 +323,7 @@ def test_library_refuses_wrong_options_too(tmp_path: Path, saved: Path, options:
 def test_a_wrong_pass_leaves_the_target_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, output: str, old: bytes | None
 ) -> None:
-    monkeypatch.setattr(exporter, "latent_projection", mistaken)
+    monkeypatch.setattr(exporter, "project_latent_to_gemm", mistaken)
     out = tmp_path / "x.onnx"
     if old:
         out.write_bytes(old)

@@ -76,7 +76,7 @@ def test_rewritten_graph_is_the_network(image_size: int, ngf: int, channels: int
     z = normal(2, latent_dim)
     images = run(open_session(check_model(model)), z)
     np.testing.assert_allclose(images, numpy_generator(weights, z), rtol=0, atol=1e-5)
-    assert applied == ("batch_norm_folding", "latent_projection", "phase_convolutions")
+    assert applied == ("fold_batch_norm", "project_latent_to_gemm", "split_transposed_convolution")
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[str | int]:
@@ -101,7 +101,7 @@ def test_model_has_the_interface_of_the_contract(output: str, name: str, dtype: 
     kinds = [node.op_type for node in model.graph.node]
     assert "BatchNormalization" not in kinds
     assert kinds[0] == "Gemm"
-    assert ("uint8_head" in applied) == (output == "uint8")
+    assert ("append_uint8_head" in applied) == (output == "uint8")
 
 
 def test_a_graph_that_onnx_refuses_is_an_error() -> None:

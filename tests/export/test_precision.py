@@ -15,7 +15,7 @@ from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_export.int8.calibration import activation_ranges, sensitive_layers
-from avatar_export.int8.quantization import layer_inputs
+from avatar_export.int8.quantize_layers import layer_inputs
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import choice
 from avatar_export.validation.parity import Network, compare
@@ -67,7 +67,7 @@ def test_int8_computes_in_bytes_whatever_the_architecture(
 ) -> None:
     weights = tiny_weights(image_size, ngf, channels, latent_dim)
     model, applied = build_model(weights, "uint8", "int8")
-    assert applied[-3:] == ("phase_convolutions", "quantization", "saturating_halves")
+    assert applied[-3:] == ("split_transposed_convolution", "quantization", "split_output_into_halves")
     floats = sum(array.size for array in weights.arrays().values())
     assert of_type(model, TensorProto.INT8) >= 0.8 * floats  # one byte for each weight
     kinds = {node.op_type for node in model.graph.node}

@@ -74,7 +74,7 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
 def test_a_refused_model_is_shown_with_its_differences_amplified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original
 ) -> None:
-    monkeypatch.setattr(exporter, "latent_projection", mistaken)
+    monkeypatch.setattr(exporter, "project_latent_to_gemm", mistaken)
     with pytest.raises(ParityError, match="differs from MindSpore"):
         export_variant(original, Variant(), tmp_path / "x.onnx", name="x", report=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x.html"]

@@ -13,8 +13,8 @@ from avatar_export import targets
 from avatar_export.cli import main
 from avatar_export.exporter import build_stages
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
-from avatar_export.passes.batch_of_one import batch_of_one
-from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
+from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.source.original import Original
 from avatar_export.targets import export_target, replacing_folder
 from avatar_export.validation import speed
@@ -68,11 +68,11 @@ def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
     np.testing.assert_array_equal(generator.generate(NAMES), alone)
 
 
-@pytest.mark.parametrize("passes", [(sub_pixel,), (batch_of_one,)], ids=["any batch", "transposed"])
+@pytest.mark.parametrize("passes", [(convert_to_sub_pixel_convolution,), (fix_batch_to_one,)], ids=["any batch", "transposed"])
 def test_what_an_accelerator_cannot_run_is_refused(
     tmp_path: Path, original: Original, passes: tuple[Rewrite, ...]
 ) -> None:
-    model = dict(build_stages(original.weights, Variant(output="float32", transposed=True)))["latent_projection"]
+    model = dict(build_stages(original.weights, Variant(output="float32", transposed=True)))["project_latent_to_gemm"]
     for rewrite in passes:
         model, _ = rewrite(model)
     (tmp_path / "x.onnx").write_bytes(check_model(model))
@@ -90,7 +90,7 @@ def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) 
     made = export_target(Path("any.ckpt"), "web", tmp_path / "web", limits=RANDOM_WEIGHTS)
     operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
     assert "ConvTranspose" in operators
-    assert made.exports[1].spec.passes[-1] == "half_storage"
+    assert made.exports[1].spec.passes[-1] == "store_weights_in_fp16"
 
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.int8.quantization import Ranges, layer_inputs, quantization
+from avatar_export.int8.quantize_layers import Ranges, layer_inputs, quantize_layers
 from avatar_export.int8.rounding import Moments
 from avatar_export.passes.editing import attributes, copy_of
 from avatar_runtime.imaging.arrays import UInt8, from_network
@@ -104,7 +104,7 @@ def sensitive_layers(model: onnx.ModelProto, ranges: Ranges, pixel_range: tuple[
     exact = _pixels(model, z, pixel_range)
 
     def noise(keep_float: list[str]) -> float:
-        quantized, _ = quantization(model, ranges, keep_float)
+        quantized, _ = quantize_layers(model, ranges, keep_float)
         difference = _pixels(quantized, z, pixel_range).astype(np.int16) - exact
         return max(float(np.mean(np.square(difference, dtype=np.float64))), 1e-9)
 

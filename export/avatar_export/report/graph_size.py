@@ -5,7 +5,7 @@ from math import prod
 
 import onnx
 
-from avatar_export.passes.batch_of_one import batch_of_one
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def figures(model: onnx.ModelProto) -> Figures:
         nodes=len(model.graph.node),
         parameters=sum(prod(tensor.dims) for tensor in constants),
         size=model.ByteSize(),
-        flops=_flops(onnx.shape_inference.infer_shapes(batch_of_one(model)[0]).graph),
+        flops=_flops(onnx.shape_inference.infer_shapes(fix_batch_to_one(model)[0]).graph),
     )
 
 

@@ -5,7 +5,7 @@ import onnx
 from avatar_export.passes.editing import copy_of
 
 
-def batch_of_one(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def fix_batch_to_one(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Fix the batch of every input and output at 1. Preconditions:
 
     1. The first dimension of each is named, so of any size, and all have the same name.

@@ -16,7 +16,7 @@ from avatar_export.passes.editing import (
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
-def sigmoid_head(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def fuse_tanh_and_pixels(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite DequantizeLinear -> Tanh as DequantizeLinear -> Sigmoid -> QuantizeLinear -> Transpose to [N, H, W, C].
 
     For pixels in [-1, 1], level = 127.5 (tanh(x) + 1) = 255 sigmoid(2x): the numbers are read with twice their scale,

@@ -8,7 +8,7 @@ from avatar_export.passes.editing import add_constant, copy_of, give_pixels, ima
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
-def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
+def append_uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
     """Append (x - low) * 255 / (high - low), Round (halves to even), Clip, Cast and Transpose to [batch, H, W, C].
 
     The same arithmetic, in the same precision, as `avatar_runtime.pixels.from_network`. Preconditions:

@@ -44,7 +44,7 @@ def layer_inputs(graph: onnx.GraphProto) -> list[str]:
     return list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in LAYERS))
 
 
-def quantization(
+def quantize_layers(
     model: onnx.ModelProto,
     ranges: Ranges,
     keep_float: Collection[str] = (),

@@ -23,7 +23,7 @@ _PHASES = [(row, column) for row in (0, 1) for column in (0, 1)]
 _TAPS = ((3, 1), (2, 0))  # of the 4x4 kernel: what an even and what an odd output row or column sees, first to last
 
 
-def phase_convolutions(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def split_transposed_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite each 4x4 ConvTranspose of stride 2 and padding 1 as a 2x2 Conv for each phase, interleaved in NHWC.
 
     The outputs at even and odd rows and columns are four convolutions of the same input (W. Shi et al., "Is the

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.int8.quantization import MOVING
+from avatar_export.int8.quantize_layers import MOVING
 from avatar_export.passes.editing import (
     add_constant,
     attributes,
@@ -26,7 +26,7 @@ HALF_STEP = np.float32(1 / 508)
 to be rounded as each processor likes."""
 
 
-def saturating_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Give the last Conv each channel twice, the second time negated, and make pixels of the difference of their tanh.
 
     In uint8 a step of the last sums x is two levels wide where tanh is steepest, and the faces get grainy. But

@@ -15,7 +15,7 @@ from avatar_export.passes.editing import (
 )
 
 
-def batch_norm_folding(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Fold inference batch norms into the transposed convolutions before them, in double precision.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",

@@ -17,7 +17,7 @@ Maxima = Mapping[str, npt.NDArray[np.float32]]
 """Output of a Relu -> the largest value of each of its channels, float32 [C]."""
 
 
-def channel_equalization(model: onnx.ModelProto, maxima: Maxima) -> tuple[onnx.ModelProto, bool]:
+def equalize_channels(model: onnx.ModelProto, maxima: Maxima) -> tuple[onnx.ModelProto, bool]:
     """Divide each channel in front of a Relu by a factor, and multiply the weights that read it by the same.
 
     The network stays what it was, as Relu(x / s) = Relu(x) / s. The factor is the largest value to the power of

@@ -15,7 +15,7 @@ from avatar_export.passes.editing import (
 )
 
 
-def latent_projection(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def project_latent_to_gemm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite Reshape to [-1, C, 1, 1] -> ConvTranspose as Gemm -> Reshape to [-1, M, kh, kw].
 
     A transposed convolution of a single pixel copies the kernel, weighted by the channels: the paper's "project and
