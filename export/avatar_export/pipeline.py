@@ -14,6 +14,7 @@ from avatar_export.passes.append_uint8_head import append_uint8_head
 from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
 from avatar_export.passes.fold_batch_norm import fold_batch_norm
+from avatar_export.passes.fold_latent_map import fold_latent_map
 from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
 from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
 from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
@@ -39,6 +40,7 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
         (True, fold_batch_norm),
         (int8, equalize_channels),
         (True, project_latent_to_gemm),
+        (True, fold_latent_map),
         (not variant.accelerator and not variant.transposed, split_transposed_convolution),
         (variant.accelerator, convert_to_sub_pixel_convolution),
         (variant.accelerator, fix_batch_to_one),

@@ -18,6 +18,7 @@ from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
 from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
 from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.fold_latent_map import fold_latent_map
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.session import open_session
 from rewriting import Rewrite, rewritten
@@ -92,6 +93,24 @@ def doubled(
     return model_of(nodes, ["batch", wide, rows, columns], ["batch", None, None, None], **constants)
 
 
+def two_gemms(
+    seed: int = 0,
+    sizes: tuple[int, int, int] = (4, 3, 5),
+    turned: tuple[bool, bool] = (True, False),
+    biased: tuple[bool, bool] = (True, True),
+) -> onnx.ModelProto:
+    """Gemm -> Gemm, each with its matrix transposed or not, and with a bias or not."""
+    nodes, constants = [], {}
+    for i, (wide, narrow, name) in enumerate(zip(sizes, sizes[1:], ("first", "second"), strict=False)):
+        constants[f"{name}_matrix"] = normal(seed + i, *((narrow, wide) if turned[i] else (wide, narrow)))
+        inputs = [("x", "first_out")[i], f"{name}_matrix"]
+        if biased[i]:
+            constants[f"{name}_bias"] = normal(seed + 2 + i, narrow)
+            inputs.append(f"{name}_bias")
+        nodes.append(helper.make_node("Gemm", inputs, [("first_out", "image")[i]], name, transB=int(turned[i])))
+    return model_of(nodes, ["batch", sizes[0]], ["batch", sizes[2]], **constants)
+
+
 def identity(*shape: int) -> onnx.ModelProto:
     return model_of([helper.make_node("Identity", ["x"], ["image"], "identity")], ["batch", *shape], ["batch", *shape])
 
@@ -125,6 +144,22 @@ def test_folding_keeps_the_numbers(
     assert [node.op_type for node in new.graph.node] == ["ConvTranspose", "Relu"]
     assert len(new.graph.initializer) == 2
     assert_equal(model, new, normal(seed, 2, wide, 3, 2))
+
+
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    sizes=st.tuples(*[st.integers(1, 5)] * 3),
+    turned=st.tuples(st.booleans(), st.booleans()),
+    biased=st.tuples(st.booleans(), st.booleans()),
+)
+def test_two_gemms_become_one(
+    seed: int, sizes: tuple[int, int, int], turned: tuple[bool, bool], biased: tuple[bool, bool]
+) -> None:
+    model = two_gemms(seed, sizes, turned, biased)
+    new = rewritten(fold_latent_map, model)
+    assert [node.op_type for node in new.graph.node] == ["Gemm"]
+    assert_equal(model, new, normal(seed, 3, sizes[0]))
 
 
 @FEW
@@ -259,8 +294,8 @@ def _read_twice(value: str) -> Change:
     return lambda graph: graph.node.append(helper.make_node("Neg", [value], ["negative"]))
 
 
-def _shown(value: str) -> Change:
-    return lambda graph: graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, [None] * 4))
+def _shown(value: str, rank: int = 4) -> Change:
+    return lambda graph: graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, [None] * rank))
 
 
 def _together(*changes: Change) -> Change:
@@ -338,6 +373,13 @@ SUB_PIXEL = {
     "3-weight-is-computed": _computed("weight", "conv"),
     "3-bias-is-computed": _computed("bias", "conv"),
 }
+TWO_GEMMS = {
+    "1-first-is-shown": _shown("first_out", rank=2),
+    "1-matrix-may-be-fed": _fed("second_matrix"),
+    "1-bias-is-computed": _computed("first_bias", "first"),
+    "2-alpha": _set("first", alpha=2.0),
+    "2-beta": _set("second", beta=0.5),
+}
 PHASES = SUB_PIXEL | {"4-height-is-not-known": _unknown_height}
 BATCH = {
     "1-already-fixed": _batch("input", 2),
@@ -358,6 +400,7 @@ REFUSALS: list[tuple[Rewrite, Callable[[], onnx.ModelProto], dict[str, Change]]]
     (convert_to_sub_pixel_convolution, doubled, SUB_PIXEL),
     (split_transposed_convolution, doubled, PHASES),
     (fix_batch_to_one, doubled, BATCH),
+    (fold_latent_map, two_gemms, TWO_GEMMS),
     (pixels, lambda: identity(3, 4, 4), HEAD),
 ]
 
