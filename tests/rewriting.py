@@ -7,12 +7,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.int8.quantize_layers import Ranges, layer_inputs
 from avatar_export.passes.editing import copy_of
 from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 

@@ -29,6 +29,8 @@ class Export:
     parity: ParityReport
     size: int
     """Bytes of the file."""
+    prefix: str
+    """What the names of the generator's arrays begin with in the checkpoint."""
     rejected: Mapping[str, str]
     """The other precisions that were tried, each with the reason why it was not chosen."""
 
@@ -110,7 +112,8 @@ def export_variant(
 
     The arguments, what is returned and what is raised are as in `export_model`.
     """
-    weights, rejected = original.weights, {}
+    weights = original.weights
+    rejected: dict[str, str] = {}
     if variant.precision == AUTO:
         precision, candidate, rejected = choose_precision(original, variant, tolerance)
     else:
@@ -143,7 +146,7 @@ def export_variant(
             "no model was written" + ("" if report else "; --report DIR shows the worst images")
         )
     metadata = candidate.write(path, metadata)
-    return Export(path, metadata, parity, path.stat().st_size, rejected)
+    return Export(path, metadata, parity, path.stat().st_size, weights.prefix, rejected)
 
 
 def choose_precision(

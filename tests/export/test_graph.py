@@ -3,12 +3,11 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 Float64 = npt.NDArray[np.float64]
 

@@ -12,13 +12,13 @@ from onnx.reference import ReferenceEvaluator
 
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import IR_VERSION, OPSET
-from avatar_export.passes.fold_batch_norm import fold_batch_norm
+from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
+from avatar_export.passes.fold_batch_norm import fold_batch_norm
+from avatar_export.passes.fold_latent_map import fold_latent_map
 from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
 from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
-from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
-from avatar_export.passes.append_uint8_head import append_uint8_head
-from avatar_export.passes.fold_latent_map import fold_latent_map
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.session import open_session
 from rewriting import Rewrite, rewritten

@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
 from avatar_export.int8.quantize_layers import layer_inputs, quantize_layers
 from avatar_export.int8.split_output_into_halves import split_output_into_halves
-from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
-from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
 from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
 from rewriting import float_graph, generous
 
 

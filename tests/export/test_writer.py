@@ -10,14 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from avatar_export.exporter import build_model
 from avatar_export.formats import onnx_file
 from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, write_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import GoldenCheck
-from tiny_model import tiny_weights, write_tiny_model
+from tiny_model import build_model, tiny_weights, write_tiny_model
 
 SPEC = ModelSpec(
     name="tiny é",

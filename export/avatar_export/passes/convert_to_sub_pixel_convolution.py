@@ -1,4 +1,4 @@
-"""A transposed convolution becomes a convolution to four times the channels, rearranged: what NPUs have kernels for."""
+"""Turns transposed convolutions into rearranged convolutions with four times the channels, which NPUs can run."""
 
 import numpy as np
 import onnx

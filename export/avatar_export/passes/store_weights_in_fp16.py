@@ -1,4 +1,4 @@
-"""Constants stored in half precision: half the file, the same arithmetic."""
+"""Stores constants in half precision: half the file size, the same arithmetic."""
 
 import numpy as np
 import onnx

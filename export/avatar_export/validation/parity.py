@@ -16,8 +16,8 @@ from avatar_runtime.latents import latents, series
 LATENTS = 1000
 """How many latents are compared: avatars 0 … 999 of a series."""
 HELD_OUT = "held-out"
-"""The series of the final comparison. No choice is made by it: int8 is measured on `calibration.SERIES`, and a precision
-is chosen on SELECTION."""
+"""The series of the final comparison. No choice is made by it: int8 is measured on `calibration.SERIES`, and precisions
+are chosen on SELECTION."""
 SELECTION = "parity"
 """The series by which `auto` chooses a precision, and on which the constants of int8 were tuned by hand."""
 BATCH_SIZES = (1, 7, 64)
@@ -66,13 +66,16 @@ class ParityReport:
     def failures(self) -> list[str]:
         """Each limit that is exceeded, in a few words. A difference of NaN exceeds it."""
         values = sum(self.level_histogram.values())
-        within = sum(count for level, count in self.level_histogram.items() if level <= 1) / values
+        near = sum(count for level, count in self.level_histogram.items() if level <= 1) / values
         mean = sum(level * count for level, count in self.level_histogram.items()) / values
         psnr = np.inf if self.psnr_db is None else self.psnr_db
         limits = self.tolerance
         checks = [
             (self.max_difference <= self.limit, f"up to {self.max_difference:.3g} off, more than {self.limit:.3g}"),
-            (within >= limits.within_one_level, f"{within:.5f} within one level, less than {limits.within_one_level:g}"),
+            (
+                near >= limits.within_one_level,
+                f"{near:.5f} within one level, less than {limits.within_one_level:g}",
+            ),
             (mean <= limits.mean_levels, f"{mean:.3g} levels off on average, more than {limits.mean_levels:g}"),
             (psnr >= limits.psnr, f"PSNR {psnr:.2f} dB, less than {limits.psnr:g}"),
         ]
