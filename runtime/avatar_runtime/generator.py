@@ -94,6 +94,7 @@ class AvatarGenerator:
         It cannot be pickled or used after a fork, and its model_sha256 is "": only a file has one. Raises
         ModelFileError.
         """
+        sessions.keep_after_fork(session)
         return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
 
     def close(self) -> None:

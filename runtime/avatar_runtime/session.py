@@ -1,8 +1,11 @@
 """The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
 
+import ctypes
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -49,7 +52,32 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     check_self_contained(data)
     with _refusing(f"it is not an ONNX model that onnxruntime {ort.__version__} can load"):
         # Without enable_fallback=0 a failure is printed and tried again.
-        return Session(data, options, providers=providers, enable_fallback=0)
+        session = Session(data, options, providers=providers, enable_fallback=0)
+    keep_after_fork(session)
+    return session
+
+
+def keep_after_fork(session: Session) -> None:
+    """See to it that a forked child never destroys the session.
+
+    A session waits for its threads when it is destroyed, and a fork does not copy threads: the child would hang.
+    """
+    _sessions_to_keep().add(session)
+
+
+@cache
+def _sessions_to_keep() -> "weakref.WeakSet[Session]":
+    sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+    def keep() -> None:
+        for session in sessions:
+            # Not a list of them: the interpreter empties those when it ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        sessions.clear()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=keep)
+    return sessions
 
 
 @contextmanager
