@@ -11,6 +11,7 @@ from avatar_export.report.inspection import inspect
 from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Gate
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
@@ -22,7 +23,7 @@ HTML = "html"
 INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command, context_settings=SETTINGS)
 @click.option(
     "--format",
     "format_",
@@ -88,7 +89,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 @click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's or folder's]")
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
-@click.version_option(package_name="avatar-edge")
+@version_option
 def main(
     format_: str,
     checkpoint: Path | None,

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from avatar_runtime.cpus import MAX_THREADS, check_threads, cpu_limit
-from avatar_runtime.errors import ModelFileError, ProviderError
+from avatar_runtime.cpus import MAX_THREADS, check_can_start, check_threads, cpu_limit
+from avatar_runtime.errors import AvatarError, ModelFileError, ProviderError
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from avatar_runtime.model_file.reading import read_model
 from avatar_runtime.model_file.safety import check_self_contained
 
 # onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
@@ -43,10 +44,14 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     check_threads(threads)
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
-    if threads is None and (limit := cpu_limit()) < (os.cpu_count() or 1):
-        threads = min(limit, MAX_THREADS)
+    cpus = cpu_limit()
+    if threads is None and cpus < (os.cpu_count() or 1):
+        threads = min(cpus, MAX_THREADS)
     if threads is not None:
         options.intra_op_num_threads = threads
+        if threads > cpus:  # or waiting ones keep the CPUs busy: 64 threads on 2 CPUs take 27 times as long
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    check_can_start((threads or cpus) - 1)
     providers = check_providers(providers)
     data = model if isinstance(model, bytes) else read_model(model)
     check_self_contained(data)
@@ -82,22 +87,13 @@ def _sessions_to_keep() -> "weakref.WeakSet[Session]":
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Make a ModelFileError of whatever onnxruntime raises in the block."""
+    """Make a ModelFileError of whatever onnxruntime raises in the block, unless memory is what it lacks."""
     try:
         yield
     except Exception as err:  # a dozen unrelated classes, bare RuntimeError and UnicodeDecodeError among them
+        if isinstance(err, MemoryError) or any(sign in str(err) for sign in ("bad_alloc", "Failed to allocate memory")):
+            raise AvatarError("there is not enough memory to run the model; draw fewer at a time") from err
         raise ModelFileError(f"{what} ({' '.join(str(err).split())})") from err
-
-
-def read_model(path: Path) -> bytes:
-    """The bytes of a model file. Raises ModelFileError if there are none to read."""
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
-        raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
-    if not data:
-        raise ModelFileError("the file is empty")
-    return data
 
 
 def check_providers(providers: Sequence[str] | None) -> list[str]:
