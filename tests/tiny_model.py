@@ -22,7 +22,12 @@ from avatar_runtime.session import open_session, run
 
 
 def tiny_arrays(
-    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+    image_size: int = 32,
+    ngf: int = 8,
+    channels: int = 3,
+    latent_dim: int = 100,
+    seed: int = 0,
+    latent_map: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Arrays under the names of a generator's checkpoint, drawn wide enough for its pictures to have contrast."""
     rng = np.random.default_rng(seed)
@@ -33,6 +38,9 @@ def tiny_arrays(
     hidden = int(np.log2(image_size)) - 2
     widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
     arrays = {}
+    if latent_map:
+        arrays["latent_map.weight"] = normal(latent_dim, latent_dim, sigma=1 / np.sqrt(latent_dim))
+        arrays["latent_map.bias"] = normal(latent_dim)
     for i, (wide, narrow) in enumerate(pairwise(widths)):
         arrays[f"generator.{3 * i}.weight"] = normal(wide, narrow, 4, 4, sigma=1 / np.sqrt(wide * (1 if i == 0 else 4)))
         if i < hidden:
@@ -45,10 +53,15 @@ def tiny_arrays(
 
 
 def tiny_weights(
-    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+    image_size: int = 32,
+    ngf: int = 8,
+    channels: int = 3,
+    latent_dim: int = 100,
+    seed: int = 0,
+    latent_map: bool = False,
 ) -> GeneratorWeights:
     """The same as GeneratorWeights, with pixels in [-1, 1]."""
-    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed, latent_map)
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
 
 

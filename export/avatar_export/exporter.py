@@ -17,6 +17,7 @@ from avatar_export.formats.candidates import (
 from avatar_export.graph import plain_graph
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
+from avatar_export.passes.latent_map_folding import latent_map_folding
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
@@ -160,6 +161,7 @@ def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
         "batch_norm_folding": batch_norm_folding,
         **({"channel_equalization": equalized} if variant.precision == "int8" else {}),
         "latent_projection": latent_projection,
+        "latent_map_folding": latent_map_folding,
         **{rewrite.__name__: rewrite for rewrite in own},
         **rewrites(variant.precision, variant.output, weights.pixel_range),
     }

@@ -27,6 +27,8 @@ def transposed_convolution(x: Float64, weight: Float64, stride: int, padding: in
 
 def numpy_generator(weights: GeneratorWeights, z: npt.NDArray[np.float32]) -> Float64:
     """[N, latent_dim] -> [N, C, H, W], in double precision."""
+    if weights.latent_map is not None:
+        z = z @ weights.latent_map.weight.T + weights.latent_map.bias
     x = z.astype(np.float64)[..., None, None]
     for i, layer in enumerate(weights.layers):
         stride, padding = (1, 0) if i == 0 else (2, 1)
@@ -55,6 +57,21 @@ def test_plain_graph_is_the_network(image_size: int, ngf: int, channels: int, la
     assert images.shape == (3, channels, image_size, image_size)
     np.testing.assert_allclose(images, expected, rtol=0, atol=1e-5)
     assert np.ptp(expected) > 0.5  # a flat picture would prove nothing
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_latent_map_is_drawn_and_costs_nothing(precision: str) -> None:
+    plain, mapped = tiny_weights(latent_dim=33), tiny_weights(latent_dim=33, latent_map=True)
+    z = normal(3, 33)
+    expected = numpy_generator(mapped, z)
+    assert np.abs(expected - numpy_generator(plain, z)).max() > 0.5
+    model, passes = build_model(mapped, "float32", precision)
+    assert "latent_map_folding" in passes
+    off = np.abs(run(open_session(check_model(model)), z) - expected)
+    assert off.max() < {"fp32": 1e-5, "fp16": 0.02, "int8": 0.3}[precision]
+    assert off.mean() < {"fp32": 1e-6, "fp16": 0.002, "int8": 0.03}[precision]
+    unmapped, _ = build_model(plain, "float32", precision)
+    assert [node.op_type for node in model.graph.node] == [node.op_type for node in unmapped.graph.node]
 
 
 @pytest.mark.parametrize("output", ["float32", "uint8"])

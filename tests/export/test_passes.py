@@ -14,6 +14,7 @@ from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import IR_VERSION, OPSET
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
+from avatar_export.passes.latent_map_folding import latent_map_folding
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
@@ -92,6 +93,24 @@ def doubled(
     return model_of(nodes, ["batch", wide, rows, columns], ["batch", None, None, None], **constants)
 
 
+def two_gemms(
+    seed: int = 0,
+    sizes: tuple[int, int, int] = (4, 3, 5),
+    turned: tuple[bool, bool] = (True, False),
+    biased: tuple[bool, bool] = (True, True),
+) -> onnx.ModelProto:
+    """Gemm -> Gemm, each with its matrix transposed or not, and with a bias or not."""
+    nodes, constants = [], {}
+    for i, (wide, narrow, name) in enumerate(zip(sizes, sizes[1:], ("first", "second"), strict=False)):
+        constants[f"{name}_matrix"] = normal(seed + i, *((narrow, wide) if turned[i] else (wide, narrow)))
+        inputs = [("x", "first_out")[i], f"{name}_matrix"]
+        if biased[i]:
+            constants[f"{name}_bias"] = normal(seed + 2 + i, narrow)
+            inputs.append(f"{name}_bias")
+        nodes.append(helper.make_node("Gemm", inputs, [("first_out", "image")[i]], name, transB=int(turned[i])))
+    return model_of(nodes, ["batch", sizes[0]], ["batch", sizes[2]], **constants)
+
+
 def identity(*shape: int) -> onnx.ModelProto:
     return model_of([helper.make_node("Identity", ["x"], ["image"], "identity")], ["batch", *shape], ["batch", *shape])
 
@@ -125,6 +144,22 @@ def test_folding_keeps_the_numbers(
     assert [node.op_type for node in new.graph.node] == ["ConvTranspose", "Relu"]
     assert len(new.graph.initializer) == 2
     assert_equal(model, new, normal(seed, 2, wide, 3, 2))
+
+
+@FEW
+@given(
+    seed=st.integers(0, 99),
+    sizes=st.tuples(*[st.integers(1, 5)] * 3),
+    turned=st.tuples(st.booleans(), st.booleans()),
+    biased=st.tuples(st.booleans(), st.booleans()),
+)
+def test_two_gemms_become_one(
+    seed: int, sizes: tuple[int, int, int], turned: tuple[bool, bool], biased: tuple[bool, bool]
+) -> None:
+    model = two_gemms(seed, sizes, turned, biased)
+    new = rewritten(latent_map_folding, model)
+    assert [node.op_type for node in new.graph.node] == ["Gemm"]
+    assert_equal(model, new, normal(seed, 3, sizes[0]))
 
 
 @FEW
@@ -259,8 +294,8 @@ def _read_twice(value: str) -> Change:
     return lambda graph: graph.node.append(helper.make_node("Neg", [value], ["negative"]))
 
 
-def _shown(value: str) -> Change:
-    return lambda graph: graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, [None] * 4))
+def _shown(value: str, rank: int = 4) -> Change:
+    return lambda graph: graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, [None] * rank))
 
 
 def _together(*changes: Change) -> Change:
@@ -338,6 +373,13 @@ SUB_PIXEL = {
     "3-weight-is-computed": _computed("weight", "conv"),
     "3-bias-is-computed": _computed("bias", "conv"),
 }
+TWO_GEMMS = {
+    "1-first-is-shown": _shown("first_out", rank=2),
+    "1-matrix-may-be-fed": _fed("second_matrix"),
+    "1-bias-is-computed": _computed("first_bias", "first"),
+    "2-alpha": _set("first", alpha=2.0),
+    "2-beta": _set("second", beta=0.5),
+}
 PHASES = SUB_PIXEL | {"4-height-is-not-known": _unknown_height}
 BATCH = {
     "1-already-fixed": _batch("input", 2),
@@ -355,6 +397,7 @@ HEAD = {
 REFUSALS: list[tuple[Rewrite, Callable[[], onnx.ModelProto], dict[str, Change]]] = [
     (batch_norm_folding, normed, FOLDING),
     (latent_projection, projected, PROJECTION),
+    (latent_map_folding, two_gemms, TWO_GEMMS),
     (sub_pixel, doubled, SUB_PIXEL),
     (phase_convolutions, doubled, PHASES),
     (batch_of_one, doubled, BATCH),

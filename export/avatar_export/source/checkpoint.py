@@ -16,6 +16,7 @@ PIXEL_RANGES: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1":
 
 # The tutorial renames what its optimiser holds: its own checkpoints may say optim_g.generator.0.weight.
 _NAME = re.compile(r"(?:optim_g\.)?generator\.(\d+)\.(\w+)")
+_MAP = ("latent_map.weight", "latent_map.bias")
 
 
 class UnsuitableCheckpointError(AvatarError):
@@ -41,6 +42,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class LatentMap:
+    """An affine map of latents before the first layer, which steering adds: z -> weight @ z + bias."""
+
+    weight: Array  # [latent_dim, latent_dim]
+    bias: Array  # [latent_dim]
+
+
+@dataclass(frozen=True)
 class GeneratorWeights:
     """A DCGAN generator: its layers, first to last, and what black and white are in its output."""
 
@@ -50,6 +59,8 @@ class GeneratorWeights:
     """Digest of the checkpoint file."""
     steps: int | None = None
     """Training steps behind it, if the checkpoint says."""
+    latent_map: LatentMap | None = None
+    """What steering put before the first layer."""
 
     @property
     def latent_dim(self) -> int:
@@ -78,7 +89,11 @@ class GeneratorWeights:
 
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that `avatar_training.networks.Generator` gives them."""
-        named = {}
+        named = (
+            {}
+            if self.latent_map is None
+            else dict(zip(_MAP, (self.latent_map.weight, self.latent_map.bias), strict=True))
+        )
         for i, layer in enumerate(self.layers):
             named[f"generator.{3 * i}.weight"] = layer.weight
             if layer.norm is not None:
@@ -119,10 +134,26 @@ def generator_weights(
     if layers[-1].weight.shape[1] not in (1, 3):
         raise UnsuitableCheckpointError(f"its images have {layers[-1].weight.shape[1]} channels; 1 or 3 can be shown")
     steps = int(arrays["steps"].item()) if "steps" in arrays else None
-    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256, steps)
+    latent_map = _latent_map(arrays, layers[0].weight.shape[0])
+    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256, steps, latent_map)
     if strange := {f"generator.{index}.{kind}" for index, kind in found} - weights.arrays().keys():
         raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(sorted(strange))}")
     return weights
+
+
+def _latent_map(arrays: Mapping[str, npt.NDArray[np.generic]], latent_dim: int) -> LatentMap | None:
+    if not any(name in arrays for name in _MAP):
+        return None
+    parts = []
+    for name, shape in zip(_MAP, ((latent_dim, latent_dim), (latent_dim,)), strict=True):
+        array = arrays.get(name)
+        if array is None or array.shape != shape:
+            state = "is missing" if array is None else f"has shape {list(array.shape)}"
+            raise UnsuitableCheckpointError(f"{name} {state}; it should have shape {list(shape)}")
+        if not np.isfinite(array).all():
+            raise UnsuitableCheckpointError(f"{name} holds NaN or infinity; steer the generator again")
+        parts.append(np.asarray(array, np.float32))
+    return LatentMap(*parts)
 
 
 def _layer(found: Mapping[tuple[int, str], Array], index: int, last: bool) -> Layer:

@@ -80,9 +80,10 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 def read_pair(folder: Path) -> Arrays:
     """A trained pair of networks: the arrays of generator.ckpt and discriminator.ckpt in a folder, such as a run's.
 
+    A latent map that steering added is left out: it is made for the finished network, and made again after training.
     Raises CheckpointError if one cannot be read, or if the pair was trained on pixels of another range than [-1, 1].
     """
-    arrays = read(folder / "generator.ckpt")
+    arrays = {k: v for k, v in read(folder / "generator.ckpt").items() if not k.startswith("latent_map.")}
     pixel_range = np.ravel(arrays.get("pixel_range", ())).tolist()
     if pixel_range != list(PIXEL_RANGE):
         raise CheckpointError(f"{folder} holds no pair to begin from: its pixels range over {pixel_range}, not [-1, 1]")
@@ -143,7 +144,8 @@ def generator_cell(
     may differ by; exact_tanh takes it in float64.
     """
     device.select("CPU")
-    generator = Generator(image_size, channels, latent_dim, ngf)
+    steered = "latent_map.weight" in arrays
+    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     if exact_tanh:
         generator.generator[-1] = _ExactTanh()
