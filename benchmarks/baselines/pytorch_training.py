@@ -43,7 +43,7 @@ class PyTorchGan:
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **adam)
 
     def step(self, z: Tensor, real: Tensor) -> tuple[float, float]:
-        """Train on z [N, latent_dim, 1, 1] and real [N, C, H, W], float32; returns both losses, the generator's first."""
+        """Train on z [N, latent_dim, 1, 1] and real [N, C, H, W]; returns the generator's and discriminator's loss."""
         real = real.contiguous(memory_format=self.memory_format)
         fake = self.generator(z)
         draws = torch.rand(2, len(real), 7)
