@@ -111,12 +111,6 @@ static float applied(enum function function, float x, float y) {
 
 enum { POSITIONS = 4, BLOCK_MAX = 16 };
 
-static inline int32_t pair_at(const int16_t *x) {
-    int32_t pair;
-    copy_bytes(&pair, x, sizeof pair);
-    return pair;
-}
-
 typedef void sums_function(const int8_t *weights, const int16_t *const *x, size_t row, size_t rows, size_t pairs,
                            int32_t *sums); /* -> [POSITIONS][block] */
 
@@ -170,6 +164,12 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
 }
 
 #elif AVATAR_SSE2
+
+static inline int32_t pair_at(const int16_t *x) {
+    int32_t pair;
+    copy_bytes(&pair, x, sizeof pair);
+    return pair;
+}
 
 enum { BLOCK = 8 };
 
@@ -442,6 +442,11 @@ const char *avatar_contract(const struct avatar_model *model, size_t *length) {
     *length = model->contract_length;
     return model->contract;
 }
+
+/* What follows runs once: in avatar.wasm, which is sent over networks, small counts more than fast. */
+#if defined(__wasm__) && defined(__clang__)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+#endif
 
 /* Protobuf: https://protobuf.dev/programming-guides/encoding/ */
 
@@ -786,43 +791,59 @@ static bool read_node(struct loader *l, struct bytes whole, struct node *n) {
     return true;
 }
 
-/* An attribute that an operator may have: integers, or the bits of a float, or 0 for the text NOTSET. */
-struct attribute {
-    const char *name;
-    unsigned room, count;
-    int64_t values[8];
-};
+/* Attributes that may be there, with the one value that they may have; auto_pad is 0 for NOTSET, alpha and beta are bits.
+ * Any other could change the arithmetic, and is refused, but for the one that an operator asks for. */
+enum { ANY = -1 };
 
-/* Read a node's attributes; one that is not among those asked for is refused, for it could change the arithmetic.
- * AttributeProto fields 1 name, 2 f, 3 i, 4 s, 8 ints. */
-static bool read_attributes(struct loader *l, const struct node *n, struct attribute *wanted, unsigned count) {
+static const struct {
+    const char *name;
+    int32_t value;
+} harmless[] = {{"kernel_shape", ANY}, {"strides", 1},        {"dilations", 1},     {"group", 1},    {"auto_pad", 0},
+                {"transA", 0},         {"transB", 0},         {"alpha", 0x3f800000}, {"beta", 0x3f800000},
+                {"allowzero", 0},      {"saturate", 1}};
+
+/* One number of an attribute, from a field of AttributeProto: 2 f, 3 i, 4 s, 8 ints (packed or not). */
+static bool next_number(struct field *f, int32_t *number) {
+    uint64_t value = f->value;
+    if (f->number == 8 && f->wire == 2) {
+        if (!read_varint(&f->content, &value)) return false;
+    } else if (f->number == 4 && f->wire == 2)
+        value = !same(f->content, "NOTSET");
+    else if (!(f->number == 2 && f->wire == 5) && !((f->number == 3 || f->number == 8) && f->wire == 0))
+        return false;
+    *number = value > INT32_MAX ? INT32_MIN : (int32_t)value;
+    if (f->content.at == f->content.end || f->number != 8) f->number = 0; /* it had no more */
+    return true;
+}
+
+/* Read a node's attribute of that name, at most `room` numbers; returns how many, -1 if it failed. */
+static int read_attributes(struct loader *l, const struct node *n, const char *name, int32_t *numbers, int room) {
     bool damaged = false;
+    int count = 0;
     struct bytes node = n->whole;
     for (struct field f; next_field(&node, &f, &damaged);) {
         if (f.number != 5 || f.wire != 2) continue;
-        struct attribute *found = NULL;
+        bool wanted = false, known = false;
+        int32_t only = ANY, number;
         struct bytes rest = f.content;
-        for (struct field g; next_field(&rest, &g, &damaged);)
-            for (unsigned i = 0; i < count && g.number == 1 && g.wire == 2; i++)
-                if (same(g.content, wanted[i].name)) found = &wanted[i];
-        if (!found || damaged) return fail(l, damaged ? AVATAR_DAMAGED : AVATAR_OPERATOR);
-        found->count = 0;
-        rest = f.content;
         for (struct field g; next_field(&rest, &g, &damaged);) {
-            struct bytes packed = g.content;
-            const bool one = (g.number == 2 && g.wire == 5) || ((g.number == 3 || g.number == 8) && g.wire == 0);
-            const bool text = g.number == 4 && g.wire == 2;
-            while (one || text || (g.number == 8 && g.wire == 2 && packed.at < packed.end)) {
-                uint64_t value = text ? !same(g.content, "NOTSET") : g.value;
-                if (!one && !text && !read_varint(&packed, &value)) return fail(l, AVATAR_DAMAGED);
-                if (found->count == found->room) return fail(l, AVATAR_OPERATOR);
-                found->values[found->count++] = value > INT64_MAX ? -1 : (int64_t)value;
-                if (one || text) break;
-            }
+            if (g.number != 1 || g.wire != 2) continue;
+            wanted = same(g.content, name);
+            for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+                if (same(g.content, harmless[i].name)) known = true, only = harmless[i].value;
         }
+        rest = f.content;
+        if (wanted) count = 0;
+        for (struct field g; next_field(&rest, &g, &damaged);)
+            while (next_number(&g, &number)) {
+                if (wanted && count < room)
+                    numbers[count++] = number;
+                else if (wanted || (only != ANY && number != only))
+                    known = wanted = false, room = -1;
+            }
+        if (!known && !wanted) return fail(l, AVATAR_OPERATOR) - 1;
     }
-    if (damaged) return fail(l, AVATAR_DAMAGED);
-    return true;
+    return damaged ? fail(l, AVATAR_DAMAGED) - 1 : count;
 }
 
 static struct value *find_value(struct loader *l, struct bytes name) {
@@ -938,10 +959,10 @@ static bool read_step(struct loader *l, struct bytes name, float *step) {
 
 /* The step and zero point of a QuantizeLinear or DequantizeLinear of one step to or from uint8. */
 static bool read_quantization(struct loader *l, const struct node *n, float *step, uint8_t *zero) {
-    struct attribute axis = {"axis", 1, 0, {0}}; /* means nothing where there is one step */
+    int32_t axis; /* means nothing where there is one step */
     struct constant c;
     *zero = 0;
-    if (!read_attributes(l, n, &axis, 1)) return false;
+    if (read_attributes(l, n, "axis", &axis, 1) < 0) return false;
     if (n->count < 2 || n->count > 3) return fail(l, AVATAR_OPERATOR);
     if (!read_step(l, n->inputs[1], step)) return false;
     if (n->count == 2) return true;
@@ -1073,7 +1094,7 @@ static bool fill_table(struct loader *l, const struct value *value, float *table
 
 static bool elementwise(struct loader *l, const struct node *n) {
     enum function function;
-    if (!read_function(n->kind, &function) || !read_attributes(l, n, NULL, 0)) return fail(l, AVATAR_OPERATOR);
+    if (!read_function(n->kind, &function) || read_attributes(l, n, "", NULL, 0) < 0) return fail(l, AVATAR_OPERATOR);
     if (n->count < 1) return fail(l, AVATAR_OPERATOR);
     const struct value *x = find_value(l, n->inputs[0]), *y = n->count > 1 ? find_value(l, n->inputs[1]) : NULL;
     if (x && y && x->kind == REAL && y->kind == REAL && function == ADD) {
@@ -1117,13 +1138,13 @@ static bool elementwise(struct loader *l, const struct node *n) {
 }
 
 static bool cast(struct loader *l, const struct node *n) {
-    struct attribute to = {"to", 1, 0, {0}};
+    int32_t to = 0;
     struct constant c;
-    if (n->count != 1 || !read_attributes(l, n, &to, 1)) return fail(l, AVATAR_OPERATOR);
+    if (n->count != 1 || read_attributes(l, n, "to", &to, 1) < 0) return fail(l, AVATAR_OPERATOR);
     const struct value *input = find_value(l, n->inputs[0]);
-    if (input && input->kind == REAL && to.values[0] == UINT8)
+    if (input && input->kind == REAL && to == UINT8)
         copy_to_table(l, n, input, 1, 0);
-    else if (!input && to.values[0] == FLOAT32 && typed_constant(l, n->inputs[0], INT8, &c))
+    else if (!input && to == FLOAT32 && typed_constant(l, n->inputs[0], INT8, &c))
         add_value(l, n, INTEGERS);
     else
         return fail(l, AVATAR_OPERATOR);
@@ -1144,13 +1165,14 @@ static bool read_weights(struct loader *l, const struct node *n, uint32_t channe
         struct node read;
         struct constant zeros, *integers = i == 1 ? &w->integers : &w->bias, bias_steps;
         struct constant *steps = i == 1 ? &w->steps : &bias_steps;
-        struct attribute axis = {"axis", 1, 0, {1}};
+        int32_t axis = 1;
         const struct value *value = find_kind(l, n->inputs[i], WEIGHT);
-        if (!value || !read_node(l, value->node, &read) || !read_attributes(l, &read, &axis, 1)) return false;
+        if (!value || !read_node(l, value->node, &read) || read_attributes(l, &read, "axis", &axis, 1) < 0)
+            return false;
         if (!typed_constant(l, read.inputs[0], i == 1 ? INT8 : INT32, integers)) return false;
         if (!typed_constant(l, read.inputs[1], FLOAT32, steps)) return false;
         if (steps->count != 1 && steps->count != channels) return fail(l, AVATAR_OPERATOR);
-        if (steps->count > 1 && axis.values[0] != (i == 1 && same(n->kind, "Gemm")))
+        if (steps->count > 1 && axis != (i == 1 && same(n->kind, "Gemm")))
             return fail(l, AVATAR_OPERATOR);
         if (read.count > 2) {
             if (!typed_constant(l, read.inputs[2], integers->type, &zeros)) return false;
@@ -1198,44 +1220,40 @@ static const struct padded *padded(struct loader *l, const struct value *real, u
 }
 
 /* Lay the weights out for the kernel, [block][row][column][pair][channel of the block][2]; bias takes in what the
- * input's zero point adds. integers are [channels, depth, rows, columns] with these strides. */
-static bool lay_out(struct loader *l, const struct weights *w, const uint32_t *shape, const uint32_t *stride,
+ * input's zero point adds. shape is [channels, depth, rows, columns], in this order in the file, or for Gemm reversed. */
+static bool lay_out(struct loader *l, const struct weights *w, const uint32_t *shape, bool gemm,
                     const struct value *real, float size, struct step *step) {
-    const uint32_t channels = shape[0], depth = shape[1], rows = shape[2], columns = shape[3];
-    const size_t block = l->kernel.block;
-    const uint64_t blocks = (channels + block - 1) / block, pairs = (depth + 1) / 2;
-    int8_t *weights = fixed(l, blocks * block * rows * columns * pairs * 2);
-    int32_t *bias = fixed(l, blocks * block * sizeof *bias);
-    float *scale = fixed(l, blocks * block * sizeof *scale);
-    if (l->error || !weights) return false;
+    const size_t channels = shape[0], depth = shape[1], block = l->kernel.block;
+    const size_t pairs = (depth + 1) / 2, places = (size_t)shape[2] * shape[3];
+    const size_t rounded = (channels + block - 1) / block * block;
+    const uint64_t total = (uint64_t)rounded * pairs * 2 * places;
+    int8_t *weights = fixed(l, total);
+    int32_t *bias = fixed(l, (uint64_t)rounded * sizeof *bias);
+    float *scale = fixed(l, (uint64_t)rounded * sizeof *scale);
+    if (l->error || !weights) return !l->error;
     step->u.conv.weights = weights;
     step->u.conv.bias = bias;
     step->u.conv.scale = scale;
-    const int8_t *integers = (const int8_t *)w->integers.raw.at;
-    for (size_t c = 0; c < blocks * block; c++) {
+    const int8_t *from = (const int8_t *)w->integers.raw.at;
+    if (rounded > channels || depth % 2)
+        for (size_t i = 0; i < total; i++) weights[i] = 0;
+    for (size_t c = 0; c < rounded; c++) {
+        int8_t *to = weights + (c / block * places * pairs * block + c % block) * 2;
+        int64_t sum = 0, largest = 0;
         bias[c] = 0, scale[c] = 0;
         if (c >= channels) continue;
-        int64_t total = 0, largest = 0;
-        for (size_t i = 0; i < (size_t)depth * rows * columns; i++) {
-            const size_t k = i % depth, x = i / depth % columns, y = i / depth / columns;
-            const int v = integers[c * stride[0] + k * stride[1] + y * stride[2] + x * stride[3]];
-            total += v;
-            largest += v < 0 ? -v : v;
-        }
-        total = (w->biased ? int_at(&w->bias, c) : 0) - total * real->zero;
-        if (largest * 255 + (total < 0 ? -total : total) > INT32_MAX) return fail(l, AVATAR_SUMS);
-        bias[c] = (int32_t)total;
+        for (size_t k = 0; k < depth; k++)
+            for (size_t i = 0; i < places; i++) {
+                const int weight = from[gemm ? k * channels + c : (c * depth + k) * places + i];
+                sum += weight;
+                largest += weight < 0 ? -weight : weight;
+                to[(i * pairs + k / 2) * block * 2 + k % 2] = (int8_t)weight;
+            }
+        sum = (w->biased ? int_at(&w->bias, c) : 0) - sum * real->zero;
+        if (largest * 255 + (sum < 0 ? -sum : sum) > INT32_MAX) return fail(l, AVATAR_SUMS);
+        bias[c] = (int32_t)sum;
         scale[c] = real->step * float_at(&w->steps, w->steps.count == 1 ? 0 : c) / size;
     }
-    for (size_t b = 0; b < blocks; b++)
-        for (size_t y = 0; y < rows; y++)
-            for (size_t x = 0; x < columns; x++)
-                for (size_t k = 0; k < pairs * 2; k += 2)
-                    for (size_t c = b * block; c < (b + 1) * block; c++)
-                        for (size_t i = k; i < k + 2; i++)
-                            *weights++ = c < channels && i < depth ? integers[c * stride[0] + i * stride[1] +
-                                                                              y * stride[2] + x * stride[3]]
-                                                                   : 0;
     return true;
 }
 
@@ -1248,64 +1266,35 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
     if (sums->rectified && zero) return fail(l, AVATAR_OPERATOR);
     const struct view *v = &l->value[real->source].view;
     const bool gemm = same(n.kind, "Gemm");
-    struct attribute pads = {"pads", 4, 0, {0}};
+    int32_t pads[4] = {0};
     const uint32_t depth = extent(v, 1);
-    uint32_t shape[4] = {0, depth, 1, 1}, stride[4] = {0};
-    struct constant integers;
+    struct node read;
     struct weights w;
-    {
-        struct node read;
-        const struct value *value = find_kind(l, n.inputs[1], WEIGHT);
-        if (!value || !read_node(l, value->node, &read)) return false;
-        if (!typed_constant(l, read.inputs[0], INT8, &integers)) return false;
-    }
-    if (v->rank != (gemm ? 2 : 4) || integers.rank != v->rank) return fail(l, AVATAR_OPERATOR);
-    if (gemm) { /* [depth, channels] */
-        struct attribute allowed[] = {{"transA", 1, 0, {0}}, {"transB", 1, 0, {0}}, {"alpha", 1, 0, {0x3f800000}},
-                                      {"beta", 1, 0, {0x3f800000}}};
-        if (!read_attributes(l, &n, allowed, 4)) return false;
-        if (allowed[0].values[0] || allowed[1].values[0] || allowed[2].values[0] != 0x3f800000 ||
-            allowed[3].values[0] != 0x3f800000 || integers.dims[0] != depth)
-            return fail(l, AVATAR_OPERATOR);
-        shape[0] = integers.dims[1];
-        stride[0] = 1;
-        stride[1] = shape[0];
-    } else { /* [channels, depth, rows, columns] */
-        struct attribute allowed[] = {pads,
-                                      {"kernel_shape", 2, 0, {integers.dims[2], integers.dims[3]}},
-                                      {"strides", 2, 0, {1, 1}},
-                                      {"dilations", 2, 0, {1, 1}},
-                                      {"group", 1, 0, {1}},
-                                      {"auto_pad", 1, 0, {0}}};
-        if (!read_attributes(l, &n, allowed, 6)) return false;
-        for (unsigned i = 0; i < 4; i++) shape[i] = integers.dims[i];
-        pads = allowed[0];
-        if (allowed[1].values[0] != shape[2] || allowed[1].values[1] != shape[3] || allowed[4].values[0] != 1 ||
-            allowed[5].values[0] || shape[1] != depth || shape[2] > KERNEL_MAX || shape[3] > KERNEL_MAX)
-            return fail(l, AVATAR_OPERATOR);
-        for (unsigned i = 0; i < 2; i++)
-            if (allowed[2].values[i] != 1 || allowed[3].values[i] != 1) return fail(l, AVATAR_OPERATOR);
-        stride[3] = 1;
-        stride[2] = shape[3];
-        stride[1] = shape[2] * shape[3];
-        stride[0] = depth * shape[2] * shape[3];
-    }
+    const struct value *weight = find_kind(l, n.inputs[1], WEIGHT);
+    if (!weight || !read_node(l, weight->node, &read)) return false;
+    if (!typed_constant(l, read.inputs[0], INT8, &w.integers)) return false;
+    const uint32_t *dims = w.integers.dims; /* Gemm: [depth, channels]; Conv: [channels, depth, rows, columns] */
+    if (v->rank != (gemm ? 2 : 4) || w.integers.rank != v->rank || dims[gemm ? 0 : 1] != depth)
+        return fail(l, AVATAR_OPERATOR);
+    const uint32_t shape[4] = {dims[gemm], depth, gemm ? 1 : dims[2], gemm ? 1 : dims[3]};
+    const int numbers = read_attributes(l, &n, "pads", pads, gemm ? 0 : 4);
+    if (numbers % 4 || shape[2] > KERNEL_MAX || shape[3] > KERNEL_MAX) return fail(l, AVATAR_OPERATOR);
     if (!read_weights(l, &n, shape[0], real->step, &w)) return false;
     uint32_t border = shape[2] > shape[3] ? shape[2] / 2 : shape[3] / 2;
     for (unsigned i = 0; i < 4; i++) {
-        if (pads.values[i] < 0 || pads.values[i] > KERNEL_MAX) return fail(l, AVATAR_OPERATOR);
-        if (pads.values[i] > border) border = (uint32_t)pads.values[i];
+        if (pads[i] < 0 || pads[i] > KERNEL_MAX) return fail(l, AVATAR_OPERATOR);
+        if ((uint32_t)pads[i] > border) border = (uint32_t)pads[i];
     }
-    const uint32_t top = (uint32_t)pads.values[0], left = (uint32_t)pads.values[1];
-    const uint64_t height = (uint64_t)(gemm ? 1 : extent(v, 2)) + top + (uint32_t)pads.values[2] + 1;
-    const uint64_t width = (uint64_t)(gemm ? 1 : extent(v, 3)) + left + (uint32_t)pads.values[3] + 1;
+    const uint32_t top = (uint32_t)pads[0], left = (uint32_t)pads[1];
+    const uint64_t height = (uint64_t)(gemm ? 1 : extent(v, 2)) + top + (uint32_t)pads[2] + 1;
+    const uint64_t width = (uint64_t)(gemm ? 1 : extent(v, 3)) + left + (uint32_t)pads[3] + 1;
     if (height <= shape[2] || width <= shape[3]) return fail(l, AVATAR_OPERATOR);
     const uint16_t real_at = index_of(l, real);
     const struct padded *p = padded(l, real, border);
     if (!p) return false;
     struct value *value = add_value(l, quantize, TENSOR);
     if (!add_tensor(l, value, shape[0], height - shape[2], width - shape[3], v->rank)) return false;
-    add_work(l, (height - shape[2]) * (width - shape[3]), (uint64_t)integers.count);
+    add_work(l, (height - shape[2]) * (width - shape[3]), (uint64_t)w.integers.count);
     struct step *step = add_step(l, run_conv);
     const size_t pixel = (depth + 1) / 2 * 2;
     step->u.conv.kernel = l->kernel;
@@ -1320,7 +1309,7 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
     step->u.conv.out = working(l, value->offset);
     const int16_t *in = working(l, p->offset);
     step->u.conv.in = in ? in + (p->border - top) * step->u.conv.row + (p->border - left) * pixel : NULL;
-    lay_out(l, &w, shape, stride, &l->value[real_at], size, step);
+    lay_out(l, &w, shape, gemm, &l->value[real_at], size, step);
     return true;
 }
 
@@ -1329,14 +1318,10 @@ static bool float_product(struct loader *l, const struct node *n, const struct v
     struct node read;
     struct constant integers, bias = {0};
     const struct value *weight = find_kind(l, n->inputs[1], INTEGERS);
-    struct attribute allowed[] = {{"transA", 1, 0, {0}}, {"transB", 1, 0, {0}}, {"alpha", 1, 0, {0x3f800000}},
-                                  {"beta", 1, 0, {0x3f800000}}};
-    if (!weight || !read_node(l, weight->node, &read) || !read_attributes(l, n, allowed, 4)) return false;
+    if (!weight || !read_node(l, weight->node, &read) || read_attributes(l, n, "", NULL, 0) < 0) return false;
     if (!typed_constant(l, read.inputs[0], INT8, &integers)) return false;
     const uint32_t depth = integers.dims[0], count = integers.dims[1];
-    if (integers.rank != 2 || depth != x->count || allowed[0].values[0] || allowed[1].values[0] ||
-        allowed[2].values[0] != 0x3f800000 || allowed[3].values[0] != 0x3f800000)
-        return fail(l, AVATAR_OPERATOR);
+    if (integers.rank != 2 || depth != x->count) return fail(l, AVATAR_OPERATOR);
     if (n->count == 3 && !typed_constant(l, n->inputs[2], FLOAT32, &bias)) return false;
     if (n->count == 3 && bias.count != count) return fail(l, AVATAR_OPERATOR);
     const uint64_t blocks = ((uint64_t)count + BLOCK_MAX - 1) / BLOCK_MAX;
@@ -1408,10 +1393,9 @@ static bool add_total(struct loader *l, const struct node *n, const struct value
 /* What moves numbers */
 
 static bool transpose(struct loader *l, const struct node *n) {
-    struct attribute perm = {"perm", DIMENSIONS, 0, {0}};
-    if (n->count != 1 || !read_attributes(l, n, &perm, 1)) return fail(l, AVATAR_OPERATOR);
+    int32_t perm[DIMENSIONS];
     const struct value *input = find_kind(l, n->inputs[0], TENSOR);
-    if (!input || perm.count != input->view.rank) return fail(l, AVATAR_OPERATOR);
+    if (n->count != 1 || !input || read_attributes(l, n, "perm", perm, DIMENSIONS) != input->view.rank) return fail(l, AVATAR_OPERATOR);
     struct value *value = add_value(l, n, TENSOR);
     const struct view *from = &input->view;
     unsigned seen = 0, to = 0;
@@ -1419,11 +1403,11 @@ static bool transpose(struct loader *l, const struct node *n) {
     value->count = input->count;
     value->view = (struct view){.rank = from->rank};
     for (unsigned d = 0; d < from->rank; d++) {
-        const int64_t old = perm.values[d];
+        const int32_t old = perm[d];
         if (old < 0 || old >= from->rank || seen >> old & 1) return fail(l, AVATAR_OPERATOR);
         seen |= 1u << old;
         unsigned first = 0;
-        for (unsigned i = 0; i < old; i++) first += from->count[i];
+        for (int32_t i = 0; i < old; i++) first += from->count[i];
         value->view.count[d] = from->count[old];
         for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = from->factors[first + i];
     }
@@ -1434,8 +1418,7 @@ static bool reshape(struct loader *l, const struct node *n) {
     struct constant c;
     uint64_t shape[DIMENSIONS], known = 1;
     int open = -1;
-    struct attribute allowzero = {"allowzero", 1, 0, {0}};
-    if (n->count != 2 || !read_attributes(l, n, &allowzero, 1)) return fail(l, AVATAR_OPERATOR);
+    if (n->count != 2 || read_attributes(l, n, "", NULL, 0) < 0) return fail(l, AVATAR_OPERATOR);
     const struct value *input = find_kind(l, n->inputs[0], TENSOR);
     if (!input || !typed_constant(l, n->inputs[1], INT64, &c)) return false;
     if (c.count > DIMENSIONS) return fail(l, AVATAR_OPERATOR);
@@ -1483,10 +1466,9 @@ static bool reshape(struct loader *l, const struct node *n) {
 
 /* Of channels. Buffers of one layout that lie in equal distances, as the phases of a convolution do, become one view. */
 static bool concat(struct loader *l, const struct node *n) {
-    struct attribute axis = {"axis", 1, 0, {0}};
-    const struct value *inputs[INPUTS];
-    if (!read_attributes(l, n, &axis, 1)) return false;
-    if (n->count < 1 || axis.values[0] != 1) return fail(l, AVATAR_OPERATOR);
+    int32_t axis = 0;
+    const struct value *inputs[INPUTS] = {NULL};
+    if (read_attributes(l, n, "axis", &axis, 1) < 0 || axis != 1) return fail(l, AVATAR_OPERATOR);
     uint64_t channels = 0;
     bool alike = true;
     for (unsigned i = 0; i < n->count; i++) {
@@ -1759,3 +1741,7 @@ const char *avatar_error_text(enum avatar_error error) {
     }
     return "unknown error";
 }
+
+#if defined(__wasm__) && defined(__clang__)
+#pragma clang attribute pop
+#endif
