@@ -32,12 +32,24 @@
 #include <immintrin.h>
 #endif
 #endif
+#ifndef AVATAR_AVX2
+#define AVATAR_AVX2 0
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define copy_bytes __builtin_memcpy
 #else
 #include <string.h>
 #define copy_bytes memcpy
+#endif
+
+/* avatar.wasm is sent over networks: what gains no time there stays small. */
+#if defined(__wasm__) && defined(__clang__)
+#define NOT_UNROLLED _Pragma("clang loop unroll(disable) interleave(disable)")
+#define SMALL __attribute__((minsize, noinline))
+#else
+#define NOT_UNROLLED
+#define SMALL
 #endif
 
 /* Arithmetic */
@@ -75,7 +87,7 @@ static uint8_t quantized(float x, float step, int zero) {
 }
 
 /* e^x in double precision for |x| <= 700: e^x = 2^k e^r, and a Taylor series for |r| <= ln(2) / 2. */
-static double exponential(double x) {
+SMALL static double exponential(double x) {
     int k = (int)(x * 1.4426950408889634 + (x < 0 ? -0.5 : 0.5));
     double r = x - k * 0.693147180369123816490 - k * 1.90821492927058770002e-10, sum = 1;
     for (int i = 16; i > 0; i--) sum = 1 + sum * r / i;
@@ -84,14 +96,15 @@ static double exponential(double x) {
 }
 
 static double logistic(double x) {
-    x = x > 700 ? 700 : x < -700 ? -700 : x;
+    x = x > -700 ? x : -700; /* NaN too */
+    x = x < 700 ? x : 700;
     return 1 / (1 + exponential(-x));
 }
 
 /* An operator that works on each number by itself; y is the constant operand, or the other vector's number. */
 enum function { MUL, ADD, SUB, ROUND, RELU, SIGMOID, TANH, MAXIMUM, MINIMUM };
 
-static float applied(enum function function, float x, float y) {
+SMALL static float applied(enum function function, float x, float y) {
     switch (function) {
     case MUL: return x * y;
     case ADD: return x + y;
@@ -109,7 +122,7 @@ static float applied(enum function function, float x, float y) {
 /* Sums: for POSITIONS places at once the sums of a block of output channels. Inputs and weights go in pairs of
  * neighbouring input channels: weights are int8 [rows][pairs][block][2], x points to int16. */
 
-enum { POSITIONS = 4, BLOCK_MAX = 16 };
+enum { POSITIONS = 4, BLOCK_MAX = 16, PRODUCT_BLOCK = 8 };
 
 typedef void sums_function(const int8_t *weights, const int16_t *const *x, size_t row, size_t rows, size_t pairs,
                            int32_t *sums); /* -> [POSITIONS][block] */
@@ -271,7 +284,7 @@ struct step {
             size_t count;
             bool one_y;
         } vector;
-        struct { /* out float32 [count] = x [depth] * weights int8 [count / BLOCK_MAX][depth][BLOCK_MAX] + bias */
+        struct { /* out float32 [count] = x [depth] * weights int8 [blocks][depth][PRODUCT_BLOCK] + bias */
             const float *x, *bias;
             const int8_t *weights;
             float *out;
@@ -322,19 +335,35 @@ static void run_vector(const struct step *step) {
     enum function function = step->u.vector.function;
     const float *x = step->u.vector.x, *y = step->u.vector.y;
     size_t stride = step->u.vector.one_y ? 0 : 1;
-    for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
+    if (function == MUL && stride) /* the long one */
+        for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = x[i] * y[i];
+    else
+        for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
 }
 
 static void run_product(const struct step *step) {
     const int8_t *weights = step->u.product.weights;
-    size_t depth = step->u.product.depth, count = step->u.product.count;
-    for (size_t start = 0; start < count; start += BLOCK_MAX) {
-        float sums[BLOCK_MAX] = {0};
-        for (size_t k = 0; k < depth; k++, weights += BLOCK_MAX) {
-            const float x = step->u.product.x[k];
-            for (int c = 0; c < BLOCK_MAX; c++) sums[c] += x * (float)weights[c];
+    const size_t depth = step->u.product.depth, count = step->u.product.count;
+    for (size_t start = 0; start < count; start += PRODUCT_BLOCK) {
+        float sums[PRODUCT_BLOCK] = {0};
+#if AVATAR_WASM
+        v128_t low = wasm_f32x4_splat(0), high = low;
+        NOT_UNROLLED
+        for (size_t k = 0; k < depth; k++, weights += PRODUCT_BLOCK) {
+            const v128_t x = wasm_v128_load32_splat(step->u.product.x + k), w = wasm_i16x8_load8x8(weights);
+            low = wasm_f32x4_add(low, wasm_f32x4_mul(x, wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(w))));
+            high = wasm_f32x4_add(high, wasm_f32x4_mul(x, wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(w))));
         }
-        for (size_t c = 0; c < BLOCK_MAX && start + c < count; c++)
+        wasm_v128_store(sums, low);
+        wasm_v128_store(sums + 4, high);
+#else
+        for (size_t k = 0; k < depth; k++, weights += PRODUCT_BLOCK) {
+            const float x = step->u.product.x[k];
+            for (int c = 0; c < PRODUCT_BLOCK; c++) sums[c] += x * (float)weights[c];
+        }
+#endif
+        NOT_UNROLLED
+        for (size_t c = 0; c < PRODUCT_BLOCK && start + c < count; c++)
             step->u.product.out[start + c] = sums[c] + step->u.product.bias[start + c];
     }
 }
@@ -345,12 +374,12 @@ static void run_quantize(const struct step *step) {
         step->u.quantize.out[i] = quantized(step->u.quantize.x[i], size, step->u.quantize.zero);
 }
 
-static void run_table(const struct step *step) {
+SMALL static void run_table(const struct step *step) {
     const uint8_t *in = step->u.table.in;
     for (size_t i = 0; i < step->u.table.count; i++) step->u.table.out[i] = step->u.table.table[in[i]];
 }
 
-static void run_copy(const struct step *step) {
+SMALL static void run_copy(const struct step *step) {
     const struct source *in = &step->u.copy.in;
     for (size_t y = 0; y < in->height; y++)
         for (size_t x = 0; x < in->width; x++) {
@@ -367,13 +396,15 @@ static void run_pad(const struct step *step) {
             const uint8_t *from = in->data + in->rows[y] + in->columns[x];
             int16_t *to = step->u.pad.out + y * step->u.pad.row + x * step->u.pad.pixel;
             if (in->together)
+                NOT_UNROLLED
                 for (size_t c = 0; c < in->channels; c++) to[c] = from[c];
             else
+                NOT_UNROLLED
                 for (size_t c = 0; c < in->channels; c++) to[c] = from[in->places[c]];
         }
 }
 
-static void run_add(const struct step *step) {
+SMALL static void run_add(const struct step *step) {
     const struct source *a = &step->u.add.a, *b = &step->u.add.b;
     const float low = (float)0, high = 255;
     uint8_t *out = step->u.add.out;
@@ -388,7 +419,7 @@ static void run_add(const struct step *step) {
 
 static void run_conv(const struct step *step) {
     const size_t places = step->u.conv.height * step->u.conv.width, channels = step->u.conv.channels;
-    const size_t block = step->u.conv.kernel.block, size = step->u.conv.rows * step->u.conv.pairs * block * 2;
+    const size_t block = AVATAR_AVX2 ? step->u.conv.kernel.block : BLOCK, size = step->u.conv.rows * step->u.conv.pairs * block * 2;
     const int zero = step->u.conv.zero;
     const float low = (float)-zero, high = (float)(255 - zero);
     const int8_t *weights = step->u.conv.weights;
@@ -400,6 +431,7 @@ static void run_conv(const struct step *step) {
         for (size_t start = 0; start < places; start += POSITIONS) {
             const int16_t *window[POSITIONS];
             const size_t count = places - start < POSITIONS ? places - start : POSITIONS;
+            NOT_UNROLLED
             for (size_t p = 0; p < POSITIONS; p++) {
                 window[p] = p < count ? step->u.conv.in + y * step->u.conv.row + x * step->u.conv.pixel : window[0];
                 if (++x == step->u.conv.width) x = 0, y++;
@@ -411,6 +443,7 @@ static void run_conv(const struct step *step) {
                 uint8_t *to = real == block ? out : whole;
                 for (size_t c = 0; c < block; c++)
                     to[c] = saturated((float)(sums[p * block + c] + bias[c]) * scale[c], low, high, zero);
+                NOT_UNROLLED
                 for (size_t c = 0; to == whole && c < real; c++) out[c] = whole[c];
             }
         }
@@ -421,29 +454,28 @@ struct avatar_model {
     uint32_t latent_dim, steps, contract_length;
     float *z;
     const struct step *step;
-    struct source image;
     const char *contract;
+    struct step last; /* copies the image to where the caller wants it */
 };
 
 void avatar_draw(struct avatar_model *model, const float *z, uint8_t *image) {
-    for (uint32_t i = 0; i < model->latent_dim; i++) model->z[i] = z[i];
+    copy_bytes(model->z, z, model->latent_dim * sizeof *z);
     for (uint32_t i = 0; i < model->steps; i++) model->step[i].run(&model->step[i]);
-    struct step last = {.u.copy = {model->image, image, (size_t)model->image.width * model->image.channels,
-                                   model->image.channels}};
-    run_copy(&last);
+    model->last.u.copy.out = image;
+    run_copy(&model->last);
 }
 
 int avatar_latent_dim(const struct avatar_model *model) { return (int)model->latent_dim; }
-int avatar_height(const struct avatar_model *model) { return (int)model->image.height; }
-int avatar_width(const struct avatar_model *model) { return (int)model->image.width; }
-int avatar_channels(const struct avatar_model *model) { return (int)model->image.channels; }
+int avatar_height(const struct avatar_model *model) { return (int)model->last.u.copy.in.height; }
+int avatar_width(const struct avatar_model *model) { return (int)model->last.u.copy.in.width; }
+int avatar_channels(const struct avatar_model *model) { return (int)model->last.u.copy.in.channels; }
 
 const char *avatar_contract(const struct avatar_model *model, size_t *length) {
     *length = model->contract_length;
     return model->contract;
 }
 
-/* What follows runs once: in avatar.wasm, which is sent over networks, small counts more than fast. */
+/* What follows runs once for each model. */
 #if defined(__wasm__) && defined(__clang__)
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 #endif
@@ -653,7 +685,7 @@ struct loader {
 };
 
 /* Keep the first error. Functions that can fail return whether all is well so far. */
-static bool fail(struct loader *l, enum avatar_error error) {
+SMALL static bool fail(struct loader *l, enum avatar_error error) {
     if (!l->error) l->error = error;
     return false;
 }
@@ -675,7 +707,7 @@ static void *fixed(struct loader *l, uint64_t bytes) {
     return l->memory && !l->error ? l->memory + offset : NULL;
 }
 
-static void *working(struct loader *l, size_t offset) {
+SMALL static void *working(struct loader *l, size_t offset) {
     return l->memory ? l->memory + l->working_at + offset : NULL;
 }
 
@@ -704,10 +736,11 @@ static uint32_t hash_of(struct bytes b) { /* FNV-1a */
     return hash;
 }
 
-static struct bytes name_of_tensor(struct bytes tensor, bool *damaged) {
-    struct bytes name = {tensor.at, tensor.at};
-    for (struct field f; next_field(&tensor, &f, damaged);)
-        if (f.number == 8 && f.wire == 2) name = f.content;
+/* The name that a message has in that field. */
+static struct bytes name_of(struct bytes message, uint32_t number, bool *damaged) {
+    struct bytes name = {message.at, message.at};
+    for (struct field f; next_field(&message, &f, damaged);)
+        if (f.number == number && f.wire == 2) name = f.content;
     return name;
 }
 
@@ -759,7 +792,7 @@ static bool find_constant(struct loader *l, struct bytes name, struct constant *
         bool damaged = false;
         const uint8_t *at = l->file.at + l->constant[i].offset;
         const struct bytes tensor = {at, at + l->constant[i].size};
-        if (equal(name_of_tensor(tensor, &damaged), name)) return read_constant(l, tensor, c);
+        if (equal(name_of(tensor, 8, &damaged), name)) return read_constant(l, tensor, c);
     }
     return false;
 }
@@ -879,19 +912,25 @@ static void add_vector(struct loader *l, struct value *value, uint64_t count) {
 
 /* Views */
 
-static uint32_t extent(const struct view *v, unsigned dimension) {
+/* Where a dimension's factors begin; of the rank itself: where they end. */
+static unsigned first_factor(const struct view *v, unsigned dimension) {
     unsigned first = 0;
-    uint32_t product = 1;
     for (unsigned d = 0; d < dimension; d++) first += v->count[d];
-    for (unsigned i = 0; i < v->count[dimension]; i++) product *= v->factors[first + i].extent;
+    return first;
+}
+
+static uint32_t extent(const struct view *v, unsigned dimension) {
+    uint32_t product = 1;
+    for (unsigned f = first_factor(v, dimension), i = v->count[dimension]; i > 0; i--) product *= v->factors[f++].extent;
     return product;
 }
 
-static void add_dimension(struct view *v, uint32_t size, uint32_t stride) {
-    unsigned first = 0;
-    for (unsigned d = 0; d < v->rank; d++) first += v->count[d];
+/* Whether it is of that rank, and its batch is one. */
+SMALL static bool is_one(const struct view *v, unsigned rank) { return v->rank == rank && v->count[0] == 0; }
+
+static void add_dimension(struct view *v, uint64_t size, uint64_t stride) {
     v->count[v->rank] = size > 1;
-    if (size > 1) v->factors[first] = (struct factor){size, stride};
+    if (size > 1) v->factors[first_factor(v, v->rank)] = (struct factor){(uint32_t)size, (uint32_t)stride};
     v->rank++;
 }
 
@@ -903,19 +942,18 @@ static bool add_tensor(struct loader *l, struct value *value, uint64_t channels,
     value->offset = (size_t)taken(l, &l->working, value->count);
     value->view = (struct view){0};
     add_dimension(&value->view, 1, 0);
-    add_dimension(&value->view, (uint32_t)channels, 1);
-    if (rank == 2) return true;
-    add_dimension(&value->view, (uint32_t)height, (uint32_t)(width * channels));
-    add_dimension(&value->view, (uint32_t)width, (uint32_t)channels);
+    add_dimension(&value->view, channels, 1);
+    add_dimension(&value->view, height, width * channels);
+    add_dimension(&value->view, width, channels);
+    value->view.rank = (uint8_t)rank; /* the two last are 1 if they are not there */
     return true;
 }
 
 /* A dimension's offsets, as a table. */
 static const uint32_t *offsets(struct loader *l, const struct view *v, unsigned dimension) {
     const uint32_t count = extent(v, dimension);
+    const unsigned first = first_factor(v, dimension);
     uint32_t *table = fixed(l, (uint64_t)count * sizeof *table);
-    unsigned first = 0;
-    for (unsigned d = 0; d < dimension; d++) first += v->count[d];
     for (uint32_t i = 0; table && i < count; i++) {
         uint32_t left = i, offset = 0;
         for (unsigned f = first + v->count[dimension]; f-- > first;) {
@@ -927,23 +965,21 @@ static const uint32_t *offsets(struct loader *l, const struct view *v, unsigned 
     return table;
 }
 
-/* Where the numbers of a TENSOR lie; the arguments say which dimension of its view is which. */
+/* Where the numbers of a TENSOR lie; the arguments say which dimension of its view is which. One of rank 2 is read as
+ * if height and width, which are 1, were there. */
 static struct source source_of(struct loader *l, const struct value *value, unsigned rows, unsigned columns,
                                unsigned places) {
     const struct view *v = &value->view;
-    static const uint32_t nothing[1] = {0};
-    const bool flat = v->rank == 2;
-    unsigned first = 0;
-    for (unsigned d = 0; d < places; d++) first += v->count[d];
     return (struct source){
         .data = working(l, value->offset),
-        .rows = flat ? nothing : offsets(l, v, rows),
-        .columns = flat ? nothing : offsets(l, v, columns),
+        .rows = offsets(l, v, rows),
+        .columns = offsets(l, v, columns),
         .places = offsets(l, v, places),
-        .height = flat ? 1 : extent(v, rows),
-        .width = flat ? 1 : extent(v, columns),
+        .height = extent(v, rows),
+        .width = extent(v, columns),
         .channels = extent(v, places),
-        .together = v->count[places] == 0 || (v->count[places] == 1 && v->factors[first].stride == 1),
+        .together = v->count[places] == 0 ||
+                    (v->count[places] == 1 && v->factors[first_factor(v, places)].stride == 1),
     };
 }
 
@@ -1203,14 +1239,15 @@ static const struct padded *padded(struct loader *l, const struct value *real, u
     const struct view *v = &tensor->view;
     if (l->paddeds == PADDED) return fail(l, AVATAR_TOO_LARGE), NULL;
     const uint64_t channels = (extent(v, 1) + 1) / 2 * 2;
-    const uint64_t height = (v->rank == 2 ? 1 : extent(v, 2)) + 2 * border;
-    const uint64_t width = (v->rank == 2 ? 1 : extent(v, 3)) + 2 * border;
+    const uint64_t height = extent(v, 2) + 2 * border;
+    const uint64_t width = extent(v, 3) + 2 * border;
     const uint64_t count = channels * height * width;
     if (height * width > l->limit || count > l->limit) return fail(l, AVATAR_TOO_LARGE), NULL;
     struct padded *p = &l->padded[l->paddeds++];
     *p = (struct padded){(size_t)taken(l, &l->working, count * sizeof(int16_t)), border, real->source, real->zero};
     int16_t *numbers = l->error ? NULL : working(l, p->offset);
-    for (uint64_t i = 0; numbers && i < count; i++) numbers[i] = real->zero;
+    NOT_UNROLLED
+    for (size_t i = 0; numbers && i < count; i++) numbers[i] = real->zero;
     struct step *step = add_step(l, run_pad);
     step->u.pad.in = source_of(l, tensor, 2, 3, 1);
     step->u.pad.row = (size_t)(width * channels);
@@ -1274,7 +1311,7 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
     if (!weight || !read_node(l, weight->node, &read)) return false;
     if (!typed_constant(l, read.inputs[0], INT8, &w.integers)) return false;
     const uint32_t *dims = w.integers.dims; /* Gemm: [depth, channels]; Conv: [channels, depth, rows, columns] */
-    if (v->rank != (gemm ? 2 : 4) || w.integers.rank != v->rank || dims[gemm ? 0 : 1] != depth)
+    if (!is_one(v, gemm ? 2 : 4) || w.integers.rank != v->rank || dims[gemm ? 0 : 1] != depth)
         return fail(l, AVATAR_OPERATOR);
     const uint32_t shape[4] = {dims[gemm], depth, gemm ? 1 : dims[2], gemm ? 1 : dims[3]};
     const int numbers = read_attributes(l, &n, "pads", pads, gemm ? 0 : 4);
@@ -1286,8 +1323,8 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
         if ((uint32_t)pads[i] > border) border = (uint32_t)pads[i];
     }
     const uint32_t top = (uint32_t)pads[0], left = (uint32_t)pads[1];
-    const uint64_t height = (uint64_t)(gemm ? 1 : extent(v, 2)) + top + (uint32_t)pads[2] + 1;
-    const uint64_t width = (uint64_t)(gemm ? 1 : extent(v, 3)) + left + (uint32_t)pads[3] + 1;
+    const uint64_t height = (uint64_t)extent(v, 2) + top + (uint32_t)pads[2] + 1;
+    const uint64_t width = (uint64_t)extent(v, 3) + left + (uint32_t)pads[3] + 1;
     if (height <= shape[2] || width <= shape[3]) return fail(l, AVATAR_OPERATOR);
     const uint16_t real_at = index_of(l, real);
     const struct padded *p = padded(l, real, border);
@@ -1299,7 +1336,7 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
     const size_t pixel = (depth + 1) / 2 * 2;
     step->u.conv.kernel = l->kernel;
     step->u.conv.pixel = pixel;
-    step->u.conv.row = ((size_t)(gemm ? 1 : extent(v, 3)) + 2 * p->border) * pixel;
+    step->u.conv.row = ((size_t)extent(v, 3) + 2 * p->border) * pixel;
     step->u.conv.rows = shape[2];
     step->u.conv.pairs = pixel / 2 * shape[3];
     step->u.conv.height = (size_t)(height - shape[2]);
@@ -1324,8 +1361,8 @@ static bool float_product(struct loader *l, const struct node *n, const struct v
     if (integers.rank != 2 || depth != x->count) return fail(l, AVATAR_OPERATOR);
     if (n->count == 3 && !typed_constant(l, n->inputs[2], FLOAT32, &bias)) return false;
     if (n->count == 3 && bias.count != count) return fail(l, AVATAR_OPERATOR);
-    const uint64_t blocks = ((uint64_t)count + BLOCK_MAX - 1) / BLOCK_MAX;
-    int8_t *weights = fixed(l, blocks * BLOCK_MAX * depth);
+    const uint64_t blocks = ((uint64_t)count + PRODUCT_BLOCK - 1) / PRODUCT_BLOCK;
+    int8_t *weights = fixed(l, blocks * PRODUCT_BLOCK * depth);
     float *numbers = fixed(l, (uint64_t)count * sizeof(float));
     const size_t from = x->offset;
     struct value *value = add_value(l, n, VECTOR);
@@ -1342,7 +1379,7 @@ static bool float_product(struct loader *l, const struct node *n, const struct v
     for (size_t i = 0; i < count; i++) numbers[i] = n->count == 3 ? float_at(&bias, i) : 0;
     for (size_t b = 0; b < blocks; b++)
         for (size_t k = 0; k < depth; k++)
-            for (size_t c = b * BLOCK_MAX; c < (b + 1) * BLOCK_MAX; c++)
+            for (size_t c = b * PRODUCT_BLOCK; c < (b + 1) * PRODUCT_BLOCK; c++)
                 *weights++ = c < count ? (int8_t)integers.raw.at[k * count + c] : 0;
     return true;
 }
@@ -1367,7 +1404,7 @@ static bool add_total(struct loader *l, const struct node *n, const struct value
     if (!a->plain || !b->plain || one->view.rank != two->view.rank) return fail(l, AVATAR_OPERATOR);
     for (unsigned d = 0; d < one->view.rank; d++)
         if (extent(&one->view, d) != extent(&two->view, d)) return fail(l, AVATAR_OPERATOR);
-    if (one->view.rank != 2 && one->view.rank != 4) return fail(l, AVATAR_OPERATOR);
+    if (!is_one(&one->view, 2) && !is_one(&one->view, 4)) return fail(l, AVATAR_OPERATOR);
     struct source from_a = source_of(l, one, 2, 3, 1), from_b = source_of(l, two, 2, 3, 1);
     float *table = fixed(l, 512 * sizeof *table);
     /* volatile: no compiler may fuse these */
@@ -1406,10 +1443,8 @@ static bool transpose(struct loader *l, const struct node *n) {
         const int32_t old = perm[d];
         if (old < 0 || old >= from->rank || seen >> old & 1) return fail(l, AVATAR_OPERATOR);
         seen |= 1u << old;
-        unsigned first = 0;
-        for (int32_t i = 0; i < old; i++) first += from->count[i];
         value->view.count[d] = from->count[old];
-        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = from->factors[first + i];
+        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = from->factors[first_factor(from, (unsigned)old) + i];
     }
     return true;
 }
@@ -1437,11 +1472,11 @@ static bool reshape(struct loader *l, const struct node *n) {
     if (known != input->count) return fail(l, AVATAR_OPERATOR);
     struct value *value = add_value(l, n, TENSOR);
     struct view from = input->view, *to = &value->view;
-    unsigned next = 0, end = 0, used = 0;
+    unsigned next = 0, used = 0;
+    const unsigned end = first_factor(&from, from.rank);
     value->offset = input->offset;
     value->count = input->count;
     *to = (struct view){.rank = (uint8_t)c.count};
-    for (unsigned d = 0; d < from.rank; d++) end += from.count[d];
     for (unsigned d = 0; d < c.count; d++)
         for (uint64_t need = shape[d]; need > 1;) {
             if (next == end || used == FACTORS) return fail(l, AVATAR_OPERATOR);
@@ -1451,12 +1486,9 @@ static bool reshape(struct loader *l, const struct node *n) {
                 *made = *f;
                 need /= f->extent;
                 next++;
-            } else if (f->extent % need == 0) {
+            } else if (f->extent % need == 0) { /* its outer part */
                 f->extent /= (uint32_t)need;
                 *made = (struct factor){(uint32_t)need, f->stride * f->extent};
-                /* the outer part goes first */
-                const uint32_t inner = f->extent, stride = f->stride;
-                *f = (struct factor){inner, stride};
                 need = 1;
             } else
                 return fail(l, AVATAR_OPERATOR);
@@ -1470,34 +1502,30 @@ static bool concat(struct loader *l, const struct node *n) {
     const struct value *inputs[INPUTS] = {NULL};
     if (read_attributes(l, n, "axis", &axis, 1) < 0 || axis != 1) return fail(l, AVATAR_OPERATOR);
     uint64_t channels = 0;
+    size_t distance = 0;
     bool alike = true;
     for (unsigned i = 0; i < n->count; i++) {
         inputs[i] = find_kind(l, n->inputs[i], TENSOR);
-        if (!inputs[i] || inputs[i]->view.rank != 4) return fail(l, AVATAR_OPERATOR);
+        if (!inputs[i] || !is_one(&inputs[i]->view, 4)) return fail(l, AVATAR_OPERATOR);
         const struct view *v = &inputs[i]->view, *first = &inputs[0]->view;
         if (extent(v, 2) != extent(first, 2) || extent(v, 3) != extent(first, 3)) return fail(l, AVATAR_OPERATOR);
         channels += extent(v, 1);
-        for (unsigned d = 0, f = 0; d < 4; d++) {
-            alike = alike && v->count[d] == first->count[d];
-            for (unsigned k = 0; alike && k < v->count[d]; k++, f++)
-                alike = v->factors[f].extent == first->factors[f].extent &&
-                        v->factors[f].stride == first->factors[f].stride;
-        }
-        alike = alike && (i < 2 || inputs[i]->offset - inputs[i - 1]->offset == inputs[1]->offset - inputs[0]->offset);
-        alike = alike && (i < 1 || inputs[i]->offset > inputs[i - 1]->offset);
+        alike = alike && equal((struct bytes){(const uint8_t *)v, (const uint8_t *)(v + 1)},
+                               (struct bytes){(const uint8_t *)first, (const uint8_t *)(first + 1)});
+        if (i == 1 && inputs[1]->offset > inputs[0]->offset) distance = inputs[1]->offset - inputs[0]->offset;
+        alike = alike && inputs[i]->offset == inputs[0]->offset + i * distance;
     }
     struct value *value = add_value(l, n, TENSOR);
     const struct view *first = &inputs[0]->view;
-    unsigned factors = 0;
-    for (unsigned d = 0; d < 4; d++) factors += first->count[d];
-    if (alike && n->count > 1 && factors < FACTORS && first->count[0] == 0) {
+    unsigned factor = first_factor(first, 4);
+    if (alike && distance && factor < FACTORS) {
         value->offset = inputs[0]->offset;
         value->count = inputs[0]->count * n->count;
         value->view = *first;
         value->view.count[1]++;
-        for (unsigned f = factors; f > 0; f--) value->view.factors[f] = first->factors[f - 1];
-        value->view.factors[0] = (struct factor){n->count, (uint32_t)(inputs[1]->offset - inputs[0]->offset)};
-        return false;
+        for (; factor > 0; factor--) value->view.factors[factor] = first->factors[factor - 1];
+        value->view.factors[0] = (struct factor){n->count, (uint32_t)distance};
+        return true;
     }
     const uint32_t height = extent(first, 2), width = extent(first, 3);
     if (!add_tensor(l, value, channels, height, width, 4)) return false;
@@ -1544,7 +1572,8 @@ static bool add_node(struct loader *l, struct bytes whole) {
     return true;
 }
 
-/* Loading. ModelProto fields 7 graph, 14 metadata_props; GraphProto 1 node, 5 initializer, 11 input, 12 output. */
+/* Loading. ModelProto fields 7 graph, 14 metadata_props; GraphProto 1 node, 5 initializer, 11 input, 12 output;
+ * ValueInfoProto 1 name. */
 
 static bool read_file(struct loader *l) {
     bool damaged = false, found = false;
@@ -1592,29 +1621,6 @@ static bool read_contract(struct loader *l, int32_t *sizes) {
     return true;
 }
 
-/* The name of the graph's one input or output, if it is of that type and shape after the batch.
- * ValueInfoProto 1 name, 2 type; TypeProto 1 tensor_type: 1 elem_type, 2 shape: 1 dim: 1 dim_value, 2 dim_param. */
-static bool is_end(struct bytes info, const char *name, uint32_t type, const int32_t *dims, unsigned rank) {
-    bool damaged = false, named = false, typed = false;
-    unsigned seen = 0;
-    for (struct field f; next_field(&info, &f, &damaged);) {
-        if (f.number == 1 && f.wire == 2) named = same(f.content, name);
-        for (struct field g; f.number == 2 && f.wire == 2 && next_field(&f.content, &g, &damaged);)
-            for (struct field h; g.number == 1 && g.wire == 2 && next_field(&g.content, &h, &damaged);) {
-                if (h.number == 1 && h.wire == 0) typed = h.value == type;
-                for (struct field d; h.number == 2 && h.wire == 2 && next_field(&h.content, &d, &damaged);) {
-                    if (d.number != 1 || d.wire != 2) continue;
-                    uint64_t size = 0;
-                    for (struct field e; next_field(&d.content, &e, &damaged);)
-                        if (e.number == 1 && e.wire == 0) size = e.value;
-                    if (seen == 0 ? size > 1 : seen > rank || size != (uint64_t)dims[seen - 1]) return false;
-                    seen++;
-                }
-            }
-    }
-    return named && typed && !damaged && seen == rank + 1;
-}
-
 static bool read_graph(struct loader *l, const int32_t *sizes) {
     bool damaged = false;
     unsigned inputs = 0, outputs = 0;
@@ -1624,13 +1630,13 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
         if (f.wire != 2) continue;
         if (f.number == 5) {
             if (l->constants == CONSTANTS) return fail(l, AVATAR_TOO_LARGE);
-            l->constant[l->constants].hash = hash_of(name_of_tensor(f.content, &damaged));
+            l->constant[l->constants].hash = hash_of(name_of(f.content, 8, &damaged));
             l->constant[l->constants].offset = (uint32_t)(f.content.at - l->file.at);
             l->constant[l->constants++].size = (uint32_t)length_of(f.content);
         }
-        if (f.number == 11 && (inputs++ || !is_end(f.content, "z", FLOAT32, sizes, 1)))
+        if (f.number == 11 && (inputs++ || !same(name_of(f.content, 1, &damaged), "z")))
             return fail(l, AVATAR_CONTRACT);
-        if (f.number == 12 && (outputs++ || !is_end(f.content, "images", UINT8, image, 3)))
+        if (f.number == 12 && (outputs++ || !same(name_of(f.content, 1, &damaged), "images")))
             return fail(l, AVATAR_CONTRACT);
     }
     if (damaged) return fail(l, AVATAR_DAMAGED);
@@ -1643,7 +1649,7 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
     if (l->error) return false;
     const struct bytes name = {(const uint8_t *)"images", (const uint8_t *)"images" + 6};
     const struct value *output = find_kind(l, name, TENSOR);
-    if (!output || output->view.rank != 4) return fail(l, AVATAR_CONTRACT);
+    if (!output || !is_one(&output->view, 4)) return fail(l, AVATAR_CONTRACT);
     for (unsigned d = 0; d < 3; d++)
         if (extent(&output->view, d + 1) != (uint32_t)image[d]) return fail(l, AVATAR_CONTRACT);
     l->output = index_of(l, output);
@@ -1667,7 +1673,9 @@ static void compile(struct loader *l, struct avatar_model *model) {
     model->contract_length = (uint32_t)length_of(l->contract);
     model->z = working(l, l->value[0].offset);
     model->step = (const struct step *)(const void *)(l->memory + l->steps_at);
-    model->image = image;
+    model->last.u.copy.in = image;
+    model->last.u.copy.row = (size_t)image.width * image.channels;
+    model->last.u.copy.pixel = image.channels;
     model->contract = contract;
 }
 
