@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avatar_export.cli import main
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.model_file.metadata import ModelSpec
 from tiny_model import write_tiny_model
 
 
@@ -31,7 +31,7 @@ def test_the_contract_is_shown_without_the_extra(
         shown,
         "z float32 [N, 100]",
         "fp32",
-        "batch_norm_folding",
+        "fold_batch_norm",
         "0" * 64,
         "random weights for tests",
         "アリス",

@@ -10,14 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from avatar_export import writer
-from avatar_export.exporter import build_model
-from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, write_model
+from avatar_export.formats import onnx_file
+from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, write_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.spec import GoldenCheck
-from tiny_model import tiny_weights, write_tiny_model
+from avatar_runtime.model_file.metadata import GoldenCheck
+from tiny_model import build_model, tiny_weights, write_tiny_model
 
 SPEC = ModelSpec(
     name="tiny é",
@@ -27,7 +26,7 @@ SPEC = ModelSpec(
     output="uint8",
     pixel_range=(-1.0, 1.0),
     latent_scheme=SCHEME,
-    passes=("batch_norm_folding", "latent_projection", "uint8_head"),
+    passes=("fold_batch_norm", "project_latent_to_gemm", "append_uint8_head"),
     checkpoint_sha256="ab" * 32,
     parity={"max_difference": 0.1, "batch_sizes": [1, 7], "level_histogram": {"0": 12, "1": 3}, "psnr_db": None},
     license="MIT",
@@ -94,7 +93,7 @@ def test_a_failed_check_leaves_the_target_as_it_was(
     path = tmp_path / "tiny.onnx"
     if old:
         path.write_bytes(old)
-    monkeypatch.setattr(writer, step, broken)
+    monkeypatch.setattr(onnx_file, step, broken)
     with pytest.raises(ModelCheckError):
         write_model(path, model, SPEC)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
@@ -132,7 +131,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path: Path) -> 
     program = f"""
 import os, signal
 from pathlib import Path
-from avatar_export import writer
+from avatar_export.formats import onnx_file
 from tiny_model import tiny_weights, write_tiny_model
 
 def killed(data):

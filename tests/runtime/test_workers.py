@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from avatar_runtime import AvatarGenerator, InputError, OutputError
-from avatar_runtime.files import PART, Written, draw_files, numbered
-from avatar_runtime.workers import in_order
+from avatar_runtime.output.bulk import PART, Written, draw_files, numbered
+from avatar_runtime.output.parallel import in_order
 
 COUNT = 3 * PART + 1
 
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_written_ends_it_with_nothing_half_written(
 
 @pytest.mark.parametrize("workers", [0, -1, 10**9])
 def test_a_bad_number_of_workers_is_refused(generator: AvatarGenerator, tmp_path: Path, workers: int) -> None:
-    with pytest.raises(InputError, match=f"threads must be from 1 to 1024, not {workers}"):
+    with pytest.raises(InputError, match=f"threads must be from 1 to 256, not {workers}"):
         written_by(generator, tmp_path / "new", workers)
     assert not (tmp_path / "new").exists()
 

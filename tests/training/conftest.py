@@ -47,7 +47,7 @@ STEPS = 14
 @pytest.fixture(scope="session")
 def tiny_config(pictures: Path) -> MakeConfig:
     def make(**changes: object) -> TrainConfig:
-        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": STEPS, "tick": 4}
+        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": STEPS, "snapshot_every": 4}
         return TrainConfig(**{"data": str(pictures), **settings, **changes})  # type: ignore[arg-type]
 
     return make
@@ -65,7 +65,7 @@ def whole_run(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory)
 
 def weights(out: Path) -> dict[str, bytes]:
     """Every byte of what a run ended with: the networks it leaves and the state in its newest snapshot."""
-    from avatar_training import checkpoint
+    from avatar_training.run_folder import checkpoint
 
     newest = checkpoint.snapshots(out / "snapshots")[0]
     files = [out / "generator.ckpt", out / "discriminator.ckpt", newest]

@@ -1,0 +1,1 @@
+"""Compares an exported model with the original, in what it draws and in speed."""
