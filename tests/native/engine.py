@@ -12,7 +12,9 @@ import numpy.typing as npt
 NATIVE = Path(__file__).parents[2] / "runtime/native"
 COMPILERS = ("cc", "gcc", "clang")
 
-OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION, FLOAT_OUTPUT, CONTRACT, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(12)
+OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION, FLOAT_OUTPUT, CONTRACT, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(
+    12
+)
 """enum avatar_error of avatar.h."""
 
 

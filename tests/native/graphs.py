@@ -49,7 +49,9 @@ class Graph:
         inputs.append(self.constant(np.zeros(len(steps)), np.int32))
         return self.node("DequantizeLinear", *inputs, axis=0)
 
-    def conv(self, value: str, encoding: tuple[float, int], maps: int, depth: int, size: int, relu: bool = False) -> str:
+    def conv(
+        self, value: str, encoding: tuple[float, int], maps: int, depth: int, size: int, relu: bool = False
+    ) -> str:
         """uint8 to float: a Conv of size x size that keeps height and width."""
         steps = self.rng.uniform(0.002, 0.004, maps).astype(np.float32)
         x = self.dequantize(value, *encoding)
@@ -120,7 +122,9 @@ def latent_network() -> onnx.ModelProto:
     """A residual map of z by two layers in float32, whose integers stay exact."""
     graph = Graph(2)
     z = graph.node("Round", graph.node("Mul", "z", graph.constant(256, np.float32)))
-    hidden = graph.node("Relu", graph.node("Mul", graph.integer_gemm(z, 9, LATENT_DIM), graph.constant(0.01, np.float32)))
+    hidden = graph.node(
+        "Relu", graph.node("Mul", graph.integer_gemm(z, 9, LATENT_DIM), graph.constant(0.01, np.float32))
+    )
     mapped = graph.integer_gemm(graph.node("Round", hidden), LATENT_DIM, 9)
     small = graph.node("Mul", mapped, graph.constant(graph.rng.uniform(0.001, 0.003, LATENT_DIM), np.float32))
     moved = graph.node("Round", graph.node("Add", graph.node("Sub", small, graph.constant(3, np.float32)), z))
@@ -133,7 +137,9 @@ def quantized_latent_network() -> onnx.ModelProto:
     graph = Graph(3)
     z = graph.quantize("z", 0.03, 128)
     hidden = graph.quantize(graph.gemm(z, (0.03, 128), 10, LATENT_DIM), 0.02, 90)
-    return graph.model(graph.reshape(graph.quantize(graph.gemm(hidden, (0.02, 90), 16, 10), 0.02, 60), -1, 1, 4, 4), 4, 1)
+    return graph.model(
+        graph.reshape(graph.quantize(graph.gemm(hidden, (0.02, 90), 16, 10), 0.02, 60), -1, 1, 4, 4), 4, 1
+    )
 
 
 def tables() -> onnx.ModelProto:
@@ -150,7 +156,9 @@ def moves() -> onnx.ModelProto:
     """Channels that are shuffled, joined twice and split again before a Conv."""
     graph = Graph(5)
     x = start(graph, 4, 4)
-    shuffled = graph.reshape(graph.node("Transpose", graph.reshape(x, -1, 2, 2, 4, 4), perm=[0, 2, 1, 4, 3]), -1, 4, 4, 4)
+    shuffled = graph.reshape(
+        graph.node("Transpose", graph.reshape(x, -1, 2, 2, 4, 4), perm=[0, 2, 1, 4, 3]), -1, 4, 4, 4
+    )
     joined = graph.node("Concat", shuffled, x, shuffled, axis=1)
     return graph.model(graph.quantize(graph.conv(joined, (0.02, 0), 3, 12, 3), 0.03, 99), 4, 3)
 
