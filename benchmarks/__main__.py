@@ -7,8 +7,8 @@ import click
 
 from avatar_runtime.cpus import MAX_THREADS, cpu_limit
 from avatar_runtime.errors import AvatarError, InputError
-from benchmarks.run import PARTS
-from benchmarks.setting import CHECKPOINT, Setting
+from benchmarks.suite.run import PARTS
+from benchmarks.suite.setting import CHECKPOINT, Setting
 
 NEEDED = ("matplotlib", "onnx", "packaging", "scipy")
 """Packages of the extra that are missed only after minutes."""
@@ -81,9 +81,9 @@ def main(
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise click.ClickException(f'{", ".join(missing)}: not installed; pip install -e ".[bench]"')
-    from avatar_export.original import generator_file
+    from avatar_export.source.original import generator_file
     from avatar_runtime.generator import embedded_model
-    from benchmarks import compare, results, run
+    from benchmarks.suite import compare, results, run
 
     try:
         setting = Setting(

@@ -8,10 +8,10 @@ import onnx
 from onnx import numpy_helper
 
 from avatar_export.exporter import build_model
+from avatar_export.formats.onnx_file import check_model
+from avatar_export.int8.quantization import Ranges, layer_inputs
 from avatar_export.passes.editing import copy_of
 from avatar_export.passes.latent_projection import latent_projection
-from avatar_export.passes.quantization import Ranges, layer_inputs
-from avatar_export.writer import check_model
 from tiny_model import tiny_weights
 
 Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]

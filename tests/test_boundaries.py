@@ -53,7 +53,7 @@ main(["--help"])
 def test_help_and_completion_of_avatar_gen_load_nothing_that_draws() -> None:
     program = """
 import sys
-from avatar_runtime.cli import main
+from avatar_runtime.command.cli import main
 main(["--help"], standalone_mode=False)
 heavy = {"numpy", "onnxruntime", "PIL"} & set(sys.modules)
 assert not heavy, heavy

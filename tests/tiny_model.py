@@ -10,15 +10,15 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.exporter import build_model
+from avatar_export.formats.onnx_file import check_model, write_model
 from avatar_export.graph import plain_graph
-from avatar_export.original import Original
-from avatar_export.parity import remembered
-from avatar_export.writer import check_model, write_model
+from avatar_export.source.checkpoint import GeneratorWeights, generator_weights
+from avatar_export.source.original import Original
+from avatar_export.validation.parity import remembered
 from avatar_runtime.latents import SCHEME
+from avatar_runtime.model_file.metadata import KEY, ModelSpec
 from avatar_runtime.session import open_session, run
-from avatar_runtime.spec import KEY, ModelSpec
 
 
 def tiny_arrays(

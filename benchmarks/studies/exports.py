@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from benchmarks.models import LIMITS
+from benchmarks.suite.models import LIMITS
 
 EMBEDDED = Path("training/pretrained/anime-faces-64")
 
@@ -22,9 +22,9 @@ def main(checkpoint: Path) -> None:
     """Export a checkpoint in every form and print a table of sizes, parity and latency."""
     os.environ.setdefault("GLOG_v", "3")
     from avatar_export.exporter import export_variant
-    from avatar_export.latency import latency
-    from avatar_export.original import open_original
-    from avatar_export.parity import Network
+    from avatar_export.source.original import open_original
+    from avatar_export.validation.parity import Network
+    from avatar_export.validation.speed import latency
     from avatar_export.variants import FORMATS, PRECISIONS, TARGETS, Variant
     from avatar_runtime.session import open_session, run
 
@@ -46,9 +46,9 @@ def main(checkpoint: Path) -> None:
             rows[name] = export_variant(original, variant, path, name="model", limits=limits)
             click.echo(f"{name}: proved", err=True)
             if variant.format == "mindir":
-                from avatar_export import mindir
+                from avatar_export.formats import mindir_file
 
-                networks[name] = mindir.load(path.read_bytes())
+                networks[name] = mindir_file.load(path.read_bytes())
             else:
                 networks[name] = partial(run, open_session(path))
         times = {batch: latency(networks, original.weights.latent_dim, batch) for batch in (1, 64)}

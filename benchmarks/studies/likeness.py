@@ -28,9 +28,11 @@ SHOWN = 12
 def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
     """Compare avatars with each other and with what was learnt from."""
     from avatar_runtime import AvatarGenerator
-    from avatar_runtime.pixels import encode, grid, make_folder, write_file
-    from avatar_training import dataset
-    from avatar_training.kid import FeatureNetwork
+    from avatar_runtime.imaging.arrays import grid
+    from avatar_runtime.imaging.encoding import encode
+    from avatar_runtime.output.atomic import make_folder, write_file
+    from avatar_training.data import dataset
+    from avatar_training.metrics.kid import FeatureNetwork
 
     generator, network = AvatarGenerator.load(model), FeatureNetwork(features)
     drawn = np.concatenate(list(generator.stream(COUNT, seed=SERIES)))

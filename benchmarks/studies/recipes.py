@@ -25,17 +25,19 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from avatar_runtime.imaging.arrays import UInt8, from_network, grid
+from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import latents, series
-from avatar_runtime.pixels import UInt8, encode, from_network, grid, make_folder, write_file
+from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training.config import TrainConfig
-from avatar_training.kid import FeatureNetwork, kid
-from benchmarks.rivals.pytorch import state_dict
-from benchmarks.rivals.pytorch_training import PyTorchGan
-from benchmarks.tables import Table
+from avatar_training.metrics.kid import FeatureNetwork, kid
+from benchmarks.baselines.pytorch import state_dict
+from benchmarks.baselines.pytorch_training import PyTorchGan
+from benchmarks.suite.tables import Table
 
 EXCESS_WEIGHT = 1.0
 DRAWS, TRANSLATION, CUTOUT = 7, 1 / 8, 0.35
-"""Those of avatar_training.gan and avatar_training.augment, which need MindSpore: a machine for this may have none."""
+"""As in avatar_training.gan and objective.augmentation, which need MindSpore; a machine for this may have none."""
 NAMES, SHOWN = 1000, 64
 
 
@@ -221,7 +223,7 @@ class Probe(PyTorchGan):
 
 
 def diff_augment(images: Tensor, draws: Tensor) -> Tensor:
-    """avatar_training.augment.diff_augment in PyTorch."""
+    """avatar_training.objective.augmentation.diff_augment in PyTorch."""
     u, side = draws[:, :, None, None, None], images.shape[-1]
     images = images + (u[:, 0] - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -240,7 +242,7 @@ def diff_augment(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def _faces(path: Path) -> npt.NDArray[np.uint8]:
-    """The images of a zip: uint8 [N, 3, 64, 64]. (avatar_training.dataset needs MindSpore.)"""
+    """The images of a zip: uint8 [N, 3, 64, 64]. (avatar_training.data.dataset needs MindSpore.)"""
     archive = zipfile.ZipFile(path)
     files = [archive.read(name) for name in sorted(archive.namelist()) if not name.endswith("/")]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.samples import alternate, seconds, timed
+from benchmarks.suite.samples import alternate, seconds, timed
 
 
 @click.command()
@@ -24,13 +24,13 @@ def main(run: Path, features: Path | None, rounds: int) -> None:
     import numpy as np
 
     from avatar_runtime.latents import latents
-    from avatar_training.best import COUNT, Best
     from avatar_training.config import TrainConfig, read_run
-    from avatar_training.dataset import Faces
+    from avatar_training.data.dataset import Faces
     from avatar_training.device import select
     from avatar_training.gan import Gan
-    from avatar_training.kid import FeatureNetwork
-    from avatar_training.report import PREVIEW_NAMES, Report
+    from avatar_training.metrics.kid import FeatureNetwork
+    from avatar_training.report.recorder import PREVIEW_NAMES, Report
+    from avatar_training.run_folder.best import COUNT, Best
 
     os.environ.setdefault("GLOG_v", "3")
     select("CPU")

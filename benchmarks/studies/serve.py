@@ -26,11 +26,12 @@ import numpy as np
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.cpus import cpu_limit
-from avatar_runtime.files import PART
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import series
-from avatar_runtime.picture import Picture
-from avatar_runtime.pixels import UInt8, encode
-from avatar_runtime.workers import in_order
+from avatar_runtime.output.bulk import PART
+from avatar_runtime.output.parallel import in_order
+from avatar_runtime.output.picture import Picture
 
 
 @click.command(context_settings={"show_default": True})

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from avatar_runtime import AvatarGenerator, InputError
-from avatar_runtime.files import draw_files, numbered
 from avatar_runtime.generator import embedded_model
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.bulk import draw_files, numbered
+from avatar_runtime.output.picture import Picture
 
 
 def held() -> tuple[float, int, int]:

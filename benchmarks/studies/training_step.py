@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.samples import alternate, ratio, seconds, timed
-from benchmarks.tables import milliseconds, times
-from benchmarks.training import LAYERS, OURS, open_step, steps
+from benchmarks.suite.samples import alternate, ratio, seconds, timed
+from benchmarks.suite.tables import milliseconds, times
+from benchmarks.suite.training import LAYERS, OURS, open_step, steps
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 
@@ -24,8 +24,8 @@ def gif_palette(data: Path, rounds: int) -> None:
     """The palette of a frame of progress.gif by octree beside Pillow's default, median cut."""
     from PIL import Image
 
-    from avatar_runtime.pixels import grid, to_pil
-    from avatar_training import dataset
+    from avatar_runtime.imaging.arrays import grid, to_pil
+    from avatar_training.data import dataset
 
     frame = to_pil(grid(dataset.load(data, 64).images[:64]))
     octree, median_cut = partial(frame.quantize, 256, Image.Quantize.FASTOCTREE), partial(frame.quantize, 256)

@@ -3,6 +3,6 @@
 `avatar-export` is the command. The exporter is not imported here, so that the command can say when onnx is missing.
 """
 
-from avatar_export.parity import ParityError, ParityReport
+from avatar_export.validation.parity import ParityError, ParityReport
 
 __all__ = ["ParityError", "ParityReport"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from avatar_export.checkpoint import PIXEL_RANGES
-from avatar_export.gate import Gate
-from avatar_export.inspection import inspect
+from avatar_export.report.inspection import inspect
+from avatar_export.source.checkpoint import PIXEL_RANGES
+from avatar_export.validation.tolerances import Gate
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
 from avatar_runtime.errors import AvatarError, InputError
-from avatar_runtime.spec import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 if TYPE_CHECKING:
     from avatar_export.exporter import Export
@@ -127,8 +127,8 @@ def main(
             import mindspore  # noqa: F401
 
             from avatar_export.exporter import export_model
-            from avatar_export.original import generator_file, newest_checkpoint
-            from avatar_export.page import export_page
+            from avatar_export.formats.html_page import export_page
+            from avatar_export.source.original import generator_file, newest_checkpoint
             from avatar_export.targets import export_target
         except ModuleNotFoundError as err:
             raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err

@@ -7,25 +7,31 @@ from types import MappingProxyType
 
 import onnx
 
-from avatar_export.checkpoint import GeneratorWeights
-from avatar_export.choice import fastest
-from avatar_export.formats import Candidate, Stages, mindir_candidate, onnx_candidate, ort_candidate
-from avatar_export.gate import gate
+from avatar_export.formats.candidates import (
+    Candidate,
+    Stages,
+    mindir_candidate,
+    onnx_candidate,
+    ort_candidate,
+)
 from avatar_export.graph import plain_graph
-from avatar_export.original import Original, open_original
-from avatar_export.parity import ParityError, ParityReport, compare
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
-from avatar_export.precision import Rewrite, equalized, rewrites
-from avatar_export.report import report_page
+from avatar_export.pipeline import Rewrite, equalized, rewrites
+from avatar_export.report.export_report import report_page
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.source.original import Original, open_original
+from avatar_export.validation.choice import fastest
+from avatar_export.validation.parity import ParityError, ParityReport, compare
+from avatar_export.validation.tolerances import gate
 from avatar_export.variants import AUTO, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.pixels import make_folder, write_file
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.model_file.metadata import ModelSpec
+from avatar_runtime.output.atomic import make_folder, write_file
 
 NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 

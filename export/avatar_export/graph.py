@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.checkpoint import GeneratorWeights
-from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES
 
 OPSET = 17
 """onnxruntime reads it since 1.12; nothing newer is needed."""

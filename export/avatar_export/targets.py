@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from avatar_export.exporter import NO_LIMITS, Export, export_variant
-from avatar_export.latency import latency
-from avatar_export.mobile_usability import PROVIDERS, check_usability
-from avatar_export.original import open_original
-from avatar_export.parity import Network
+from avatar_export.source.original import open_original
+from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
+from avatar_export.validation.parity import Network
+from avatar_export.validation.speed import latency
 from avatar_export.variants import TARGETS
 from avatar_runtime.errors import InputError, OutputError
-from avatar_runtime.pixels import make_folder
+from avatar_runtime.output.atomic import make_folder
 from avatar_runtime.session import open_session, run
 
 MANIFEST = "manifest.json"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from avatar_runtime.errors import InputError
-from avatar_runtime.spec import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 FORMATS = ("onnx", "ort", "mindir")
 """Each is also the extension of its files."""

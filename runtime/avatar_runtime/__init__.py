@@ -6,7 +6,7 @@ from avatar_runtime.errors import AvatarError, InputError, ModelFileError, Outpu
 
 if TYPE_CHECKING:
     from avatar_runtime.generator import AvatarGenerator
-    from avatar_runtime.spec import ModelSpec
+    from avatar_runtime.model_file.metadata import ModelSpec
 
 __version__ = "0.1.0"
 __all__ = [

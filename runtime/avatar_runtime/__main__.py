@@ -11,7 +11,7 @@ def main() -> None:
     gc.disable()  # until all is imported: to look through it again and again takes 12 of 150 ms
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads for matrices, and we have none
     try:
-        from avatar_runtime.cli import main
+        from avatar_runtime.command.cli import main
 
         main(prog_name="avatar-gen")
     except KeyboardInterrupt:  # before `cli` listens

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from avatar_runtime import session as sessions
 from avatar_runtime.errors import AvatarError, InputError, ModelFileError
+from avatar_runtime.imaging.arrays import UInt8, from_network, to_pil
+from avatar_runtime.imaging.encoding import from_png
 from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
-from avatar_runtime.pixels import UInt8, from_network, from_png, to_pil
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.model_file.metadata import ModelSpec
 
 if TYPE_CHECKING:
     from PIL import Image

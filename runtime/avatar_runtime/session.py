@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from avatar_runtime.cpus import MAX_THREADS, check_threads, cpu_limit
 from avatar_runtime.errors import ModelFileError, ProviderError
-from avatar_runtime.self_contained import check_self_contained
-from avatar_runtime.spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from avatar_runtime.model_file.safety import check_self_contained
 
 # onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
 # unless this is set. Drawing an avatar is nobody's business; who sets the variable decides otherwise.

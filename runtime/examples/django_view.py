@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 
 generator = AvatarGenerator.load()
 

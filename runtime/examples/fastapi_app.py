@@ -3,7 +3,7 @@
 from fastapi import FastAPI, Response
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 
 app = FastAPI()
 generator = AvatarGenerator.load()

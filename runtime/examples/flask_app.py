@@ -3,7 +3,7 @@
 from flask import Flask, Response
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 
 app = Flask(__name__)
 generator = AvatarGenerator.load()

@@ -1,8 +1,8 @@
 """Avatars in a Jupyter notebook: the last expression of a cell is shown, if it has a `_repr_png_`. PIL images do."""
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
-from avatar_runtime.pixels import to_pil
+from avatar_runtime.imaging.arrays import to_pil
+from avatar_runtime.output.picture import Picture
 
 generator = AvatarGenerator.load()
 alice = generator.images(["alice"])[0]

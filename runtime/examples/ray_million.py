@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.files import draw_files
+from avatar_runtime.output.bulk import draw_files
 
 
 class Draw:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bulk, cold_start, latency, memory, quality, training
-from benchmarks.samples import exactly, ratio
-from benchmarks.setting import Setting
+from benchmarks.suite import bulk, cold_start, latency, memory, quality, training
+from benchmarks.suite.samples import exactly, ratio
+from benchmarks.suite.setting import Setting
 
 
 def turns(seconds: float, rounds: int = 4, runs: int = 3) -> list[list[float]]:

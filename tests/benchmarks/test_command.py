@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import run
 from benchmarks.__main__ import main
-from benchmarks.compare import regressions
-from benchmarks.setting import Setting
+from benchmarks.suite import run
+from benchmarks.suite.compare import regressions
+from benchmarks.suite.setting import Setting
 
 
 def slower(results: dict[str, Any], factor: float, wide: float = 0.0) -> dict[str, Any]:

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from avatar_export.graph import plain_graph
-from benchmarks.cold_start import process
-from benchmarks.memory import peak
-from benchmarks.models import PLAIN
-from benchmarks.samples import TurnError
+from benchmarks.suite.cold_start import process
+from benchmarks.suite.memory import peak
+from benchmarks.suite.models import PLAIN
+from benchmarks.suite.samples import TurnError
 from tiny_model import tiny_weights
 
 
@@ -25,7 +25,7 @@ def test_what_ends_with_an_error_says_its_last_line() -> None:
 
 def test_the_naive_script_draws_a_grid(tmp_path: Path) -> None:
     (tmp_path / PLAIN).write_bytes(plain_graph(tiny_weights()).SerializeToString())
-    (taken,) = process(["-m", "benchmarks.programs.grid_onnxruntime", str(tmp_path), str(tmp_path / "grid.png")])
+    (taken,) = process(["-m", "benchmarks.suite.programs.grid_onnxruntime", str(tmp_path), str(tmp_path / "grid.png")])
     assert taken > 0
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (256, 256)

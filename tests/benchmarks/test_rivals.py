@@ -10,12 +10,12 @@ import pytest
 
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
-from benchmarks import latency
-from benchmarks.models import PLAIN, Models
-from benchmarks.process import Process
-from benchmarks.rivals import RIVALS, Rival, our_file, plain_onnx
-from benchmarks.samples import TurnError
-from benchmarks.setting import Setting
+from benchmarks.baselines import RIVALS, Rival, our_file, plain_onnx
+from benchmarks.suite import latency
+from benchmarks.suite.models import PLAIN, Models
+from benchmarks.suite.process import Process
+from benchmarks.suite.samples import TurnError
+from benchmarks.suite.setting import Setting
 from tiny_model import tiny_weights, write_tiny_model
 
 

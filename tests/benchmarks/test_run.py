@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cold_start, results, run
-from benchmarks.models import Models
-from benchmarks.setting import Setting
+from benchmarks.suite import cold_start, results, run
+from benchmarks.suite.models import Models
+from benchmarks.suite.setting import Setting
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from benchmarks import quality
-from benchmarks.samples import Spread, TurnError, alternate, ratio, seconds, spread
-from benchmarks.tables import Table, milliseconds, times
+from benchmarks.suite import quality
+from benchmarks.suite.samples import Spread, TurnError, alternate, ratio, seconds, spread
+from benchmarks.suite.tables import Table, milliseconds, times
 
 
 def test_a_spread_is_the_median_and_eight_tenths() -> None:

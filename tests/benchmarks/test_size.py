@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from avatar_runtime.generator import embedded_model
-from benchmarks import size
+from benchmarks.suite import size
 
 
 def test_an_environment_is_what_its_requirements_lead_to() -> None:

@@ -6,10 +6,10 @@ import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from avatar_export.calibration import channel_maxima
 from avatar_export.graph import plain_graph
+from avatar_export.int8.calibration import channel_maxima
+from avatar_export.int8.equalization import channel_equalization
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
-from avatar_export.passes.channel_equalization import channel_equalization
 from avatar_runtime.latents import latents, series
 from tiny_model import tiny_weights
 

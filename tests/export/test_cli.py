@@ -12,14 +12,15 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
-from avatar_export import choice, exporter
-from avatar_export import original as original_module
-from avatar_export.checkpoint import GeneratorWeights
+from avatar_export import exporter
 from avatar_export.cli import main
 from avatar_export.graph import plain_graph
+from avatar_export.source import original as original_module
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.validation import choice
 from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
-from avatar_runtime.pixels import from_network
 from avatar_runtime.session import open_session, run
 from rewriting import mistaken
 from tiny_model import tiny_arrays
@@ -36,8 +37,8 @@ RUN_RECORD = {
 def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8) -> Any:
     """MindSpore's generator, with weights that give its pictures contrast."""
     from avatar_training import device
-    from avatar_training.checkpoint import load_into
-    from avatar_training.networks import Generator
+    from avatar_training.networks.generator import Generator
+    from avatar_training.run_folder.checkpoint import load_into
 
     device.select("CPU")
     generator = Generator(image_size, channels, latent_dim, ngf)
@@ -51,7 +52,7 @@ def draw(generator: Any, z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def save_run(folder: Path, generator: Any) -> None:
     """What avatar-train leaves of a run, as far as an export reads it."""
-    from avatar_training.checkpoint import save
+    from avatar_training.run_folder.checkpoint import save
 
     folder.mkdir(parents=True)
     pixel_range = mindspore.Tensor(np.array([-1, 1], np.float32))
@@ -69,7 +70,7 @@ def original() -> Any:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, original: Any) -> Path:
     """A folder of checkpoints, each made by MindSpore itself."""
-    from avatar_training.networks import Discriminator
+    from avatar_training.networks.discriminator import Discriminator
 
     folder = tmp_path_factory.mktemp("saved")
     save_run(folder / "run", original)

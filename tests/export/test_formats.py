@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from avatar_export import formats, ort_format
-from avatar_export.checkpoint import GeneratorWeights
 from avatar_export.cli import main
 from avatar_export.exporter import build_candidate, build_model
+from avatar_export.formats import candidates, ort_file
+from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, check_model
 from avatar_export.graph import plain_graph
-from avatar_export.parity import compare
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.validation.parity import compare
 from avatar_export.variants import Variant
-from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.latents import SCHEME, latents
 from avatar_runtime.session import open_session, run
@@ -58,27 +58,27 @@ def test_an_ort_file_carries_its_contract_and_draws_the_same(
 
 def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tiny_weights(ngf=8)  # onnxruntime blocks channels by 8 or 16
-    monkeypatch.setattr(ort_format, "_CONVERT", (*ort_format._CONVERT, "--target_platform=amd64"))
+    monkeypatch.setattr(ort_file, "_CONVERT", (*ort_file._CONVERT, "--target_platform=amd64"))
     model, _ = build_model(weights, "uint8")
     with pytest.raises(ModelCheckError, match="nchwc"):
-        formats.ort_candidate((("graph", model),))
+        candidates.ort_candidate((("graph", model),))
 
 
 def test_what_cannot_be_converted_is_said() -> None:
     with pytest.raises(ModelCheckError, match="cannot convert"):
-        ort_format.convert(b"a letter to a friend")
+        ort_file.convert(b"a letter to a friend")
 
 
 @pytest.mark.parametrize("output", ["uint8", "float32"])
 def test_a_mindir_file_draws_what_its_contract_says(tmp_path: Path, weights: GeneratorWeights, output: str) -> None:
     pytest.importorskip("mindspore")
-    from avatar_export import mindir
+    from avatar_export.formats import mindir_file
 
     path = tmp_path / "tiny.mindir"
     candidate = build_candidate(weights, Variant("mindir", output=output))
     candidate.write(path, contract(weights, output))
     original = open_session(check_model(plain_graph(weights)))
-    assert compare(mindir.load(path.read_bytes()), lambda z: run(original, z), weights, output).passed
+    assert compare(mindir_file.load(path.read_bytes()), lambda z: run(original, z), weights, output).passed
     code, text = inspected(path)
     assert code == 0, text
     assert f"{output} [N, " in text

@@ -3,10 +3,10 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from avatar_export.checkpoint import GeneratorWeights
 from avatar_export.exporter import build_model
+from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.graph import plain_graph
-from avatar_export.writer import ModelCheckError, check_model
+from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_runtime.session import open_session, run
 from tiny_model import tiny_weights
 

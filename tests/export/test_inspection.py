@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avatar_export.cli import main
-from avatar_runtime.spec import ModelSpec
+from avatar_runtime.model_file.metadata import ModelSpec
 from tiny_model import write_tiny_model
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from avatar_export import exporter
 from avatar_export.cli import main
-from avatar_export.page import ORT_MODULE, ORT_WASM, bundle, write_page
+from avatar_export.formats.html_page import ORT_MODULE, ORT_WASM, bundle, write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.web_sources import web_sources

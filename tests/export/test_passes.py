@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import IR_VERSION, OPSET
 from avatar_export.passes.batch_norm_folding import batch_norm_folding
 from avatar_export.passes.batch_of_one import batch_of_one
@@ -17,8 +18,7 @@ from avatar_export.passes.latent_projection import latent_projection
 from avatar_export.passes.phase_convolutions import phase_convolutions
 from avatar_export.passes.sub_pixel import sub_pixel
 from avatar_export.passes.uint8_head import uint8_head
-from avatar_export.writer import check_model
-from avatar_runtime.pixels import from_network
+from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.session import open_session
 from rewriting import Rewrite, rewritten
 

@@ -11,16 +11,16 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from avatar_export import choice
-from avatar_export.calibration import activation_ranges, sensitive_layers
-from avatar_export.checkpoint import GeneratorWeights
 from avatar_export.exporter import build_model
-from avatar_export.gate import GATES, gate
+from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
-from avatar_export.parity import Network, compare
-from avatar_export.passes.quantization import layer_inputs
+from avatar_export.int8.calibration import activation_ranges, sensitive_layers
+from avatar_export.int8.quantization import layer_inputs
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.validation import choice
+from avatar_export.validation.parity import Network, compare
+from avatar_export.validation.tolerances import GATES, gate
 from avatar_export.variants import PRECISIONS, Variant
-from avatar_export.writer import check_model
 from avatar_runtime import AvatarGenerator, InputError
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
@@ -117,7 +117,7 @@ def test_a_layer_stays_float_where_that_is_worth_it(weights: GeneratorWeights, m
     inputs = layer_inputs(folded.graph)
     assert set(inputs) < set(ranges)
     for worth, kept in ((-100.0, inputs), (100.0, [])):
-        monkeypatch.setattr("avatar_export.calibration.WORTH_FLOAT_DB", worth)
+        monkeypatch.setattr("avatar_export.int8.calibration.WORTH_FLOAT_DB", worth)
         assert sensitive_layers(folded, ranges, (-1.0, 1.0)) == kept
 
 

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from avatar_export.calibration import conv_moments
 from avatar_export.exporter import build_model
+from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
+from avatar_export.int8.calibration import conv_moments
+from avatar_export.int8.quantization import layer_inputs, quantization
+from avatar_export.int8.saturating_halves import saturating_halves
 from avatar_export.passes.editing import copy_of
 from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.quantization import layer_inputs, quantization
-from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
 from avatar_export.variants import PRECISIONS
-from avatar_export.writer import check_model
+from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents, series
-from avatar_runtime.pixels import from_network
 from avatar_runtime.session import open_session, run
 from rewriting import float_graph, generous, rewritten
 from tiny_model import tiny_weights

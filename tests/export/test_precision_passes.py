@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from avatar_export.int8.quantization import layer_inputs, quantization
+from avatar_export.int8.saturating_halves import saturating_halves
 from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.quantization import layer_inputs, quantization
-from avatar_export.passes.saturating_halves import saturating_halves
 from avatar_export.passes.sigmoid_head import sigmoid_head
 from avatar_export.passes.uint8_head import uint8_head
 from rewriting import float_graph, generous

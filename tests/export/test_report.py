@@ -6,19 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar_export import exporter, latency
+from avatar_export import exporter
 from avatar_export.exporter import export_variant
-from avatar_export.original import Original
-from avatar_export.parity import ParityError
+from avatar_export.source.original import Original
+from avatar_export.validation import speed
+from avatar_export.validation.parity import ParityError
 from avatar_export.variants import Variant
-from avatar_runtime.pixels import from_png
+from avatar_runtime.imaging.encoding import from_png
 from rewriting import mistaken
 from tiny_model import tiny_original
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0)
+    monkeypatch.setattr(speed, "SECONDS", 0)
 
 
 @pytest.fixture(scope="module")

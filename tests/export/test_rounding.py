@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatar_export.rounding import PAIR_LIMIT, Moments, compensated, nearest, pair_sums
+from avatar_export.int8.rounding import PAIR_LIMIT, Moments, compensated, nearest, pair_sums
 
 
 @pytest.mark.parametrize("seed", range(5))

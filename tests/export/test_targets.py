@@ -9,20 +9,21 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from avatar_export import latency, targets
+from avatar_export import targets
 from avatar_export.cli import main
 from avatar_export.exporter import build_stages
-from avatar_export.mobile_usability import check_usability
-from avatar_export.original import Original
-from avatar_export.parity import ParityError
+from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.passes.batch_of_one import batch_of_one
 from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.source.original import Original
 from avatar_export.targets import export_target, replacing_folder
+from avatar_export.validation import speed
+from avatar_export.validation.mobile_usability import check_usability
+from avatar_export.validation.parity import ParityError
 from avatar_export.variants import TARGETS, Variant
-from avatar_export.writer import ModelCheckError, check_model
 from avatar_runtime import AvatarGenerator, InputError, OutputError
+from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
-from avatar_runtime.pixels import from_network
 from rewriting import Rewrite
 from tiny_model import tiny_original
 
@@ -35,7 +36,7 @@ NAMES = ["alice", "bob", "アリス"]
 def original(monkeypatch: pytest.MonkeyPatch) -> Original:
     tiny = tiny_original()
     monkeypatch.setattr(targets, "open_original", lambda *_: tiny)
-    monkeypatch.setattr(latency, "SECONDS", 0)
+    monkeypatch.setattr(speed, "SECONDS", 0)
     return tiny
 
 

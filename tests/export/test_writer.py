@@ -10,13 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from avatar_export import writer
 from avatar_export.exporter import build_model
-from avatar_export.writer import GOLDEN_NAMES, ModelCheckError, write_model
+from avatar_export.formats import onnx_file
+from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, write_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.spec import GoldenCheck
+from avatar_runtime.model_file.metadata import GoldenCheck
 from tiny_model import tiny_weights, write_tiny_model
 
 SPEC = ModelSpec(
@@ -94,7 +94,7 @@ def test_a_failed_check_leaves_the_target_as_it_was(
     path = tmp_path / "tiny.onnx"
     if old:
         path.write_bytes(old)
-    monkeypatch.setattr(writer, step, broken)
+    monkeypatch.setattr(onnx_file, step, broken)
     with pytest.raises(ModelCheckError):
         write_model(path, model, SPEC)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
@@ -132,7 +132,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path: Path) -> 
     program = f"""
 import os, signal
 from pathlib import Path
-from avatar_export import writer
+from avatar_export.formats import onnx_file
 from tiny_model import tiny_weights, write_tiny_model
 
 def killed(data):

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from avatar_export.ort_format import convert
+from avatar_export.formats.ort_file import convert
 from tiny_model import tiny_arrays, tiny_weights, write_tiny_model
 
 INPUTS = {"ckpt": 20_000, "safetensors": 20_000, "onnx": 12_000, "ort": 3_000}

@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from avatar_runtime import AvatarError, AvatarGenerator, ModelSpec
-from avatar_runtime.cli import main
-from avatar_runtime.critic import Choice
-from avatar_runtime.files import file_stems, read_names
-from avatar_runtime.picture import Picture, read_text
-from avatar_runtime.portrait import Portrait
-from avatar_runtime.reproduction import reproduce
-from avatar_runtime.spec import KEY
+from avatar_runtime.command.cli import main
+from avatar_runtime.imaging.portrait import Portrait
+from avatar_runtime.model_file.metadata import KEY
+from avatar_runtime.output.bulk import file_stems, read_names
+from avatar_runtime.output.picture import Picture, read_text
+from avatar_runtime.output.reproduction import reproduce
+from avatar_runtime.ranking import Choice
 from fuzz.mutations import mutated
 
 CONTRACTS, TEXTS, PICTURES, LISTS, OPTIONS = 15_000, 20_000, 10_000, 5_000, 3_000

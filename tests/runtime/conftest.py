@@ -11,7 +11,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from avatar_runtime.cli import main
+from avatar_runtime.command.cli import main
 from tiny_model import bright_critic
 
 

@@ -19,9 +19,10 @@ from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, ModelSpec
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.encoding import text_of
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.pixels import UInt8, text_of
-from avatar_runtime.spec import KEY
+from avatar_runtime.model_file.metadata import KEY
 
 NASTY = ["", "a/b", "..", ".hidden", "CON", "alice", "Alice", "x" * 300, "\ud800", "a\0b", "a\nb", "-rf", "*", "😀"]
 

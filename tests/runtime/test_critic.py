@@ -12,8 +12,8 @@ from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError
-from avatar_runtime.critic import BestOf, Critic, candidate_name
-from avatar_runtime.pixels import text_of
+from avatar_runtime.imaging.encoding import text_of
+from avatar_runtime.ranking import BestOf, Critic, candidate_name
 from avatar_runtime.session import open_session
 from tiny_model import bright_critic
 

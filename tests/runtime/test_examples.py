@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 
 EXAMPLES = Path(__file__).parents[2] / "runtime/examples"
 
@@ -84,7 +84,7 @@ def test_ray_writes_the_files_of_one_process(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
     for command in (
         [str(EXAMPLES / "ray_million.py"), *job, "ray"],
-        ["-c", "from avatar_runtime.cli import main; main()", *job, "one"],
+        ["-c", "from avatar_runtime.command.cli import main; main()", *job, "one"],
     ):
         subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, check=True, timeout=300)
     ours, theirs = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "ray"))

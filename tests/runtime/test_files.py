@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from avatar_runtime import InputError
-from avatar_runtime.files import MAX_NAME_BYTES, file_stems, named, numbered, read_names, shard
+from avatar_runtime.output.bulk import MAX_NAME_BYTES, file_stems, named, numbered, read_names, shard
 
 NASTY = ["", "a/b", "a\\b", "..", ".", ".hidden", "CON", "nul.txt", "alice", "Alice", "ALICE", "x" * 300, "x" * 301]
 NASTY += ["アリス" * 100, "\ud800", "\udfff", "a\0b", "a\nb", "a ", "a.", "a%2Fb", "-rf", "*", "😀", "e3b0c44298fc1c14"]

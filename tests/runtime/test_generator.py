@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from avatar_runtime import AvatarError, AvatarGenerator, InputError, ModelFileError, ProviderError
-from avatar_runtime.pixels import UInt8
+from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.session import open_session
 from tiny_model import tiny_weights, write_tiny_model
 

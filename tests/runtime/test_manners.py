@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 
 from avatar_runtime import AvatarError, AvatarGenerator, InputError, ModelFileError
-from avatar_runtime.pixels import UInt8
+from avatar_runtime.imaging.arrays import UInt8
 from tiny_model import tiny_weights, write_tiny_model
 
 NAMES = ["alice", "", "アリス", *(f"S/{i}" for i in range(13))]

@@ -10,19 +10,9 @@ import pytest
 from PIL import Image
 
 from avatar_runtime import InputError, OutputError
-from avatar_runtime.pixels import (
-    MAX_GRID_SIDE,
-    TEXT_KEY,
-    UInt8,
-    check_extension,
-    encode,
-    from_network,
-    grid,
-    grid_shape,
-    replacing,
-    to_pil,
-    write_file,
-)
+from avatar_runtime.imaging.arrays import MAX_GRID_SIDE, UInt8, from_network, grid, grid_shape, to_pil
+from avatar_runtime.imaging.encoding import TEXT_KEY, check_extension, encode
+from avatar_runtime.output.atomic import replacing, write_file
 
 
 def random_images(*shape: int) -> UInt8:

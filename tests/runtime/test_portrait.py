@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from avatar_runtime import InputError
-from avatar_runtime.pixels import UInt8
-from avatar_runtime.portrait import MAX_SIZE, Portrait, disc
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.portrait import MAX_SIZE, Portrait, disc
 
 
 def images(channels: int = 3, side: int = 8) -> UInt8:

@@ -13,12 +13,12 @@ from click.testing import Result
 from PIL import Image, ImageSequence, PngImagePlugin
 
 from avatar_runtime import AvatarGenerator, InputError
-from avatar_runtime.animation import encode_animation
-from avatar_runtime.critic import Choice
-from avatar_runtime.picture import Picture, read_text
-from avatar_runtime.pixels import TEXT_KEY, text_of, text_options
-from avatar_runtime.portrait import Portrait
-from avatar_runtime.reproduction import reproduce
+from avatar_runtime.imaging.animation import encode_animation
+from avatar_runtime.imaging.encoding import TEXT_KEY, text_of, text_options
+from avatar_runtime.imaging.portrait import Portrait
+from avatar_runtime.output.picture import Picture, read_text
+from avatar_runtime.output.reproduction import reproduce
+from avatar_runtime.ranking import Choice
 
 PICTURES = [
     Picture(("alice",)),

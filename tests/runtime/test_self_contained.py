@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from avatar_runtime import AvatarGenerator, ModelFileError
-from avatar_runtime.self_contained import check_self_contained
+from avatar_runtime.model_file.safety import check_self_contained
 
 Change = Callable[[onnx.ModelProto], object]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avatar_runtime import ModelFileError, ModelSpec
-from avatar_runtime.spec import FORMAT_VERSION, KEY, GoldenCheck
+from avatar_runtime.model_file.metadata import FORMAT_VERSION, KEY, GoldenCheck
 
 FULL = ModelSpec(
     name="faces ☺",

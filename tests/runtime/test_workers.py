@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from avatar_runtime import AvatarGenerator, InputError, OutputError
-from avatar_runtime.files import PART, Written, draw_files, numbered
-from avatar_runtime.workers import in_order
+from avatar_runtime.output.bulk import PART, Written, draw_files, numbered
+from avatar_runtime.output.parallel import in_order
 
 COUNT = 3 * PART + 1
 

@@ -13,8 +13,8 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
-from avatar_runtime.portrait import Portrait
+from avatar_runtime.imaging.portrait import Portrait
+from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.answers import Answers, BusyError
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher

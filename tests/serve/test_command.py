@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.cli import main
 
 

@@ -65,7 +65,7 @@ def whole_run(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory)
 
 def weights(out: Path) -> dict[str, bytes]:
     """Every byte of what a run ended with: the networks it leaves and the state in its newest snapshot."""
-    from avatar_training import checkpoint
+    from avatar_training.run_folder import checkpoint
 
     newest = checkpoint.snapshots(out / "snapshots")[0]
     files = [out / "generator.ckpt", out / "discriminator.ckpt", newest]

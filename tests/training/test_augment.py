@@ -5,7 +5,7 @@ import pytest
 from mindspore import Tensor
 
 from avatar_training import device
-from avatar_training.augment import CUTOUT, DRAWS, TRANSLATION, diff_augment
+from avatar_training.objective.augmentation import CUTOUT, DRAWS, TRANSLATION, diff_augment
 
 Float32 = npt.NDArray[np.float32]
 compiled = mindspore.jit(diff_augment)  # as in training

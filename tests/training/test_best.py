@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from avatar_runtime.latents import latents
-from avatar_training import best, checkpoint
 from avatar_training.config import TrainConfig
-from avatar_training.kid import FeatureNetwork, FeaturesError, kid
 from avatar_training.loop import train
+from avatar_training.metrics.kid import FeatureNetwork, FeaturesError, kid
+from avatar_training.run_folder import best, checkpoint
 
 from .conftest import MakeConfig
 from .feature_network import write_feature_network

@@ -8,7 +8,8 @@ import pytest
 from mindspore import Tensor, nn
 
 from avatar_training import device
-from avatar_training.networks import Discriminator, Generator
+from avatar_training.networks.discriminator import Discriminator
+from avatar_training.networks.generator import Generator
 
 
 @pytest.fixture(autouse=True)

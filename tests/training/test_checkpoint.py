@@ -6,7 +6,7 @@ import pytest
 
 mindspore = pytest.importorskip("mindspore")
 
-from avatar_training.checkpoint import CheckpointError, read, save, save_snapshot  # noqa: E402
+from avatar_training.run_folder.checkpoint import CheckpointError, read, save, save_snapshot  # noqa: E402
 
 ARRAYS: dict[str, Any] = {
     "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from avatar_training.config import TrainConfig
-from avatar_training.dataset import DataError, batches, decode, load, steps_per_epoch
+from avatar_training.data.dataset import DataError, batches, decode, load, steps_per_epoch
 
 from .conftest import MakeConfig, png
 

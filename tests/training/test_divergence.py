@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from avatar_training import checkpoint, divergence
-from avatar_training.divergence import Diverged
+from avatar_training.distributed.team import ALONE
 from avatar_training.gan import Gan
 from avatar_training.loop import Progress, train
-from avatar_training.workers import ALONE
+from avatar_training.run_folder import checkpoint, divergence
+from avatar_training.run_folder.divergence import Diverged
 
 from .conftest import STEPS, MakeConfig, losses, weights
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from avatar_training import cli, dataset
-from avatar_training import download as download_module
-from avatar_training.download import DownloadError, download
+from avatar_training import cli
+from avatar_training.data import dataset
+from avatar_training.data import download as download_module
+from avatar_training.data.download import DownloadError, download
 
 from .conftest import png
 

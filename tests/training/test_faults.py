@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from avatar_runtime.errors import OutputError
-from avatar_training import checkpoint, lock
 from avatar_training.config import TrainConfig, TrainingError
 from avatar_training.loop import Progress, train
+from avatar_training.run_folder import checkpoint, lock
 
 from .conftest import MakeConfig, losses, weights
 
@@ -153,9 +153,8 @@ def test_a_snapshot_that_cannot_be_written_ends_the_run_with_the_last_one_intact
     assert losses(tmp_path) == losses(whole_run)
 
 
-HOLD = (
-    "import sys, pathlib; from avatar_training.lock import held\nwith held(pathlib.Path(sys.argv[1])): print(); input()"
-)
+HOLD = "import sys, pathlib; from avatar_training.run_folder.lock import held\n"
+HOLD += "with held(pathlib.Path(sys.argv[1])): print(); input()"
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(whole_run: Path, tiny_config: MakeConfig) -> None:

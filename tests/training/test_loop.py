@@ -15,11 +15,13 @@ from mindspore import Tensor
 from PIL import Image
 
 from avatar_runtime.latents import latents
-from avatar_training import checkpoint, device
+from avatar_training import device
 from avatar_training.config import TrainConfig, TrainingError
 from avatar_training.gan import Gan
 from avatar_training.loop import Progress, train
-from avatar_training.networks import Discriminator, Generator
+from avatar_training.networks.discriminator import Discriminator
+from avatar_training.networks.generator import Generator
+from avatar_training.run_folder import checkpoint
 
 from .conftest import STEPS, MakeConfig, losses, weights
 from .feature_network import write_feature_network

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from avatar_training.config import TrainConfig
-from avatar_training.environment import environment
-from avatar_training.page import MAX_FRAMES
-from avatar_training.report import Report
+from avatar_training.report.recorder import Report
+from avatar_training.report.run_page import MAX_FRAMES
+from avatar_training.run_folder.environment import environment
 
 VOID = {"meta", "img", "input", "path", "use"}
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from avatar_training import checkpoint, device
+from avatar_training import device
 from avatar_training.gan import Gan
 from avatar_training.loop import train
+from avatar_training.run_folder import checkpoint
 
 from .conftest import MakeConfig
 

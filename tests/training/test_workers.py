@@ -16,11 +16,13 @@ import numpy as np
 import psutil
 import pytest
 
-from avatar_training import checkpoint, dataset, draws
+from avatar_training import rng
 from avatar_training.config import TrainingError
+from avatar_training.data import dataset
+from avatar_training.distributed.team import Team
 from avatar_training.gan import Gan
 from avatar_training.loop import train
-from avatar_training.workers import Team
+from avatar_training.run_folder import checkpoint
 
 from .conftest import MakeConfig
 
@@ -130,7 +132,7 @@ def test_workers_rows_together_are_the_batches_of_one(size: int, tiny_config: Ma
     parts = [list(dataset.batches(faces, config, 0, 6, Team(rank, size).rows(4))) for rank in range(size)]
     for step, whole in enumerate(dataset.batches(faces, config, 0, 6)):
         np.testing.assert_array_equal(np.concatenate([part[step] for part in parts]), whole)
-    z = draws.latents(0, 3, 4, 100)
+    z = rng.latents(0, 3, 4, 100)
     np.testing.assert_array_equal(np.concatenate([z[Team(rank, size).rows(4)] for rank in range(size)]), z)
 
 

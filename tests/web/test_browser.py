@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatar_export.page import write_page
+from avatar_export.formats.html_page import write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
 

@@ -16,7 +16,7 @@ import pytest
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import AvatarError
-from avatar_runtime.pixels import UInt8
+from avatar_runtime.imaging.arrays import UInt8
 from tiny_model import tiny_weights, write_tiny_model
 
 HERE = Path(__file__).parent

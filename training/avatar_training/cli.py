@@ -146,7 +146,7 @@ def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_ru
 
 def _download(url: str, path: Path) -> None:
     try:
-        from avatar_training.download import download
+        from avatar_training.data.download import download
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
     fetching = _Bar("fetching", show_pos=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar_runtime.errors import AvatarError
-from avatar_training import draws
+from avatar_training import rng
 
 RUNS = Path("runs")
 """Where runs go by default."""
@@ -208,7 +208,7 @@ class TrainConfig:
 
     def seed_at(self, step: int) -> int:
         """What decides the random numbers of a step: seed, or, from a step the run has gone back to, another one."""
-        return draws.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
+        return rng.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """The learning rate of a step of a run of so many: the last is at 1 / decay_steps of the full one."""

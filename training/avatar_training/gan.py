@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
+from avatar_runtime.imaging.arrays import UInt8, from_network
 from avatar_runtime.latents import standard_normal
-from avatar_runtime.pixels import UInt8, from_network
-from avatar_training import checkpoint, device, draws
-from avatar_training.augment import DRAWS, diff_augment
+from avatar_training import device, rng
 from avatar_training.config import TrainConfig
-from avatar_training.divergence import Diverged
-from avatar_training.losses import discriminator_loss, generator_loss
-from avatar_training.networks import PIXEL_RANGE, Discriminator, Generator
-from avatar_training.update import Update
-from avatar_training.workers import ALONE, SyncBatchNorm2d, Team, mean_over
+from avatar_training.distributed.team import ALONE, SyncBatchNorm2d, Team, mean_over
+from avatar_training.networks.discriminator import Discriminator
+from avatar_training.networks.generator import PIXEL_RANGE, Generator
+from avatar_training.objective.augmentation import DRAWS, diff_augment
+from avatar_training.objective.losses import discriminator_loss, generator_loss
+from avatar_training.optimizer_step import Update
+from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.divergence import Diverged
 
 EXCESS_WEIGHT = 1.0
 """What the squares of activations beyond the limit, summed over an image, count in the generator's loss. A hundredth of
@@ -75,11 +77,11 @@ class Gan:
         """
         config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
         rows = self.team.rows(size)
-        z = draws.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
+        z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
         rate = config.learning_rate if learning_rate is None else learning_rate
         inputs = [z, real, np.float32(rate), np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
-        for purpose in (draws.AUGMENT_REAL, draws.AUGMENT_FAKE) if config.diff_augment else ():
-            inputs.append(draws.uniform(seed, purpose, step, (size, DRAWS))[rows])
+        for purpose in (rng.AUGMENT_REAL, rng.AUGMENT_FAKE) if config.diff_augment else ():
+            inputs.append(rng.uniform(seed, purpose, step, (size, DRAWS))[rows])
         g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
         return float(g_loss.asnumpy()), float(d_loss.asnumpy())
 
@@ -174,6 +176,6 @@ def _draw_weights(parameters: list[Parameter], seed: int) -> None:
         kind = parameter.name.rsplit(".", 1)[-1]
         mean, sigma = {"weight": (0, 0.02), "gamma": (1, 0.02), "u": (0, 1), "v": (0, 1)}.get(kind, (0, 0))
         if sigma:
-            words = draws.words(seed, draws.WEIGHTS, i, parameter.size)
+            words = rng.words(seed, rng.WEIGHTS, i, parameter.size)
             drawn = np.float32(mean) + np.float32(sigma) * standard_normal(words)
             parameter.set_data(Tensor(drawn.reshape(parameter.shape)))

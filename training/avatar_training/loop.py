@@ -9,15 +9,19 @@ from pathlib import Path
 
 from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import latents
-from avatar_runtime.pixels import make_folder, write_file
-from avatar_training import checkpoint, dataset, device, divergence, draws, lock, lockstep, workers
-from avatar_training.best import Best
+from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_training import device, rng
 from avatar_training.config import TrainConfig, TrainingError, read_run, refuse_changes
-from avatar_training.environment import environment
+from avatar_training.data import dataset
+from avatar_training.distributed import lockstep
+from avatar_training.distributed.team import AGAIN, GO, STOP, Team, check_share, join
 from avatar_training.gan import Gan
-from avatar_training.kid import FeatureNetwork
-from avatar_training.report import PREVIEW_NAMES, Report
-from avatar_training.resume import restore, set_aside, sweep
+from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.report.recorder import PREVIEW_NAMES, Report
+from avatar_training.run_folder import checkpoint, divergence, lock
+from avatar_training.run_folder.best import Best
+from avatar_training.run_folder.environment import environment
+from avatar_training.run_folder.resume import restore, set_aside, sweep
 
 MAX_ROLLBACKS = 3
 """How often a run may go back to a snapshot because training diverged."""
@@ -73,7 +77,7 @@ def train(
 
     In a job of msrun every worker calls it; all but worker 0 only compute: they leave out alone and say nothing.
     """
-    workers.check_share(config.batch_size)
+    check_share(config.batch_size)
     target = device.select(config.device_target)
     amp = target != "CPU" if config.amp is None else config.amp
     if not device.leads():
@@ -108,7 +112,7 @@ def train(
             if read_run(out) is not None:  # another process was faster
                 raise _already_there(out)
         best = Best(out, network, faces, on_message) if network else None
-        team = workers.join()  # no earlier: the others would wait for what comes before
+        team = join()  # no earlier: the others would wait for what comes before
         devices = _describe_devices(target, amp, team)
         on_message(f"{len(faces.images)} images of {config.data} on {devices}")
         run = _Run(Gan(config, team, amp), amp, out, devices, faces, steps, on_message, on_step, should_stop)
@@ -120,7 +124,7 @@ def _already_there(out: Path) -> TrainingError:
     return TrainingError(f"{out} already holds a run; go on with --resume, or start over with --new")
 
 
-def _describe_devices(target: str, amp: bool, team: workers.Team) -> str:
+def _describe_devices(target: str, amp: bool, team: Team) -> str:
     devices = target if team.size == 1 else f"{team.size} workers, {target}"
     return f"{devices} in mixed precision" if amp else devices
 
@@ -144,7 +148,7 @@ class _Run:
         self.on_message, self.on_step, self.should_stop = on_message, on_step, should_stop
         self.report = Report(out)
         self.preview_latents = latents(PREVIEW_NAMES, gan.config.latent_dim)
-        self.samples = faces.images[draws.order(gan.config.seed, 0, len(faces.images))[: len(PREVIEW_NAMES)]]
+        self.samples = faces.images[rng.order(gan.config.seed, 0, len(faces.images))[: len(PREVIEW_NAMES)]]
 
     def begin(self) -> int:
         """Put down what a run has from its first moment, a snapshot included; the step to begin with."""
@@ -200,7 +204,7 @@ class _Run:
             if step % config.tick == 0 or step == self.steps or stop:
                 self._tick(step)
                 began, since = time.monotonic(), step
-            _, wished = team.agree(workers.STOP if stop else workers.GO)
+            _, wished = team.agree(STOP if stop else GO)
             if stop:
                 break
         return Result(self.out, step, finished=step >= self.steps)
@@ -228,7 +232,7 @@ class _Run:
             raise divergence.Diverged(f"{reason}; the last good snapshot is {self._newest()}; {advice}") from reason
         nth = len(config.rollbacks) + 1
         self.on_message(f"{reason}; rollback {nth} of {MAX_ROLLBACKS}: going back, and on with other random numbers")
-        self.gan.team.agree(workers.AGAIN)
+        self.gan.team.agree(AGAIN)
         self.gan = Gan(config, self.gan.team, self.amp)  # a compiled step would not see new parameters
         start = restore(self.gan.state().values(), self.out, self.on_message)
         self.gan.config = replace(config, rollbacks=(*config.rollbacks, start))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_runtime.spec import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ from avatar_export.passes.editing import (
     image_shape,
     replace_nodes,
 )
-from avatar_runtime.spec import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
 def sigmoid_head(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:

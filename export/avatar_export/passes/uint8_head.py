@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from avatar_export.passes.editing import add_constant, copy_of, give_pixels, image_shape
-from avatar_runtime.spec import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
 def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.picture import Picture
+from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.batching import Answer, Batcher
 
 CACHE_BYTES = 64 * 2**20

@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from avatar_runtime.files import PART
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.picture import Picture
-from avatar_runtime.pixels import UInt8, encode
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.encoding import encode
+from avatar_runtime.output.bulk import PART
+from avatar_runtime.output.picture import Picture
 
 
 class Answer(NamedTuple):

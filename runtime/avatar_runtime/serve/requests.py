@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from avatar_runtime.errors import InputError
+from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.latents import series
-from avatar_runtime.picture import Picture
-from avatar_runtime.portrait import Portrait
+from avatar_runtime.output.picture import Picture
 
 MAX_NAME = 200
 """Characters in a name: an address has room for few more."""

@@ -1,4 +1,4 @@
-// The contract that travels inside a model file: avatar_runtime/spec.py in JavaScript.
+// The contract that travels inside a model file: avatar_runtime/model_file/metadata.py in JavaScript.
 
 import { ModelFileError } from "./errors.js";
 import { SCHEME } from "./latents.js";

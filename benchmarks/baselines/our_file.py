@@ -1,0 +1,13 @@
+"""A file of avatar-export, by the runtime's own session."""
+
+from functools import partial
+
+from benchmarks.suite.models import Models
+from benchmarks.suite.process import Network
+
+
+def open_network(models: Models, threads: int, file: str) -> Network:
+    """With all that the runtime checks on the way."""
+    from avatar_runtime.session import open_session, run
+
+    return partial(run, open_session(models.folder / file, threads=threads))

@@ -1,0 +1,14 @@
+"""onnxruntime as most people use it: a converter's graph, and a session with nothing set but the number of threads."""
+
+from benchmarks.suite.models import Models
+from benchmarks.suite.process import Network
+
+
+def open_network(models: Models, threads: int, file: str) -> Network:
+    """Its optimizations are on by default."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(models.folder / file, options, providers=["CPUExecutionProvider"])
+    return lambda z: session.run(None, {"z": z})[0]

@@ -1,0 +1,89 @@
+"""Many files beside bare inference, and one call of the library beside one bare run."""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.suite.models import Models
+from benchmarks.suite.plots import Bar, Bars
+from benchmarks.suite.samples import Turns, alternate, ratio, seconds, timed
+from benchmarks.suite.setting import Setting
+from benchmarks.suite.tables import Table, milliseconds, times
+
+READ = (
+    "Single files of different faces through the library (draw_files: names to latents, inference, encoding, writing "
+    "whole or not at all, a SHA-256 each), a thread for each CPU, into a temporary folder; beside bare inference: "
+    "onnxruntime as it comes, batches of 64, nothing else done. One call is generate() of one name beside a bare run "
+    "of one latent."
+)
+COUNT, ROUNDS = 1920, 6
+FORMATS = (".png", ".webp", ".jpg")
+BARE, CALL, RUN = "bare inference", "one call", "one bare run"
+
+
+def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Seconds of COUNT faces by each format, and of one."""
+    import onnxruntime
+
+    from avatar_runtime import AvatarGenerator
+    from avatar_runtime.output.bulk import draw_files, numbered
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = setting.threads
+    bare = onnxruntime.InferenceSession(setting.model, options, providers=["CPUExecutionProvider"])
+    generator, drawer = AvatarGenerator.from_session(bare), AvatarGenerator.load(setting.model, threads=1)
+    z = np.zeros((64, generator.spec.latent_dim), np.float32)
+    single = {
+        RUN: lambda: timed(partial(bare.run, None, {"z": z[:1]}), 50, 5),
+        CALL: lambda: timed(partial(generator.generate, ["alice"]), 50, 5),
+    }
+    one, _ = alternate(single, setting.rounds(ROUNDS))
+    with tempfile.TemporaryDirectory() as folder:
+
+        def write(extension: str) -> None:
+            new = tempfile.mkdtemp(dir=folder)  # to replace a file takes ext4 twice as long as to make one
+            for _ in draw_files(drawer, numbered("S", COUNT), Path(new), extension):
+                pass
+
+        many = {BARE: lambda: timed(lambda: [bare.run(None, {"z": z}) for _ in range(COUNT // 64)])}
+        many |= {extension: partial(timed, partial(write, extension)) for extension in FORMATS}
+        turns, _ = alternate(many, setting.rounds(ROUNDS), say)
+    ratios = {f"{extension} files, of {BARE}": ratio(turns[extension], turns[BARE]).to_dict() for extension in FORMATS}
+    ratios[f"{CALL}, of {RUN}"] = ratio(one[CALL], one[RUN]).to_dict()
+    return {"count": COUNT, "turns": turns, "one": one, "ratios": ratios}
+
+
+def tables(part: dict[str, Any]) -> list[Table]:
+    """Each format, and one call."""
+    turns: dict[str, Turns] = part["turns"]
+    one: dict[str, Turns] = part["one"]
+    rows = [
+        [name, milliseconds(seconds(row).over(part["count"])), f"{part['count'] / seconds(row).median:,.0f}",
+         times(ratio(row, turns[BARE]))]
+        for name, row in turns.items()
+    ]  # fmt: skip
+    single = [[name, milliseconds(seconds(row)), times(ratio(row, one[RUN]))] for name, row in one.items()]
+    return [
+        Table(f"{part['count']:,} single files", ["", "milliseconds each", "a second", f"of {BARE}"], rows),
+        Table("One face", ["", "milliseconds", f"of {RUN}"], single),
+    ]
+
+
+def headline(part: dict[str, Any]) -> str:
+    """Files a second."""
+    said = [
+        f"{part['count'] / seconds(part['turns'][name]).median:,.0f} {name} a second"
+        for name in FORMATS
+        if name in part["turns"]
+    ]
+    return f"Single files of different faces: {', '.join(said)}."
+
+
+def bars(part: dict[str, Any]) -> dict[str, Bars]:
+    """Milliseconds a file."""
+    shown = [Bar(name, seconds(row).over(part["count"]), name != BARE) for name, row in part["turns"].items()]
+    return {"bulk": Bars("Many single files", [("", shown)], "ms a file", 1e3)}

@@ -1,0 +1,52 @@
+"""results.json: what has been measured so far, in one setting, so that a run goes on where it was interrupted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.output.atomic import write_file
+
+FORMAT = 1
+NAME = "results.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The results in a file. Raises InputError if there are none."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        version = results["format"]
+        known = {"format", "setting", "parts"} <= set(results) and all(
+            "ratios" in part for part in results["parts"].values()
+        )
+    except OSError as err:
+        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise InputError(f"{path} does not hold results of `python -m benchmarks`") from err
+    if version != FORMAT or not known:
+        raise InputError(f"{path} holds results of another version; measure them again")
+    return dict(results)
+
+
+def resumed(out: Path, setting: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The results in a folder that go on in this setting, or new ones; and a sentence if old ones are left behind."""
+    path = out / NAME
+    if not path.exists():
+        return {"format": FORMAT, "setting": setting, "parts": {}}, ""
+    results = read(path)
+    changed = [name for name, value in setting.items() if results["setting"].get(name) != value]
+    if not changed:
+        return results, ""
+    aside = path.with_name(
+        f"results-{max((part['finished'] for part in results['parts'].values()), default='old')}.json"
+    )
+    path.rename(aside)
+    return (
+        {"format": FORMAT, "setting": setting, "parts": {}},
+        f"the results in {path} were measured with another {' and another '.join(changed)}; they are {aside.name} now",
+    )
+
+
+def write(out: Path, results: dict[str, Any]) -> None:
+    """Raises OutputError."""
+    write_file(out / NAME, json.dumps(results, indent=1).encode())

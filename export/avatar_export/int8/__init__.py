@@ -1,0 +1,1 @@
+"""How a float graph comes to compute in eight bits."""

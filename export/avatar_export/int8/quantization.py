@@ -1,0 +1,251 @@
+"""Layers compute in eight bits: uint8 activations, int8 weights, int32 sums."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from avatar_export.int8.rounding import NO_PAIRS, PAIR_LIMIT, Moments, compensated, nearest, pair_sums
+from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
+
+LAYERS = ("Gemm", "Conv")
+MOVING = ("Reshape", "Transpose", "Concat")
+"""Operators that only move numbers; they move uint8."""
+
+WEIGHT_LIMIT = 127
+"""Largest quantized weight."""
+LATENT_STEP = 1 / 256
+"""Latents are rounded to this before such a layer: the sums of its integers stay below 2^24, where float32 is exact, up
+to truncation 2, so these too are the same on every processor."""
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Tensor -> its least and its largest value."""
+NO_MOMENTS: Mapping[str, Moments] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """A tensor that is there as integers: its values are (integer - zero) * step."""
+
+    name: str
+    step: np.float32
+    zero: np.uint8
+    parameters: tuple[str, str]
+    """Names of the constants step and zero."""
+
+
+def layer_inputs(graph: onnx.GraphProto) -> list[str]:
+    """Names of the tensors that Gemm and Conv nodes read, in order: all nodes that read the same one are a layer."""
+    return list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in LAYERS))
+
+
+def quantization(
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    keep_float: Collection[str] = (),
+    moments: Mapping[str, Moments] = NO_MOMENTS,
+) -> tuple[onnx.ModelProto, bool]:
+    """Quantize Gemm and Conv, in ONNX's QDQ form, per output channel; what lies between them moves uint8.
+
+    B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+    CVPR 2018, section 2. A Relu becomes part of the quantization: uint8 with zero point 0 holds nothing negative.
+    (onnxruntime.quantization would give each phase and each step of the interleaving a scale of its own, and requantize
+    in between.) Layers whose input is in keep_float multiply integers in float32, and store the same int8 weights.
+    A Conv whose name is in moments gets weights that are rounded together, and a bias that takes the mean of what is
+    still wrong (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
+    section 4.2). Preconditions, for the whole graph:
+
+    1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
+    2. Gemm has no transposition, alpha or beta; Conv has one group.
+    3. ranges knows what goes into each Gemm, Conv and Tanh, and each tensor on the way there is read once.
+    """
+    model = copy_of(model)
+    quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
+    if not quantizer.can():
+        return model, False
+    nodes = [new for node in list(model.graph.node) for new in quantizer.rewritten(node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    drop_unused_constants(model.graph)
+    return model, True
+
+
+class _Quantizer:
+    def __init__(
+        self, graph: onnx.GraphProto, ranges: Ranges, keep_float: Collection[str], moments: Mapping[str, Moments]
+    ) -> None:
+        self.graph, self.ranges, self.keep_float, self.moments = graph, ranges, keep_float, moments
+        self.known = constants(graph)
+        self.encodings: dict[str, _Encoding] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+
+    def can(self) -> bool:
+        layers = [node for node in self.graph.node if node.op_type in LAYERS]
+        return (
+            bool(layers)
+            and all(node.op_type in (*LAYERS, *MOVING, "Relu", "Tanh") for node in self.graph.node)
+            and all(_is_plain(node) and all(name in self.known for name in node.input[1:]) for node in layers)
+            and all(name in self.ranges for name in layer_inputs(self.graph))
+            and all(self._destination(node.output[0])[0] in self.ranges for node in layers)
+            and all(node.input[0] in self.ranges for node in self.graph.node if node.op_type == "Tanh")
+        )
+
+    def rewritten(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What takes the place of a node; those before it have been rewritten already."""
+        source = node.input[0]
+        if node.op_type in LAYERS:
+            layer = self._float_layer(node) if source in self.keep_float else self._layer(node)
+            return [*layer, *self._encode(node.output[0], *self._destination(node.output[0]))]
+        if node.op_type == "Relu":
+            self.encodings[node.output[0]] = self.encodings[source]
+            return []
+        if node.op_type == "Tanh":
+            value = f"{node.name}.dequantized_input"
+            return [*self._decode(source, value), _made_of(node, [value], node.output[0])]
+        inputs = [self.encodings[name].name if name in self.encodings else name for name in node.input]
+        old = self.encodings[source]
+        self.encodings[node.output[0]] = _Encoding(f"{node.output[0]}.uint8", old.step, old.zero, old.parameters)
+        return [_made_of(node, inputs, f"{node.output[0]}.uint8")]
+
+    def _destination(self, name: str) -> tuple[str, bool]:
+        """The tensor that a layer or a Tanh reads, on the way from a layer's output; and whether a Relu is passed."""
+        rectified = False
+        while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type in (*MOVING, "Relu"):
+            rectified = rectified or readers[0].op_type == "Relu"
+            name = readers[0].output[0]
+        return name, rectified
+
+    def _encode(self, name: str, like: str, rectified: bool = False) -> list[onnx.NodeProto]:
+        low, high = self.ranges[like]
+        low, high = (0.0 if rectified else min(low, 0.0)), max(high, 0.0)
+        step = np.float32((high - low) / 255 or 1)
+        zero = np.uint8(np.rint(-low / step))
+        parameters = (f"{like}.step", f"{like}.zero")
+        if parameters[0] not in {tensor.name for tensor in self.graph.initializer}:
+            add_constant(self.graph, parameters[0], np.asarray(step))
+            add_constant(self.graph, parameters[1], np.asarray(zero))
+        self.encodings[name] = _Encoding(f"{name}.uint8", step, zero, parameters)
+        return [helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}.uint8"], f"{name}.quantize")]
+
+    def _decode(self, name: str, value: str) -> list[onnx.NodeProto]:
+        encoding = self.encodings[name]
+        return [helper.make_node("DequantizeLinear", [encoding.name, *encoding.parameters], [value], value)]
+
+    def _layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        source, names = node.input[0], [f"{node.name}.dequantized_{part}" for part in ("input", "weight", "bias")]
+        nodes = self._encode(source, source) if source not in self.encodings else []
+        weight, steps = self._weight(node, in_integers=True)
+        nodes += self._decode(source, names[0])
+        nodes += self._constant(names[1], weight, steps, axis=1 if node.op_type == "Gemm" else 0)
+        bias = self._bias(node, weight, steps)
+        if bias is not None:
+            steps = steps * self.encodings[source].step
+            bias = np.clip(np.rint(bias / steps), -(2**31), 2**31 - 1)
+            nodes += self._constant(names[2], bias.astype(np.int32), steps, axis=0)
+        return [*nodes, _made_of(node, names[: 2 if bias is None else 3], node.output[0])]
+
+    def _float_layer(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        source, name = node.input[0], node.name
+        weight, steps = self._weight(node, in_integers=False)
+        inputs = [f"{name}.integers", f"{name}.weight_integers"]
+        bias = self._bias(node, weight, steps)
+        nodes = [_cast(add_constant(self.graph, f"{name}.weight_int8", weight), inputs[1])]
+        if encoding := self.encodings.get(source):
+            steps = steps * encoding.step
+            zero = add_constant(self.graph, f"{name}.zero", np.array(encoding.zero, np.float32))
+            nodes += [_cast(encoding.name, f"{name}.raw"), _binary("Sub", f"{name}.raw", zero, inputs[0])]
+        else:
+            steps = steps * np.float32(LATENT_STEP)
+            factor = add_constant(self.graph, f"{name}.steps_in_one", np.array(1 / LATENT_STEP, np.float32))
+            nodes.append(_binary("Mul", source, factor, f"{name}.in_steps"))
+            nodes.append(helper.make_node("Round", [f"{name}.in_steps"], [inputs[0]], inputs[0]))
+        if bias is not None:
+            integers = np.rint(bias.astype(np.float32) / steps)
+            inputs.append(add_constant(self.graph, f"{name}.bias_integers", integers))
+        steps = steps if node.op_type == "Gemm" else steps[:, None, None]
+        factors = add_constant(self.graph, f"{name}.steps", steps)
+        return [*nodes, _made_of(node, inputs, f"{name}.sums"), _binary("Mul", f"{name}.sums", factors, node.output[0])]
+
+    def _weight(
+        self, node: onnx.NodeProto, *, in_integers: bool
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        """The weight as integers, and the float32 step of each output channel.
+
+        If they are to be multiplied in_integers, neighbours are held within PAIR_LIMIT.
+        """
+        weight = self.known[node.input[1]]
+        by_channel = weight.T if node.op_type == "Gemm" else weight
+        rows = by_channel.reshape(len(by_channel), -1).astype(np.float64)
+        pairs = _neighbours(by_channel.shape[1:]) if in_integers else NO_PAIRS
+        largest = np.abs(rows).max(axis=1) / WEIGHT_LIMIT
+        sums = pair_sums(rows, pairs).max(axis=1, initial=0) / PAIR_LIMIT
+        steps = np.nextafter(np.maximum(largest, sums).astype(np.float32), np.float32(np.inf))  # rounded up
+        steps[~rows.any(axis=1)] = 1
+        exact = rows / steps[:, None]
+        if moments := self.moments.get(node.name):
+            integers = compensated(exact, moments, WEIGHT_LIMIT, pairs)
+        else:
+            integers = nearest(exact, WEIGHT_LIMIT)
+        integers = integers.reshape(by_channel.shape)
+        return (integers.T if node.op_type == "Gemm" else integers).astype(np.int8), steps
+
+    def _bias(
+        self, node: onnx.NodeProto, weight: npt.NDArray[np.int8], steps: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64] | None:
+        """The bias of a layer, less the mean of what its integer weights are wrong; None if it has and needs none."""
+        bias = self.known[node.input[2]].astype(np.float64) if len(node.input) == 3 else None
+        if (moments := self.moments.get(node.name)) is None:
+            return bias
+        wrong = weight.reshape(len(weight), -1) * steps[:, None].astype(np.float64)
+        wrong -= self.known[node.input[1]].reshape(len(weight), -1).astype(np.float64)
+        corrected: npt.NDArray[np.float64] = (0 if bias is None else bias) - wrong @ moments.mean
+        return corrected
+
+    def _constant(
+        self, name: str, integers: npt.NDArray[np.generic], steps: npt.NDArray[np.float32], axis: int
+    ) -> list[onnx.NodeProto]:
+        inputs = [
+            add_constant(self.graph, f"{name}.integers", integers),
+            add_constant(self.graph, f"{name}.steps", steps),
+            add_constant(self.graph, f"{name}.zeros", np.zeros(len(steps), integers.dtype)),
+        ]
+        return [helper.make_node("DequantizeLinear", inputs, [name], name, axis=axis)]
+
+
+def _is_plain(node: onnx.NodeProto) -> bool:
+    plain = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0, "group": 1}
+    return all(value == plain.get(key, value) for key, value in attributes(node).items())
+
+
+def _neighbours(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Which of a weight's K = C * rows * columns numbers lie side by side in memory, [P, 2], from an even place on.
+
+    AVX2 without VNNI adds the products of two such with uint8 in 16 bits, where 255 * PAIR_LIMIT fits: so every
+    processor computes the same. (uint8 weights would do too, at twice the time.) onnxruntime has channels last in
+    memory; channels first are for those that do not reorder them.
+    """
+    places = np.arange(math.prod(shape)).reshape(shape)
+    orders = (np.moveaxis(places, 0, -1).reshape(-1), places.reshape(-1))
+    return np.concatenate([order[: len(order) // 2 * 2].reshape(-1, 2) for order in orders])
+
+
+def _made_of(node: onnx.NodeProto, inputs: list[str], output: str) -> onnx.NodeProto:
+    new = helper.make_node(node.op_type, inputs, [output], node.name)
+    new.attribute.extend(node.attribute)
+    return new
+
+
+def _cast(name: str, output: str) -> onnx.NodeProto:
+    return helper.make_node("Cast", [name], [output], output, to=TensorProto.FLOAT)
+
+
+def _binary(kind: str, first: str, second: str, output: str) -> onnx.NodeProto:
+    return helper.make_node(kind, [first, second], [output], f"{output}.{kind.lower()}")

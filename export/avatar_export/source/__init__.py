@@ -1,0 +1,1 @@
+"""The trained generator that an export starts from."""

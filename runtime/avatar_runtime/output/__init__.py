@@ -1,0 +1,1 @@
+"""Pictures become files, whole or not at all, one or a million."""

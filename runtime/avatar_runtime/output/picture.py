@@ -1,0 +1,154 @@
+"""A picture: which avatars it shows and how, and the text in its file that says so."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.imaging.arrays import MAX_GRID_SIDE, UInt8, grid, grid_shape
+from avatar_runtime.imaging.encoding import check_extension, encode
+from avatar_runtime.imaging.portrait import Portrait
+from avatar_runtime.latents import truncate
+
+if TYPE_CHECKING:
+    from avatar_runtime.ranking import Choice
+
+# animation.py and critic.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
+
+PLAIN = Portrait()
+
+Watch = Callable[[Iterable[str]], Iterable[str]]
+"""Gives its names on, one by one as they are drawn: where a progress bar can look on."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A grid of avatars, of one name that avatar alone; or an animation. Raises InputError for what cannot be drawn."""
+
+    names: tuple[str, ...]
+    """The avatars, row by row."""
+    truncation: float = 1.0
+    """0 to 2: see `latents.truncate`."""
+    portrait: Portrait = PLAIN
+    """How each avatar is shown."""
+    columns: int | None = None
+    """Columns of the grid; None: the smallest square."""
+    frames: int | None = None
+    """Pictures on the way from the first name to the second, in an animation; None: a grid."""
+    choice: "Choice | None" = None
+    """Which candidates of the names are shown; None: candidate 0, the names themselves."""
+
+    def __post_init__(self) -> None:
+        truncate(np.empty((0, 1), np.float32), self.truncation)
+        if self.frames is not None:
+            if type(self.frames) is not int or self.frames < 2:
+                raise InputError(f"an animation has at least 2 frames, not {self.frames!r}")
+            if len(self.names) != 2 or self.columns is not None:
+                raise InputError("an animation goes from one name to another, and has no columns")
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names under which the avatars are drawn."""
+        if self.choice is None:
+            return self.names
+        from avatar_runtime.ranking import candidate_name
+
+        return tuple(map(candidate_name, self.names, self.choice.candidates))
+
+    def size(self, image_size: int) -> tuple[int, int]:
+        """Width and height in pixels, where the model draws image_size. Raises InputError if that is too large."""
+        side = self.portrait.side(image_size)
+        if self.frames is None:
+            rows, columns = grid_shape(len(self.names), self.columns, 1, side)
+            return columns * side, rows * side
+        if self.frames * side**2 > MAX_GRID_SIDE**2:
+            raise InputError(f"{self.frames} frames of {side}x{side} pixels are too many; draw fewer or smaller ones")
+        return side, side
+
+    def draw(self, generator: AvatarGenerator, watch: Watch = iter) -> UInt8:
+        """The picture's pixels: uint8 [N, H, W, C], N the frames of an animation, 1 of a grid. Raises InputError."""
+        self.size(generator.spec.image_size)
+        if self.frames is not None:
+            first, second = self.drawn
+            return self.portrait.show(generator.interpolate(first, second, self.frames, truncation=self.truncation))
+        drawn = generator.stream(watch(self.drawn), truncation=self.truncation)
+        return self._arrange(np.concatenate([self.portrait.show(images) for images in drawn]))[None]
+
+    def compose(self, images: UInt8) -> UInt8:
+        """The grid of its avatars, drawn elsewhere: uint8 [N, H, H, C] to [H, W, C]."""
+        return self._arrange(self.portrait.show(images))
+
+    def _arrange(self, portraits: UInt8) -> UInt8:
+        return grid(portraits, self.columns, empty=self.portrait.empty)
+
+    def render(self, generator: AvatarGenerator, extension: str, watch: Watch = iter) -> bytes:
+        """The picture as the bytes of a file, with its text inside. Raises InputError."""
+        self.check_format(extension)
+        images = self.draw(generator, watch)
+        text = self.text(generator)
+        if self.frames is None:
+            return encode(images[0], extension, text)
+        from avatar_runtime.imaging.animation import encode_animation
+
+        return encode_animation(images, extension, text)
+
+    def check_format(self, extension: str) -> None:
+        """Raise InputError unless extension names a format that can hold the picture."""
+        if self.frames is None:
+            check_extension(extension)
+        else:
+            from avatar_runtime.imaging.animation import check_animation
+
+            check_animation(extension)
+        if self.portrait.transparent and extension.lower() in (".jpg", ".jpeg", ".gif"):
+            raise InputError(f"{extension} has no soft transparency around a circle: give a background, or use .png")
+
+    def text(self, generator: AvatarGenerator) -> dict[str, Any]:
+        """All that is needed to draw the picture again. What is not said is at its default."""
+        text: dict[str, Any] = {
+            "names": list(self.names),
+            "truncation": self.truncation,
+            "scheme": generator.spec.latent_scheme,
+            "model": generator.model_sha256,
+        }
+        chosen = {
+            "columns": self.columns,
+            "frames": self.frames,
+            "size": self.portrait.size,
+            "circle": self.portrait.circle,
+            "background": self.portrait.background,
+        }
+        text |= {key: value for key, value in chosen.items() if value}
+        if self.choice is not None:
+            text |= {**asdict(self.choice), "candidates": list(self.choice.candidates)}
+        return text
+
+
+def read_text(content: str) -> tuple[Picture, str, str]:
+    """The inverse of `Picture.text` as JSON: the picture, the latent scheme and the SHA-256 of the model.
+
+    Raises InputError.
+    """
+    from avatar_runtime.ranking import read_choice
+
+    try:
+        text = json.loads(content)
+        names, scheme, model = text["names"], text["scheme"], text["model"]
+    except (ValueError, TypeError, LookupError, RecursionError) as err:
+        raise InputError("its text is not one that avatar-edge writes") from err
+    try:
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            raise ValueError("names are not a list of strings")
+        columns = text.get("columns")
+        if not (columns is None or (type(columns) is int and columns > 0)):
+            raise ValueError(f"columns is {columns!r}")
+        portrait = Portrait(text.get("size"), text.get("circle", False) is True, text.get("background"))
+        choice = read_choice(text, len(names))
+        picture = Picture(tuple(names), text["truncation"], portrait, columns, text.get("frames"), choice)
+    except (ValueError, TypeError, LookupError) as err:
+        raise InputError(f"its text is damaged ({err})") from err
+    return picture, str(scheme), str(model)

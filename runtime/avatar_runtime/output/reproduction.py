@@ -1,0 +1,92 @@
+"""Draw a picture again from the text in its file, and see whether it is the same."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from avatar_runtime.errors import InputError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.imaging.encoding import text_of
+from avatar_runtime.output.picture import Picture, read_text
+
+MAX_PIXELS = 80_000_000
+"""A larger picture is not compared: Pillow takes it for a decompression bomb."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of drawing a picture again."""
+
+    picture: Picture
+    """What the text says."""
+    data: bytes
+    """The file as it is drawn now."""
+    difference: int
+    """The largest difference to the pixels that were in the file, in levels (of 255): 0 if they are identical."""
+
+
+def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
+    """Draw the picture in a file again, encode it in the same format and compare what can be seen.
+
+    Raises InputError if the file is no picture, carries no text of avatar-edge, or does not have the size that its
+    text says: then nothing is drawn.
+    """
+    try:
+        with path.open("rb") as file, _open(file) as found:
+            picture, scheme, model = read_text(_text(found))
+            _check_model(generator, scheme, model)
+            size = picture.size(generator.spec.image_size)
+            if found.size != size:
+                raise InputError(f"it has {found.size[0]}x{found.size[1]} pixels, by its text {size[0]}x{size[1]}")
+            data = picture.render(generator, f".{str(found.format).lower()}")
+            with _open(io.BytesIO(data)) as drawn:
+                return Reproduction(picture, data, _difference(found, drawn))
+    except (OSError, ValueError) as err:  # ValueError: InputError, or a path with a NUL in it
+        raise InputError(f"{path}: {getattr(err, 'strerror', None) or err}") from err
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in a sentence
+            image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF"])
+    except OSError as err:
+        raise InputError("it is no picture that avatar-edge writes") from err
+    except Exception as err:  # Pillow's parsers raise what they meet: SyntaxError, struct.error, its bomb error, …
+        raise InputError(f"it is a damaged picture ({err})") from err
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(f"its {image.width}x{image.height} pixels are too many to compare")
+    return image
+
+
+def _text(image: Image.Image) -> str:
+    try:
+        return text_of(image) or ""
+    except Exception as err:  # as above
+        raise InputError(f"its text is damaged ({err})") from err
+
+
+def _check_model(generator: AvatarGenerator, scheme: str, model: str) -> None:
+    if scheme != generator.spec.latent_scheme:
+        raise InputError(f"it was drawn by the latent scheme {scheme!r}, this version draws by another")
+    if model != generator.model_sha256:
+        raise InputError(f"another model drew it, the one with SHA-256 {model[:64]}; give that one")
+
+
+def _difference(found: Image.Image, drawn: Image.Image) -> int:
+    difference = 0
+    try:
+        for one, other in zip_longest(ImageSequence.Iterator(found), ImageSequence.Iterator(drawn)):
+            if one is None or other is None:
+                return 255
+            levels = (np.asarray(image.convert("RGBA"), np.int16) for image in (one, other))
+            difference = max(difference, int(np.abs(next(levels) - next(levels)).max()))
+    except Exception as err:  # as above
+        raise InputError(f"it is a damaged picture ({err})") from err
+    return difference

@@ -1,0 +1,1 @@
+"""Real faces: fetched, decoded, and cut into batches."""

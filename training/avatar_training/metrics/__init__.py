@@ -1,0 +1,1 @@
+"""How good generated faces are."""

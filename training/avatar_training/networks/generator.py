@@ -1,0 +1,63 @@
+"""The generator of DCGAN, with the names, shapes and initial weights of MindSpore's tutorial.
+
+A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", ICLR 2016, section 3: strided and transposed convolutions only, batch normalisation except at the
+generator's output and the discriminator's input, ReLU in the generator, LeakyReLU in the discriminator, tanh out.
+"""
+
+import math
+from collections.abc import Callable
+
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import Normal
+
+from avatar_training.networks import channels_last as cl
+
+PIXEL_RANGE = (-1.0, 1.0)
+"""What black and white are to both networks: the range of tanh."""
+
+
+def hidden_layers(image_size: int) -> int:
+    """Hidden layers of either network: 3, 4 or 5 for images of 32, 64 or 128 pixels."""
+    return int(math.log2(image_size)) - 2
+
+
+class Generator(nn.Cell):
+    """Latent vectors to images; figure 1 of the paper.
+
+    Input: z float32 [N, latent_dim, 1, 1], standard normal. Output: float32 [N, channels, image_size, image_size] in
+    [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
+    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes other batch norms
+    than the usual. With channels_last the same is computed by the layers of `channels_last`, which are fast on a CPU.
+    """
+
+    def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
+                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False) -> None:  # fmt: skip
+        super().__init__()
+        self.channels_last = channels_last
+        transposed = cl.Conv2dTranspose if channels_last else nn.Conv2dTranspose
+        norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
+        weight_init = Normal(sigma=0.02, mean=0.0)  # section 4, "Details of adversarial training"
+        widths = [ngf * 2**i for i in reversed(range(hidden_layers(image_size)))]
+        layers: list[nn.Cell] = [transposed(latent_dim, widths[0], 4, 1, "valid", weight_init=weight_init)]
+        for width, narrower in zip(widths, [*widths[1:], channels], strict=True):
+            layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
+            layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
+        self.generator = nn.SequentialCell(*layers, nn.Tanh())
+
+    def construct(self, z: Tensor) -> Tensor:
+        """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
+        if self.channels_last:
+            return cl.to_channels_first(self.generator(cl.to_channels_last(z)))
+        return self.generator(z)
+
+    def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+        """The images, and by how much what the ReLUs give exceeds a limit: float32 [], squares summed over an image."""
+        x = cl.to_channels_last(z) if self.channels_last else z
+        squares = ops.zeros((), mstype.float32)
+        for layer in self.generator:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+        return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]

@@ -1,0 +1,172 @@
+"""report.html: a run on one page that needs nothing else, from the files of the run folder.
+
+The page stays below some megabytes however long the run is: previews are thinned and made small.
+"""
+
+import base64
+import html
+import io
+import json
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from avatar_runtime.output.atomic import write_file
+from avatar_training.report import plots
+from avatar_training.report.plots import Rows
+
+MAX_FRAMES = 40
+"""Previews in the page."""
+
+_FRAME_SIDE, _GIF_SIDE = 512, 256
+"""Pixels of a preview on the slider, and in the animation."""
+
+_COLUMNS, _SAMPLES = 10, 30
+"""The layout of dataset.png, in which generated faces are laid beside it."""
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+class Page:
+    """Writes the report.html of one run folder, and remembers the previews it has already made small."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._frames: dict[tuple[Path, int], tuple[bytes, Image.Image]] = {}
+
+    def write(self, rows: Rows) -> None:
+        """Write the page of a run whose stats.jsonl holds rows. Raises OutputError."""
+        paths = _thin(sorted(self.out.glob("previews/*.png")))
+        if not paths:
+            return
+        written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback writes some of them again
+        self._frames = {key: self._frames.get(key) or _make_small(key[0]) for key in written}
+        frames = [_uri("image/webp", webp) for webp, _ in self._frames.values()]
+        record = json.loads((self.out / "config.json").read_text())
+        config, images = record["config"], record["dataset"]["images"]
+        step, steps = int(paths[-1].stem), config["steps"] or images // config["batch_size"] * config["epochs"]
+        width, height = next(reversed(self._frames.values()))[1].size
+        facts = _facts(step, steps, config["batch_size"], rows)
+        page = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+            name=html.escape(self.out.resolve().name),
+            summary=f"Recipe {html.escape(config['recipe'])}, written {time.strftime('%Y-%m-%d %H:%M %Z')}.",
+            step=step,
+            steps=steps,
+            facts="".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items()),
+            preview_width=2 * width,
+            preview_height=2 * height,
+            preview_ratio=f"{width} / {height}",
+            frames=json.dumps(frames),
+            frame_steps=[int(path.stem) for path in paths],
+            last_frame=frames[-1],
+            last_index=len(frames) - 1,
+            last_step=f"{step:,}",
+            animation=_figure(_uri("image/gif", self._gif()), "The run as an animation.", "gif"),
+            beside=self._beside(paths[-1], config["image_size"]),
+            curves=_curves(rows),
+            tables=_tables(record),
+        )
+        write_file(self.out / "report.html", page.encode())
+
+    def _gif(self) -> bytes:
+        first, *others = (small for _, small in self._frames.values())
+        buffer = io.BytesIO()
+        durations = [200] * len(others) + [2000]
+        first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+        return buffer.getvalue()
+
+    def _beside(self, preview: Path, size: int) -> str:
+        with Image.open(self.out / "dataset.png") as opened:
+            real = opened.convert("RGB")
+        count = min(_SAMPLES, real.width * real.height // (2 * size) ** 2)
+        real = real.resize((real.width // 2, real.height // 2))
+        generated = Image.new("RGB", real.size)
+        with Image.open(preview) as opened:
+            faces = opened.convert("RGB")
+        for i in range(count):
+            left, top = i % (faces.width // size) * size, i // (faces.width // size) * size
+            face = faces.crop((left, top, left + size, top + size))
+            generated.paste(face, (i % _COLUMNS * size, i // _COLUMNS * size))
+        return _figure(_uri("image/webp", _webp(real)), "Real: images of the training set.") + _figure(
+            _uri("image/webp", _webp(generated)), "Generated: the newest faces."
+        )
+
+
+def _thin(paths: list[Path]) -> list[Path]:
+    """Every 1st, 2nd, 4th … path and the last one: a choice that hardly changes from one tick to the next."""
+    stride = 1
+    while len(paths) > MAX_FRAMES * stride:
+        stride *= 2
+    return [*paths[:-1:stride], *paths[-1:]]
+
+
+def _make_small(path: Path) -> tuple[bytes, Image.Image]:
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    small = image.copy()
+    small.thumbnail((_GIF_SIDE, _GIF_SIDE), Image.Resampling.BOX)
+    image.thumbnail((_FRAME_SIDE, _FRAME_SIDE), Image.Resampling.BOX)
+    return _webp(image), small.quantize(256, Image.Quantize.FASTOCTREE)
+
+
+def _webp(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=2)  # method 4, the default, takes twice as long for 4% less
+    return buffer.getvalue()
+
+
+def _facts(step: int, steps: int, batch_size: int, rows: Rows) -> dict[str, str]:
+    facts = {"step": f"{step:,} of {steps:,}"}
+    if speeds := [row["images_per_second"] for row in rows[-1000:] if "images_per_second" in row]:
+        facts["speed"] = f"{speeds[-1]:.1f} images/s"
+        left = timedelta(seconds=round((steps - step) * batch_size / speeds[-1]))
+        facts["time left"] = f"{left}" if left else "none: finished"
+    if plots.has(rows, "kid"):
+        facts["KID now"] = f"{[row['kid'] for row in rows if 'kid' in row][-1]:.3f}"
+    return facts
+
+
+def _curves(rows: Rows) -> str:
+    drawings = (
+        ("g_loss", plots.losses, "Losses. The band holds eight tenths of the steps."),
+        ("kid", plots.kid, "KID, the distance from the real faces: lower is better."),
+        ("diversity", plots.diversity, "Diversity of the faces above."),
+        ("images_per_second", plots.speed, "Throughput."),
+    )
+    drawn = [
+        f"<figure>{plots.svg(draw, rows)}<figcaption>{caption}</figcaption></figure>"
+        for key, draw, caption in drawings
+        if plots.has(rows, key)
+    ]
+    if not plots.has(rows, "kid"):
+        drawn.append("<p>KID was not measured; <code>--features FILE.onnx</code> does it.</p>")
+    return "".join(drawn)
+
+
+def _tables(record: Mapping[str, Any]) -> str:
+    groups = {
+        "Configuration": {name: value for name, value in record["config"].items() if value not in (None, [])},
+        "Data": {"images": f"{record['dataset']['images']:,}", "SHA-256": record["dataset"]["sha256"]},
+        "Computed with": record.get("environment", {}),
+    }
+    tables = []
+    for caption, values in groups.items():
+        cells = "".join(
+            f"<tr><th scope=row>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+            for name, value in values.items()
+        )
+        tables.append(f"<table><caption>{caption}</caption>{cells}</table>" if values else "")
+    return f"{tables[0]}<div>{tables[1]}{tables[2]}</div>"
+
+
+def _figure(uri: str, caption: str, kind: str = "") -> str:
+    return f'<figure><img class="{kind}" src="{uri}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,196 @@
+"""Checkpoints: the networks as MindSpore alone can load them, and snapshots from which a run resumes exactly."""
+
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from google.protobuf.message import DecodeError
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.train.checkpoint_pb2 import Checkpoint
+from mindspore.train.serialization import tensor_to_np_type
+from safetensors import SafetensorError
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.output.atomic import make_folder, replacing
+from avatar_training import device
+from avatar_training.networks.generator import PIXEL_RANGE, Generator
+
+_NAME = re.compile(r"step-(\d+)\.ckpt")
+
+_CHECKSUM = b"crc_num"
+"""save_checkpoint(crc_check=True) ends a file with this and the CRC-32 of all before, in ten bytes."""
+
+
+class CheckpointError(AvatarError):
+    """A checkpoint cannot be read, or does not fit."""
+
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = False) -> None:
+    """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError.
+
+    A checksum is MindSpore's own, crc_check; versions that do not know it cannot load a file that has one.
+    """
+    with replacing(path) as temporary:
+        entries = [{"name": name, "data": value} for name, value in arrays.items()]
+        try:
+            mindspore.save_checkpoint(entries, str(temporary), crc_check=checksum)
+        except RuntimeError as err:
+            raise OSError(str(err)) from err
+        finally:
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, which it leaves when it fails
+        temporary.chmod(0o644)  # MindSpore leaves 0400
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """The named arrays of a .ckpt or .safetensors checkpoint. Raises CheckpointError.
+
+    MindSpore's load_checkpoint copies a tensor's bytes into the shape beside them without comparing the two, so that a
+    damaged or hostile .ckpt corrupts memory ("double free", 350 mutations on); its description of the file is used here
+    without its loader.
+    """
+    if path.suffix not in (".ckpt", ".safetensors"):
+        raise CheckpointError(f"{path} is no checkpoint: it should end in .ckpt or .safetensors")
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist or is no file")
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise CheckpointError(f"{path} cannot be read: {err.strerror or err}") from err
+    try:
+        arrays = safetensors.numpy.load(data) if path.suffix == ".safetensors" else _parse(data)
+    except (DecodeError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise CheckpointError(f"{path} is damaged or no checkpoint") from err
+    if not arrays:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: it holds no arrays")
+    return arrays
+
+
+def read_pair(folder: Path) -> Arrays:
+    """A trained pair of networks: the arrays of generator.ckpt and discriminator.ckpt in a folder, such as a run's.
+
+    Raises CheckpointError if one cannot be read, or if the pair was trained on pixels of another range than [-1, 1].
+    """
+    arrays = read(folder / "generator.ckpt")
+    pixel_range = np.ravel(arrays.get("pixel_range", ())).tolist()
+    if pixel_range != list(PIXEL_RANGE):
+        raise CheckpointError(f"{folder} holds no pair to begin from: its pixels range over {pixel_range}, not [-1, 1]")
+    return {**arrays, **read(folder / "discriminator.ckpt")}
+
+
+def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays in the bytes of a .ckpt; a large one comes in several entries, each with the whole shape."""
+    if data[-17:-10] == _CHECKSUM:
+        if zlib.crc32(memoryview(data)[:-17]) != int.from_bytes(data[-10:], "big"):
+            raise ValueError("the checksum does not match")
+        data = data[:-17]
+    tensors: dict[str, list[Any]] = {}
+    for entry in Checkpoint.FromString(data).value:
+        if entry.HasField("tensor"):
+            tensors.setdefault(entry.tag, []).append(entry.tensor)
+    arrays = {}
+    for name, parts in tensors.items():
+        shape, kind = list(parts[0].dims), parts[0].tensor_type
+        if kind == "str":
+            continue
+        dtype = tensor_to_np_type(kind)
+        if dtype is None:
+            raise ValueError(f"no tensor has the type {kind}")
+        content = np.frombuffer(b"".join(part.tensor_content for part in parts), dtype)
+        arrays[name] = content.reshape([] if shape == [0] else shape)  # [0] is how MindSpore writes a scalar
+    return arrays
+
+
+def has_checksum(path: Path) -> bool:
+    """Whether a .ckpt file carries a checksum, which `read` then compares. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(-17, os.SEEK_END)
+        return file.read(7) == _CHECKSUM
+
+
+def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
+    """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape.
+
+    A loss scaler's may be missing, from a run that so far had no mixed precision; they keep their values.
+    """
+    parameters = [p for p in parameters if p.name in arrays or not p.name.startswith(device.LOSS_SCALE)]
+    for parameter in parameters:
+        array = arrays.get(parameter.name)
+        if array is None or tuple(array.shape) != tuple(parameter.shape):
+            found = "is missing" if array is None else f"has shape {list(array.shape)}"
+            raise CheckpointError(f"{source}: {parameter.name} {found}; it should have shape {list(parameter.shape)}")
+    for parameter in parameters:
+        parameter.set_data(Tensor(arrays[parameter.name], parameter.dtype))
+
+
+def generator_cell(
+    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int, *, exact_tanh: bool
+) -> nn.Cell:
+    """The generator with these weights, in inference on the CPU. Raises CheckpointError if the arrays do not fit.
+
+    MindSpore's float32 Tanh on the CPU is an approximation, up to 1e-4 off between 3 and 7, ten times what an export
+    may differ by; exact_tanh takes it in float64.
+    """
+    device.select("CPU")
+    generator = Generator(image_size, channels, latent_dim, ngf)
+    load_into(generator.get_parameters(), arrays, Path("the generator"))
+    if exact_tanh:
+        generator.generator[-1] = _ExactTanh()
+    return generator.set_train(False)
+
+
+def generator_network(
+    arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int
+) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """The generator with these weights as a function: the reference for what is exported, its tanh exact.
+
+    It takes z float32 [N, latent_dim] and gives images float32 [N, channels, image_size, image_size]. Raises
+    CheckpointError if the arrays do not fit.
+    """
+    generator = generator_cell(arrays, image_size, channels, latent_dim, ngf, exact_tanh=True)
+
+    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        images: npt.NDArray[np.float32] = generator(Tensor(z[..., None, None])).asnumpy()
+        return images
+
+    return network
+
+
+class _ExactTanh(nn.Cell):
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.tanh(x.astype(mindspore.float64)).astype(mindspore.float32)
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots in a folder, newest first."""
+    found = [path for path in folder.glob("step-*.ckpt") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=snapshot_step, reverse=True)
+
+
+def snapshot_step(path: Path) -> int:
+    """How many steps a snapshot has behind it."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise CheckpointError(f"{path} is not named like a snapshot")
+    return int(match[1])
+
+
+def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor], keep: int = 2) -> Path:
+    """Write the state after `step` steps, with a checksum, and remove all but the newest `keep` snapshots."""
+    make_folder(folder)
+    path = folder / f"step-{step:08}.ckpt"
+    save(path, arrays, checksum=True)
+    for old in snapshots(folder)[keep:]:
+        old.unlink()
+    return path

@@ -1,0 +1,54 @@
+"""Which snapshot a run goes on from, and what becomes of those that are damaged."""
+
+from collections.abc import Callable, Collection
+from itertools import count
+from pathlib import Path
+
+from mindspore import Parameter
+
+from avatar_runtime.errors import OutputError
+from avatar_training.config import TrainingError
+from avatar_training.run_folder import checkpoint
+
+
+def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[str], None]) -> int:
+    """Load the newest intact snapshot of the run in out into its parameters, say which, and return its step.
+
+    Newer ones that are damaged are set aside, not deleted. 0 if the run died before its first snapshot. Raises
+    TrainingError if there are snapshots and none is intact, OutputError if one cannot be set aside.
+    """
+    found = checkpoint.snapshots(out / "snapshots")
+    for i, path in enumerate(found):
+        try:
+            checkpoint.load_into(parameters, checkpoint.read(path), path)
+        except checkpoint.CheckpointError as err:
+            on_message(f"cannot resume from {path.name} ({err}); trying the one before")
+            continue
+        for damaged in found[:i]:
+            on_message(f"{damaged.name} is now {set_aside(damaged).name}")
+        if not checkpoint.has_checksum(path):
+            on_message(f"{path.name} has no checksum, being of an older version; it is taken as it is")
+        on_message(f"resuming from {path}")
+        return checkpoint.snapshot_step(path)
+    if found:
+        raise TrainingError(f"no snapshot in {out / 'snapshots'} is intact; start over with --new, which keeps them")
+    on_message(f"{out} holds no snapshot; starting from step 0")
+    return 0
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to the first of path.1, path.2, … that is free. Raises OutputError."""
+    free = next(old for i in count(1) if not (old := path.with_name(f"{path.name}.{i}")).exists())
+    try:
+        return path.rename(free)
+    except OSError as err:
+        raise OutputError(f"cannot rename {path} to {free}: {err.strerror or err}") from err
+
+
+def sweep(out: Path) -> None:
+    """Remove what writes cut short by a kill have left in a run folder. Raises OutputError."""
+    for torn in out.rglob(".*.tmp*"):
+        try:
+            torn.unlink()
+        except OSError as err:
+            raise OutputError(f"cannot remove {torn}: {err.strerror or err}") from err
