@@ -34,15 +34,18 @@ const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class 
 class Face extends Base {
   static observedAttributes = ["name", "size", "truncation", "model", "alt"];
 
-  /** How models are opened: set before the first face. @type {import("./index.js").LoadOptions} */
+  /** How models are opened, and which one without the attribute: set before the first face. @type {import("./element.js").FaceOptions} */
   static options = {};
 
   /** The generator that draws the faces of a model, by default the embedded one. @param {string} [model] */
   static generator(model) {
     const known = generators.get(model);
     if (known) return known;
-    const address = model === undefined ? undefined : new URL(model, document.baseURI);
-    const generator = AvatarGenerator.load(address, Face.options);
+    const { model: usual, sha256, ...options } = Face.options;
+    const generator =
+      model === undefined
+        ? AvatarGenerator.load(usual, { ...options, sha256 })
+        : AvatarGenerator.load(new URL(model, document.baseURI), options);
     generators.set(model, generator);
     generator.catch(() => generators.delete(model)); // so that it may be tried again
     return generator;

@@ -27,6 +27,8 @@ export class Pool {
     /** @type {Set<Job>} */
     this.waiting = new Set();
     this.closed = false;
+    /** @type {Promise<WebAssembly.Module> | undefined} */
+    this.engine = undefined;
   }
 
   /** @param {Uint8Array} model @param {number} limit */
@@ -93,6 +95,7 @@ export class Pool {
     return job;
   }
 
+  /** Starts a worker. @returns {Promise<void>} */
   async start() {
     let lane;
     try {
@@ -132,6 +135,8 @@ class Lane {
     this.pool = pool;
     this.ready = false;
     this.calls = 0;
+    /** @type {AvatarError | undefined} */
+    this.failed = undefined;
     /** @type {Map<number, Job>} */
     this.jobs = new Map();
     thread.onmessage = ({ data: { id, value, error } }) => {
@@ -147,7 +152,7 @@ class Lane {
       event.preventDefault?.();
       thread.terminate();
       pool.lanes.delete(this);
-      const failed = new AvatarError("worker", `the worker failed (${event.message || "its script is not allowed here"})`);
+      const failed = (this.failed = new AvatarError("worker", `the worker failed (${event.message || "its script is not allowed here"})`));
       for (const job of this.jobs.values()) settle(job).reject(failed);
       if (this.ready && !pool.closed && pool.urgent.size + pool.waiting.size) pool.feed();
     };
@@ -171,6 +176,7 @@ class Lane {
 
   /** @param {string} method @param {unknown[]} args @param {Job} job */
   send(method, args, job) {
+    if (this.failed) return settle(job).reject(this.failed);
     const id = this.calls++;
     this.jobs.set(id, job);
     this.thread.postMessage({ id, method, args });
@@ -199,11 +205,11 @@ async function compile() {
   }
 }
 
-/** The worker's script travels inside this module: no bundler has to find it. @returns {Thread} */
+/** The worker's script travels inside this module: no bundler has to find it. */
 function startWorker() {
   const address = URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));
   try {
-    return new Worker(address, { name: "avatar-edge" });
+    return /** @type {Thread} */ (new Worker(address, { name: "avatar-edge" }));
   } catch (error) {
     throw new AvatarError("worker", "this page cannot start a worker", { cause: error });
   } finally {
@@ -213,18 +219,31 @@ function startWorker() {
 
 /** The same engine without a worker; between two faces the page has its turn. @returns {Thread} */
 function inThisThread() {
-  /** @type {(task: () => void) => unknown} */
-  const later = /** @type {any} */ (globalThis).setImmediate ?? ((task) => setTimeout(task));
+  /** @type {(() => void)[]} */
+  const tasks = [];
+  const later = taskQueue(() => tasks.shift()?.());
   /** @type {Thread} */
   const thread = {
     onmessage: null,
-    postMessage: (data) => void later(() => port.onmessage?.({ data })),
+    postMessage: (data) => {
+      tasks.push(() => port.onmessage?.({ data }));
+      later();
+    },
     terminate: () => void (port.onmessage = null),
   };
   /** @type {import("./engine.js").Port} */
   const port = { onmessage: null, postMessage: (data) => thread.onmessage?.({ data }) };
   serveEngine(port);
   return thread;
+}
+
+/** What runs a task after what the page has to do: timers wait 4 ms. @param {() => void} task @returns {() => void} */
+function taskQueue(task) {
+  const { setImmediate } = /** @type {any} */ (globalThis);
+  if (setImmediate) return () => setImmediate(task);
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = task;
+  return () => port2.postMessage(0);
 }
 
 function closedError() {
