@@ -10,19 +10,25 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model, write_model
 from avatar_export.graph import plain_graph
+from avatar_export.pipeline import build_graph
 from avatar_export.source.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.source.original import Original
-from avatar_export.validation.parity import remembered
+from avatar_export.validation.parity import cached
+from avatar_export.variants import Variant
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import KEY, ModelSpec
 from avatar_runtime.session import open_session, run
 
 
 def tiny_arrays(
-    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+    image_size: int = 32,
+    ngf: int = 8,
+    channels: int = 3,
+    latent_dim: int = 100,
+    seed: int = 0,
+    latent_map: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Arrays under the names of a generator's checkpoint, drawn wide enough for its pictures to have contrast."""
     rng = np.random.default_rng(seed)
@@ -33,6 +39,9 @@ def tiny_arrays(
     hidden = int(np.log2(image_size)) - 2
     widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
     arrays = {}
+    if latent_map:
+        arrays["latent_map.weight"] = normal(latent_dim, latent_dim, sigma=1 / np.sqrt(latent_dim))
+        arrays["latent_map.bias"] = normal(latent_dim)
     for i, (wide, narrow) in enumerate(pairwise(widths)):
         arrays[f"generator.{3 * i}.weight"] = normal(wide, narrow, 4, 4, sigma=1 / np.sqrt(wide * (1 if i == 0 else 4)))
         if i < hidden:
@@ -45,11 +54,24 @@ def tiny_arrays(
 
 
 def tiny_weights(
-    image_size: int = 32, ngf: int = 8, channels: int = 3, latent_dim: int = 100, seed: int = 0
+    image_size: int = 32,
+    ngf: int = 8,
+    channels: int = 3,
+    latent_dim: int = 100,
+    seed: int = 0,
+    latent_map: bool = False,
 ) -> GeneratorWeights:
     """The same as GeneratorWeights, with pixels in [-1, 1]."""
-    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed, latent_map)
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
+
+
+def build_model(
+    weights: GeneratorWeights, output: str, precision: str = "fp32"
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The rewritten graph, without metadata, and the names of the passes that changed it."""
+    _, *rewritten = stages = build_graph(weights, Variant(precision=precision, output=output))
+    return stages[-1][1], tuple(name for name, _ in rewritten)
 
 
 def tiny_original() -> Original:
@@ -60,7 +82,7 @@ def tiny_original() -> Original:
     def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(run(session, z))
 
-    return Original(weights, network, remembered(network), "random weights")
+    return Original(weights, network, cached(network), "random weights")
 
 
 def write_tiny_model(

@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from avatar_export.source.checkpoint import UnsuitableCheckpointError, generator_weights
+from avatar_export.source.checkpoint import generator_weights
+from avatar_export.source.find_generator import UnsuitableCheckpointError
 from tiny_model import tiny_arrays
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -47,6 +48,14 @@ def test_arrays_come_back_under_their_names() -> None:
     returned = generator_weights(arrays, pixel_range=TANH).arrays()
     assert returned.keys() == arrays.keys()
     assert all(np.array_equal(returned[name], arrays[name]) for name in arrays)
+
+
+def test_a_latent_map_is_read() -> None:
+    arrays = tiny_arrays(latent_dim=7, latent_map=True)
+    weights = generator_weights(arrays, pixel_range=(-1.0, 1.0))
+    assert weights.latent_map is not None
+    assert weights.arrays().keys() == arrays.keys()
+    np.testing.assert_array_equal(weights.latent_map.bias, arrays["latent_map.bias"])
 
 
 def test_names_of_the_tutorials_optimiser_and_foreign_arrays_are_understood() -> None:
@@ -108,9 +117,11 @@ def test_something_unrelated_is_told_by_its_names(arrays: Arrays, shown: str) ->
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["generator.3.weight", "generator.4.gamma", "generator.1.moving_variance"])
+@pytest.mark.parametrize(
+    "name", ["generator.3.weight", "generator.4.gamma", "generator.1.moving_variance", "latent_map.bias"]
+)
 def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> None:
-    arrays = tiny_arrays()
+    arrays = tiny_arrays(latent_map=True)
     arrays[name].flat[1] = value
     assert name in sentence(arrays)
 
@@ -141,6 +152,8 @@ def _drop(*names: str) -> Callable[[Arrays], object]:
         (_drop(*(f"generator.{i}.weight" for i in (0, 3, 6, 9))), "[]"),
         (_set("generator.0.bias", zeros(32)), "generator.0.bias"),
         (_set("generator.10.gamma", zeros(3)), "generator.10.gamma"),
+        (_set("latent_map.weight", zeros(100, 100)), "latent_map.bias is missing"),
+        (_set("latent_map.weight", zeros(99, 100)), "latent_map.weight has shape [99, 100]"),
     ],
 )
 def test_what_is_no_dcgan_is_refused_with_the_arrays_name(damage: Callable[[Arrays], object], shown: str) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 mindspore = pytest.importorskip("mindspore")
 
-from avatar_training.run_folder.checkpoint import CheckpointError, read, save, save_snapshot  # noqa: E402
+from avatar_training.run_folder.checkpoint import (  # noqa: E402
+    CheckpointError,
+    generator_network,
+    read,
+    read_pair,
+    save,
+    save_snapshot,
+)
+from tiny_model import tiny_arrays  # noqa: E402
 
 ARRAYS: dict[str, Any] = {
     "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(
@@ -104,3 +112,22 @@ def test_only_snapshots_have_a_checksum(tmp_path: Path) -> None:
     """Older versions of MindSpore, which the tutorial is for, cannot read a file that has one."""
     save(tmp_path / "generator.ckpt", {name: mindspore.Tensor(array) for name, array in SMALL.items()})
     assert b"crc_num" not in (tmp_path / "generator.ckpt").read_bytes()
+
+
+def test_a_latent_map_is_applied_before_the_first_layer() -> None:
+    arrays = tiny_arrays(latent_dim=7, latent_map=True)
+    plain = {name: array for name, array in arrays.items() if not name.startswith("latent_map.")}
+    z = np.random.default_rng(0).standard_normal((3, 7), np.float32)
+    mapped = z @ arrays["latent_map.weight"].T + arrays["latent_map.bias"]
+    expected = generator_network(plain, 32, 3, 7, 8)(mapped)
+    np.testing.assert_allclose(generator_network(arrays, 32, 3, 7, 8)(z), expected, rtol=0, atol=1e-5)
+    assert np.abs(generator_network(plain, 32, 3, 7, 8)(z) - expected).max() > 0.5
+
+
+def test_training_begins_with_a_pair_as_it_was_before_steering(tmp_path: Path) -> None:
+    arrays = tiny_arrays(latent_map=True) | {"pixel_range": np.array([-1.0, 1.0], np.float32)}
+    save(tmp_path / "generator.ckpt", {name: mindspore.Tensor(array) for name, array in arrays.items()})
+    save(tmp_path / "discriminator.ckpt", {"discriminator.0.weight": mindspore.Tensor(np.ones(3, np.float32))})
+    pair = read_pair(tmp_path)
+    assert not any(name.startswith("latent_map.") for name in pair)
+    assert {"generator.0.weight", "discriminator.0.weight"} <= pair.keys()

@@ -29,13 +29,16 @@ class Generator(nn.Cell):
     Input: z float32 [N, latent_dim, 1, 1], standard normal. Output: float32 [N, channels, image_size, image_size] in
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
     convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes other batch norms
-    than the usual. With channels_last the same is computed by the layers of `channels_last`, which are fast on a CPU.
+    than the usual. With latent_map, an affine map of z (`latent_map`) comes before the first layer: see `steering`.
+    With channels_last the same is computed by the layers of `channels_last`, which are fast on a CPU.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
-                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False) -> None:  # fmt: skip
+                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False,
+                 latent_map: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.channels_last = channels_last
+        self.latent_map = nn.Dense(latent_dim, latent_dim) if latent_map else nn.Identity()
         transposed = cl.Conv2dTranspose if channels_last else nn.Conv2dTranspose
         norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)  # section 4, "Details of adversarial training"
@@ -48,6 +51,7 @@ class Generator(nn.Cell):
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
+        z = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
         if self.channels_last:
             return cl.to_channels_first(self.generator(cl.to_channels_last(z)))
         return self.generator(z)
