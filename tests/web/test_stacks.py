@@ -56,7 +56,8 @@ def build(tarball: Path) -> Callable[[str], Path]:
         shutil.rmtree(project, ignore_errors=True)
         shutil.copytree(STACKS / stack.split()[0], project)
         shutil.copy(STACKS / "check.js", project)
-        (project / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
+        if not (project / "package.json").exists():
+            (project / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
         installed = project / "node_modules" / "avatar-runtime-web"
         installed.mkdir(parents=True)
         subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", installed], check=True)
