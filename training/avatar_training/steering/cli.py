@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
     from avatar_training.steering.grading import Grading
@@ -17,7 +17,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to go on with.")
 @click.option("--grader", required=True, metavar="NAME", help="Who grades; each grader has an order of their own.")
 @click.option("--model", type=_FILE, metavar="MODEL.onnx", help="A new folder's faces: of a model file.")
@@ -26,7 +26,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 in 16]")
 @click.option("--count", type=click.IntRange(1, 100_000), default=640, show_default=True, metavar="N", help="Faces.")
 @click.option("--series", default="grade", show_default=True, metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The page's.  [default: a free one]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The page's.  [default: a free one]"
+)
 @click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="No page: write numbered sheets of 64 faces there.")
 @click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="No page: read the numbers of such sheets.")
 def grade(
@@ -76,7 +78,9 @@ def grade(
         if sheets:
             from avatar_training.steering.sheets import write_sheets
 
-            click.echo(f"{len(write_sheets(grading, sheets))} sheets in {sheets}; read the grades back with --take FILE")
+            click.echo(
+                f"{len(write_sheets(grading, sheets))} sheets in {sheets}; read the grades back with --take FILE"
+            )
             return
         if take:
             from avatar_training.steering.sheets import take_numbers
@@ -89,11 +93,9 @@ def grade(
             click.echo("\n".join(summarise(out)))
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train grade needs {err.name}: {INSTALL}") from err
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="A run's folder, or a trained pair's.")
 @click.option(
     "--grades",
@@ -103,7 +105,9 @@ def grade(
     metavar="FOLDER",
     help="A grading folder, or an .npz of latents, grade, grader and sheet; may be repeated.",
 )
-@click.option("--graded", type=_FOLDER, metavar="DIR", help="Whose faces an .npz's latents are.  [default: --checkpoint]")
+@click.option(
+    "--graded", type=_FOLDER, metavar="DIR", help="Whose faces an .npz's latents are.  [default: --checkpoint]"
+)
 @click.option("--network", type=_FILE, required=True, metavar="FILE.onnx", help="An image classifier to see with.")
 @click.option(
     "--tensor",
@@ -129,7 +133,9 @@ def grade(
     metavar="R",
     help="Suggest the strongest with this recall.",
 )
-@click.option("--faces", type=click.IntRange(min=64), default=2000, show_default=True, help="Measured at each strength.")
+@click.option(
+    "--faces", type=click.IntRange(min=64), default=2000, show_default=True, help="Measured at each strength."
+)
 @click.option("--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, help="Measured against.")
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="A new folder for the steered pair.")
 def steer(
@@ -178,8 +184,6 @@ def steer(
         steered = run(config, lambda message: click.echo(message, err=True))
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train steer needs {err.name}: {INSTALL}") from err
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     click.echo(
         f"strength {steered.strength:g}: {before.broken:.1%} -> {after.broken:.1%} broken, by graders not learnt from; "

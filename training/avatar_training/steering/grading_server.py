@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: GradingServer
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """The page, its state, or a face."""
         if not self._addressed_here():
             return
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """An answer, or the newest one taken back."""
         if not self._addressed_here():
             return
