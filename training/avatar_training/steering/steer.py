@@ -42,7 +42,7 @@ class SteerConfig:
     """An ONNX image classifier."""
     out: Path
     """A folder that does not exist yet."""
-    graded: Path | None = None
+    graded_checkpoint: Path | None = None
     """Whose faces an archive's latents are, if not those of checkpoint."""
     real: Path | None = None
     """Real faces to measure KID, precision and recall against."""
@@ -95,7 +95,7 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
         raise SteeringError("without real faces recall cannot be measured, and no strength suggested: give either")
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
     features = FeatureNetwork(config.network) if config.real else None
-    graded = drawing if config.graded is None else Drawing(config.graded)
+    graded = drawing if config.graded_checkpoint is None else Drawing(config.graded_checkpoint)
     grades = read_grades(list(config.grades), graded.draw)
     on_message(f"{len(grades.grade)} graded faces, {grades.broken.sum()} of them broken")
     activations = network(grades.images)
