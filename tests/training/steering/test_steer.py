@@ -13,24 +13,26 @@ from mindspore import Tensor
 from avatar_runtime.latents import latents, series
 from avatar_training import cli
 from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.record import write_record
 from avatar_training.steering.critic import read_critic
 from avatar_training.steering.drawing import Drawing
 from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
 
 from ...tiny_model import tiny_arrays
+from ..conftest import MakeConfig
 from ..test_page import Reader
 from .tiny_classifier import write_classifier
 
 
 @pytest.fixture(scope="module")
-def pair(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pair whose generator draws pictures with contrast, as avatar-train would leave it."""
+def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair whose generator draws pictures with contrast, in a folder as avatar-train leaves it."""
     folder = tmp_path_factory.mktemp("pair")
-    arrays = {**tiny_arrays(), "pixel_range": np.float32([-1, 1])}
+    arrays = {**tiny_arrays(), "pixel_range": np.array([-1, 1], np.float32)}
     checkpoint.save(folder / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
-    (folder / "discriminator.ckpt").write_bytes((whole_run / "discriminator.ckpt").read_bytes())
-    (folder / "config.json").write_bytes((whole_run / "config.json").read_bytes())
+    checkpoint.save(folder / "discriminator.ckpt", {"discriminator.0.weight": Tensor(np.ones(3, np.float32))})
+    write_record(folder, tiny_config(), {"images": 22, "sha256": "feed"}, {})
     return folder
 
 
@@ -70,7 +72,20 @@ def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path
     out: Path = tmp_path_factory.mktemp("steered") / "<b>night"
     result = run(
         *("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", out),
-        *("--real", pictures, "--real-faces", 20, "--faces", 128, "--strengths", "0.8,1.5", "--strength", 1.2),
+        *(
+            "--real",
+            pictures,
+            "--real-faces",
+            20,
+            "--faces",
+            128,
+            "--fresh-faces",
+            600,
+            "--strengths",
+            "0.8,1.5",
+            "--strength",
+            1.2,
+        ),
     )
     assert result.exit_code == 0, result.output
     assert "look at" in result.stdout
@@ -135,7 +150,7 @@ def test_steering_again_replaces_the_first_map(steered: Path, graded: Path, clas
     out = tmp_path / "again"
     result = run(
         *("steer", "--checkpoint", steered, "--grades", graded, "--network", classifier, "--out", out),
-        *("--faces", 64, "--strengths", "0.5", "--strength", 0.5),
+        *("--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5),
     )
     if result.exit_code == 0:
         v = np.load(out / "direction.npy")

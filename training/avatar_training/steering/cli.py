@@ -138,6 +138,14 @@ def grade(
 @click.option(
     "--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, metavar="N", help="Compared with."
 )
+@click.option(
+    "--fresh-faces",
+    type=click.IntRange(min=200),
+    default=4800,
+    show_default=True,
+    metavar="N",
+    help="Faces that the direction is found from.",
+)
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="A new folder for the steered pair.")
 def steer(
     checkpoint: Path,
@@ -151,6 +159,7 @@ def steer(
     min_recall: float,
     faces: int,
     real_faces: int,
+    fresh_faces: int,
     out: Path,
 ) -> None:
     """Make a trained generator draw whole faces, from grades of its faces.
@@ -180,7 +189,7 @@ def steer(
 
         config = SteerConfig(
             checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, min_recall, tensors,
-            faces=faces, real_faces=real_faces,
+            fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
         )  # fmt: skip
         steered = run(config, lambda message: click.echo(message, err=True))
     except ModuleNotFoundError as err:

@@ -53,8 +53,8 @@ class SteerConfig:
     min_recall: float = 0.5
     tensors: tuple[str, ...] = ()
     """Activations of the network to use; none given: the network's widest of stride 8 and 16."""
-    regression_faces: int = 4800
-    """Fresh faces that the direction is found from."""
+    fresh_faces: int = 4800
+    """Ungraded faces that the direction is found from."""
     faces: int = 2000
     """Faces measured at each strength."""
     real_faces: int = 3400
@@ -103,7 +103,7 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
     on_message(f"critic: {critic.validation}")
     learner, judge = (half_critic(network, activations, grades, half) for half in (0, 1))
     del activations
-    direction, trial = _directions(drawing, network, (critic, learner), config.regression_faces)
+    direction, trial = _directions(drawing, network, (critic, learner), config.fresh_faces)
     on_message(f"direction: R2 {direction.r2:.2f}; of half of the graders at cosine {direction.v @ trial.v:.2f} to it")
 
     real = None
