@@ -1,7 +1,6 @@
 """From graded faces to a steered checkpoint and its report."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from avatar_training.steering.critic import read_critic
 from avatar_training.steering.drawing import Drawing
 from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
+from tiny_model import tiny_arrays
 
-from ...tiny_model import tiny_arrays
 from ..conftest import MakeConfig
 from ..test_page import Reader
 from .tiny_classifier import write_classifier
@@ -152,20 +151,11 @@ def test_steering_again_replaces_the_first_map(steered: Path, graded: Path, clas
         *("steer", "--checkpoint", steered, "--grades", graded, "--network", classifier, "--out", out),
         *("--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5),
     )
-    if result.exit_code == 0:
-        v = np.load(out / "direction.npy")
-        z = latents(list(series("x", 64)), 100)
-        np.testing.assert_allclose(Drawing(out).mapped(z) @ v, 0.5, atol=1e-4)
-        assert json.loads((out / "steering.json").read_text())["curve"][0]["recall"] is None
-    else:  # nothing is left along the direction
-        refused(result, "no direction of latent space")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_named(pair: Path, graded: Path, classifier: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    arguments = ("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", tmp_path / "x")
-    refused(run(*arguments, "--strength", 1, "--faces", 64), "cannot")
+    assert result.exit_code == 0, result.output
+    v = np.load(out / "direction.npy")
+    z = latents(list(series("x", 64)), 100)
+    np.testing.assert_allclose(Drawing(out).mapped(z) @ v, 0.5, atol=1e-4)
+    assert json.loads((out / "steering.json").read_text())["curve"][0]["recall"] is None
 
 
 def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifier: Path, tmp_path: Path) -> None:
@@ -175,6 +165,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     refused(run(*given, *out, "--strength", 11), "from 0 to 10")
     refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "numbers with commas")
     refused(run(*given, "--out", tmp_path, "--strength", 1), "exists already")
+    refused(run(*given, "--out", classifier / "out", "--strength", 1), "cannot", "tiny.onnx")
     refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot read", "faces.npz")
     refused(run(*given[:5], "--network", tmp_path / "no.onnx", *out, "--strength", 1), "no.onnx")
     refused(run("steer", "--checkpoint", tmp_path, *given[3:], *out, "--strength", 1), "config.json")
@@ -217,8 +208,8 @@ def test_pose_drift_sees_faces_turned_to_one_side() -> None:
     rng = np.random.default_rng(0)
     turn = rng.standard_normal(300)
     across = np.linspace(-1, 1, 16)
-    faces = np.clip(128 + 40 * turn[:, None, None, None] * across[None, None, :, None], 0, 255)
-    faces = np.broadcast_to(faces, (300, 16, 16, 3)).astype(np.uint8)
+    levels = np.clip(128 + 40 * turn[:, None, None, None] * across[None, None, :, None], 0, 255)
+    faces = np.tile(levels, (1, 16, 1, 3)).astype(np.uint8)
     pose = Pose(faces)
     assert pose.drift(faces) == 0
     assert pose.drift(faces[:, :, ::-1]) < 0.15  # as many look left as right
