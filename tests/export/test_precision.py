@@ -142,7 +142,9 @@ def test_ranges_hold_all_that_the_calibration_saw(weights: GeneratorWeights) -> 
         ({"within_one_level": 1.0}, "within one level"),
     ],
 )
-def test_each_limit_of_a_tolerance_can_fail(weights: GeneratorWeights, limits: Mapping[str, float], failure: str) -> None:
+def test_each_limit_of_a_tolerance_can_fail(
+    weights: GeneratorWeights, limits: Mapping[str, float], failure: str
+) -> None:
     model, _ = build_model(weights, "uint8", "int8")
     loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
     network = partial(run, open_session(check_model(model)))
