@@ -60,13 +60,15 @@ def main(
     try:
         if not (folder / "faces.npz").exists():
             write_faces(folder, data, models, faces, real, seed)
-            click.echo(f"wrote {len(models) * faces + real} shuffled faces to {folder}")
+            click.echo(f"wrote {len(models) * faces + real} shuffled faces to {folder}", err=True)
         found = [table.markdown() for table in grade_tables(read_counts(folder), read_agreement(folder))]
+        if not found:
+            click.echo(f"nobody has graded {folder} yet: avatar-train grade --out {folder}", err=True)
         if features is not None:
             found.append(metric_table(data, models, features, count, seed).markdown())
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    click.echo("\n\n".join(found) or f"nobody has graded {folder} yet: avatar-train grade --out {folder}")
+    click.echo("\n\n".join(found))
 
 
 def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, real: int, seed: str) -> None:
@@ -182,9 +184,8 @@ def grade_tables(counts: Counts, agreement: Mapping[tuple[str, str], tuple[int, 
 
 def metric_table(data: Path, models: Sequence[Path], features: Path, count: int, seed: str) -> Table:
     """KID, precision, recall, density and coverage of each model against real faces, over the features of a network."""
-    from avatar_training.metrics.precision_recall import precision_recall
-
     from avatar_training.metrics.kid import FeatureNetwork, kid
+    from avatar_training.metrics.precision_recall import precision_recall
 
     network, rows = FeatureNetwork(features), []
     for path in models:
