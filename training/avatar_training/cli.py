@@ -180,7 +180,7 @@ def _download(url: str, path: Path) -> None:
             )
     except (AvatarError, OSError) as err:
         raise click.ClickException(str(err)) from err
-    click.echo(f"{path}: a sound zip of {files} files", err=True)
+    click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
