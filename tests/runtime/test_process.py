@@ -88,7 +88,7 @@ def test_a_closed_standard_input_is_a_sentence(shell: Shell) -> None:
     assert_sentence(done, USAGE, "cannot read <stdin>: Bad file descriptor")
 
 
-@pytest.mark.parametrize("option", ["--model", "--critic"])
+@pytest.mark.parametrize("option", ["--model", "--scorer"])
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -99,7 +99,7 @@ def test_a_closed_standard_input_is_a_sentence(shell: Shell) -> None:
     ],
 )
 def test_a_file_is_judged_before_it_is_read(shell: Shell, option: str, make: str, message: str) -> None:
-    rest = "--best-of 2" if option == "--critic" else ""
+    rest = "--best-of 2" if option == "--scorer" else ""
     done = shell(f"{make}; ulimit -v 400000; avatar-gen --model $MODEL --name a --out a.png {rest} {option} x.onnx")
     assert_sentence(done, FAILED, message)
 

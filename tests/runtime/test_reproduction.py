@@ -112,7 +112,7 @@ def test_the_text_of_thousands_of_names_is_kept_but_by_a_jpeg() -> None:
 
 
 def altered(generator: AvatarGenerator, **changes: Any) -> str:
-    text = PICTURES[1].text(generator) | {"best_of": 4, "critic": "ab" * 32}
+    text = PICTURES[1].text(generator) | {"best_of": 4, "scorer": "ab" * 32}
     return json.dumps(text | changes)
 
 

@@ -17,7 +17,7 @@ from avatar_runtime.latents import truncate
 if TYPE_CHECKING:
     from avatar_runtime.ranking import Choice
 
-# animation.py and critic.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
+# animation.py and ranking.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
 
 PLAIN = Portrait()
 
