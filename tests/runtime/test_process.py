@@ -94,7 +94,7 @@ def test_a_closed_standard_input_is_a_sentence(shell: Shell) -> None:
     [
         ("ln -s /dev/zero x.onnx", "x.onnx: it is a device, not a file"),
         ("mkfifo x.onnx", "x.onnx: it is a pipe or a socket, not a file"),
-        ("truncate -s 3G x.onnx", "x.onnx: it has 3221 MB; a model of avatar-edge has at most 537"),
+        ("truncate -s 3G x.onnx", "x.onnx: it has 3221 MB, and at most 537 MB are read"),
         ("truncate -s 500M x.onnx", "x.onnx: it is not an ONNX model"),
     ],
 )

@@ -18,6 +18,7 @@ from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.imaging.arrays import MAX_GRID_SIDE
 from avatar_runtime.latents import series
 from avatar_runtime.output.bulk import Written, draw_file, draw_files, named, numbered, shard
+from avatar_runtime.output.picture import check_work
 
 if TYPE_CHECKING:
     from avatar_runtime.ranking import BestOf
@@ -54,7 +55,7 @@ def draw(options: Options) -> None:
         avatars = numbered(seed, count) if names is None else named(names)
         drawn = _draw_files(options, generator, best_of, avatars, count)
     else:
-        drawn = _draw_picture(options, generator, best_of, series(seed, count) if names is None else names)
+        drawn = _draw_picture(options, generator, best_of, series(seed, count) if names is None else names, count)
 
     where = "standard output" if options.to_stdout else click.format_filename(options.out or options.out_dir or "")
     _say(options, f"{drawn} in {where}")
@@ -105,12 +106,15 @@ def reproduce_file(options: Options) -> None:
         raise AvatarError(f"{path} is not what its text says: pixels differ by up to {result.difference} levels of 255")
 
 
-def _draw_picture(options: Options, generator: AvatarGenerator, best_of: "BestOf | None", names: Iterable[str]) -> str:
+def _draw_picture(
+    options: Options, generator: AvatarGenerator, best_of: "BestOf | None", names: Iterable[str], count: int
+) -> str:
     """Draw one picture and return what was drawn, in words."""
-    side = options.portrait().side(generator.spec.image_size)
-    most = (MAX_GRID_SIDE // side) ** 2
+    image_size = generator.spec.image_size
+    check_work("avatars", count, image_size)
+    most = (MAX_GRID_SIDE // options.portrait().side(image_size)) ** 2
     picture = options.picture(islice(names, most + 1))  # one more than fits is enough to be refused
-    picture.size(generator.spec.image_size)
+    picture.size(image_size)
 
     if best_of is not None:
         judged = _with_progress(picture.names, len(picture.names))
