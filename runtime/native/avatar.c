@@ -1715,7 +1715,7 @@ enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_
     uint64_t needed;
     *model = NULL;
     if (count(&l, file, size, &needed)) return l.error;
-    if (needed > memory_size || !memory || (uintptr_t)memory % 16) return AVATAR_MEMORY;
+    if (needed > memory_size || !memory || (uintptr_t)memory % 8) return AVATAR_MEMORY;
     const uint64_t steps_at = l.steps_at, working_at = l.working_at;
     start(&l, file, size);
     l.memory = memory;
@@ -1739,7 +1739,7 @@ const char *avatar_error_text(enum avatar_error error) {
     case AVATAR_OPERATOR: return "its graph has an operator or a form that the engine does not know; export it again";
     case AVATAR_SUMS: return "its weights and biases can add up to more than 32 bits; export it again";
     case AVATAR_TOO_LARGE: return "it asks for more memory or work than a file of its size can need";
-    case AVATAR_MEMORY: return "there is not enough memory for the model, or it is not aligned to 16 bytes";
+    case AVATAR_MEMORY: return "there is not enough memory for the model, or it is not aligned to 8 bytes";
     }
     return "unknown error";
 }
