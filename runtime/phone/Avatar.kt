@@ -6,6 +6,7 @@
 //     val avatars = Avatars(assets.open("anime-faces-64.onnx").readBytes())
 //     imageView.setImageBitmap(avatars.bitmap("alice"))                           // see the end of this file
 
+import java.io.Closeable
 import java.security.MessageDigest
 import java.text.Normalizer
 
@@ -84,7 +85,7 @@ object Latents {
 }
 
 /** Faces of one model file. One thread at a time may draw; close gives its memory back. */
-class Avatars(file: ByteArray) : AutoCloseable {
+class Avatars(file: ByteArray) : Closeable {
     private val model = Engine.open(file)
     val width = Engine.width(model)
     val height = Engine.height(model)
