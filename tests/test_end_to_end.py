@@ -73,9 +73,8 @@ def test_faces_in_a_zip_become_avatars_with_the_installed_commands(commands: Pat
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
-    where = [commands / "python", "-c", "import avatar_runtime; print(avatar_runtime.__file__)"]
-    package = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
-    assert str(commands.parent) in package, "the tree is measured, not the wheel"
+    package = run("python", "-c", "import avatar_runtime; print(avatar_runtime.__file__)")
+    assert str(commands.parent) in package, "the tree is tested, not the wheel"
 
     run("avatar-train", "--data", "faces.zip", "--steps", "20")
     assert (tmp_path / "runs/edge/report.html").is_file()

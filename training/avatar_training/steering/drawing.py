@@ -7,9 +7,11 @@ import numpy as np
 from mindspore import Tensor
 
 from avatar_runtime.imaging.arrays import UInt8, from_network
-from avatar_training.config import TrainConfig, TrainingError, read_run
+from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
 from avatar_training.networks.generator import PIXEL_RANGE
 from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.record import read_record
 from avatar_training.steering.activations import Floats
 
 MAP_WEIGHT, MAP_BIAS = "latent_map.weight", "latent_map.bias"
@@ -22,12 +24,12 @@ class Drawing:
     """The generator in a run's folder, on the CPU. Raises CheckpointError or TrainingError if there is none."""
 
     def __init__(self, folder: Path) -> None:
-        run = read_run(folder)
+        run = read_record(folder)
         if run is None:
             raise TrainingError(f"{folder} holds no config.json; name the folder of a run or of a trained pair")
         self.folder, self.record = folder, run
         self.config = TrainConfig.from_dict(run["config"])
-        self.arrays = checkpoint.read_pair(folder)
+        self.arrays = {**checkpoint.read_pair(folder), **checkpoint.read(folder / "generator.ckpt")}
         self.model = hashlib.sha256((folder / "generator.ckpt").read_bytes()).hexdigest()
         """Digest of generator.ckpt: whose faces these are."""
         dim = self.config.latent_dim

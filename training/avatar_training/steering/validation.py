@@ -53,14 +53,54 @@ def cross_validate(activations: Floats, grades: Grades) -> Validation:
     for learnt, left_out in GroupKFold(count).split(activations, groups=groups):
         fitted = fit(activations[learnt], grades.broken[learnt])
         scores[left_out] = fitted.decision_function(activations[left_out])
-    rng, pages = np.random.default_rng(0), np.unique(grades.sheet)
-    of_page = [np.flatnonzero(grades.sheet == page) for page in pages]
+    low, high = _interval(scores, grades)
+    return Validation(_auc(scores, grades.broken, grades.grader), low, high, unseen)
+
+
+def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The rows of two halves of the grades with no grader in common (one grader: no sheet), with as many broken each.
+
+    One half is to learn from, the other to judge what came of it. Raises CriticError if there is one group only.
+    """
+    groups = grades.grader if len(np.unique(grades.grader)) > 1 else grades.sheet
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
+    broken = {name: int(grades.broken[groups == name].sum()) for name in names}
+    first: set[str] = set()
+    counts = [0, 0]
+    for name in sorted(names, key=lambda name: (-broken[name], name)):
+        half = int(counts[1] < counts[0])
+        counts[half] += broken[name]
+        if half == 0:
+            first.add(name)
+    mine = np.isin(groups, sorted(first))
+    return np.flatnonzero(mine), np.flatnonzero(~mine)
+
+
+def half_critic(network: ActivationNetwork, activations: Floats, grades: Grades, half: int) -> Critic:
+    """A critic learnt from half 0 or 1 of the grades, with its AUC on the other half. Raises CriticError."""
+    rows, others = halves(grades)[:: 1 if half == 0 else -1]
+    learnt, unseen = grades.chosen(rows), grades.chosen(others)
+    weights, bias = collapse(fit(activations[rows], learnt.broken))
+    scores = activations[others].astype(np.float64) @ weights + bias
+    low, high = _interval(scores, unseen)
+    by = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
+    validation = Validation(_auc(scores, unseen.broken, unseen.grader), low, high, by)
+    graders = tuple(map(str, np.unique(learnt.grader)))
+    return Critic(weights, bias, network.tensors, network.sha256, grades.sha256, graders, validation)
+
+
+def _interval(scores: npt.NDArray[np.float64], grades: Grades) -> tuple[float, float]:
+    """The AUC's 95% interval, from bootstrapping whole sheets."""
+    rng, sheets = np.random.default_rng(0), np.unique(grades.sheet)
+    of_sheet = [np.flatnonzero(grades.sheet == sheet) for sheet in sheets]
     aucs = []
     for _ in range(_RESAMPLES):
-        rows = np.concatenate([of_page[i] for i in rng.integers(0, len(pages), len(pages))])
+        rows = np.concatenate([of_sheet[i] for i in rng.integers(0, len(sheets), len(sheets))])
         aucs.append(_auc(scores[rows], grades.broken[rows], grades.grader[rows]))
     low, high = np.nanquantile(aucs, [0.025, 0.975])
-    return Validation(_auc(scores, grades.broken, grades.grader), float(low), float(high), unseen)
+    return float(low), float(high)
 
 
 def _auc(scores: npt.NDArray[np.float64], broken: npt.NDArray[np.bool_], grader: npt.NDArray[np.str_]) -> float:
