@@ -11,6 +11,7 @@ from avatar_export.report.inspection import inspect
 from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
@@ -23,7 +24,7 @@ INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which 
 PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command, context_settings=SETTINGS)
 @click.option(
     "--checkpoint",
     "checkpoint_path",
@@ -85,7 +86,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
-@click.version_option(package_name="avatar-edge")
+@version_option
 def main(
     checkpoint_path: Path | None,
     prefix: str | None,

@@ -312,10 +312,11 @@ struct step {
             int16_t *out;
             size_t row, pixel;
         } pad;
-        struct { /* out [height, width, channels] = the two tables' sum */
+        struct { /* out [height, width, channels] = the two tables' sum, quantized */
             struct source a, b;
             const float *table_a, *table_b;
             uint8_t *out;
+            float step;
             uint8_t zero;
         } add;
         struct {
@@ -406,14 +407,13 @@ static void run_pad(const struct step *step) {
 
 SMALL static void run_add(const struct step *step) {
     const struct source *a = &step->u.add.a, *b = &step->u.add.b;
-    const float low = (float)0, high = 255;
     uint8_t *out = step->u.add.out;
     for (size_t y = 0; y < a->height; y++)
         for (size_t x = 0; x < a->width; x++) {
             const uint8_t *one = a->data + a->rows[y] + a->columns[x], *two = b->data + b->rows[y] + b->columns[x];
             for (size_t c = 0; c < a->channels; c++)
-                *out++ = saturated(step->u.add.table_a[one[a->places[c]]] + step->u.add.table_b[two[b->places[c]]], low,
-                                   high, 0);
+                *out++ = quantized(step->u.add.table_a[one[a->places[c]]] + step->u.add.table_b[two[b->places[c]]],
+                                   step->u.add.step, step->u.add.zero);
         }
 }
 
@@ -1401,20 +1401,13 @@ static bool gemm_or_conv(struct loader *l, const struct node *n) {
 static bool add_total(struct loader *l, const struct node *n, const struct value *total, float size, uint8_t zero) {
     const struct value *a = &l->value[total->source], *b = &l->value[total->previous];
     const struct value *one = &l->value[a->source], *two = &l->value[b->source];
-    if (!a->plain || !b->plain || one->view.rank != two->view.rank) return fail(l, AVATAR_OPERATOR);
+    if (one->view.rank != two->view.rank) return fail(l, AVATAR_OPERATOR);
     for (unsigned d = 0; d < one->view.rank; d++)
         if (extent(&one->view, d) != extent(&two->view, d)) return fail(l, AVATAR_OPERATOR);
     if (!is_one(&one->view, 2) && !is_one(&one->view, 4)) return fail(l, AVATAR_OPERATOR);
     struct source from_a = source_of(l, one, 2, 3, 1), from_b = source_of(l, two, 2, 3, 1);
     float *table = fixed(l, 512 * sizeof *table);
-    /* volatile: no compiler may fuse these */
-    volatile float ratio_a = a->step / size, ratio_b = b->step / size;
-    volatile float zero_a = ratio_a * a->zero, zero_b = ratio_b * b->zero, zeros = zero_a + zero_b;
-    for (int i = 0; table && i < 256; i++) {
-        volatile float product = ratio_a * (float)i;
-        table[i] = ((float)zero - zeros) + product;
-        table[256 + i] = ratio_b * (float)i;
-    }
+    if (table && (!fill_table(l, a, table) || !fill_table(l, b, table + 256))) return false;
     struct value *value = add_value(l, n, TENSOR);
     if (!add_tensor(l, value, from_a.channels, from_a.height, from_a.width, one->view.rank)) return false;
     struct step *step = add_step(l, run_add);
@@ -1423,6 +1416,7 @@ static bool add_total(struct loader *l, const struct node *n, const struct value
     step->u.add.table_a = table;
     step->u.add.table_b = table ? table + 256 : NULL;
     step->u.add.out = working(l, value->offset);
+    step->u.add.step = size;
     step->u.add.zero = zero;
     return true;
 }

@@ -9,7 +9,7 @@
  *
  * The model is the memory that the caller gave: free it and the model is gone. The file may be freed after loading.
  * Nothing is global. Any number of models may draw at once; one model draws for one thread at a time. Loading takes up
- * to 96 KB of stack.
+ * to 128 KB of stack.
  *
  * WHAT IT DRAWS. The file that `avatar-export --precision int8` writes, of any image size, width and latent size: a
  * graph of ONNX operators (https://onnx.ai/onnx/operators/, opset 17) in QDQ form. Anything else is refused with a code.
@@ -30,13 +30,12 @@
  * 4. What lies between DequantizeLinear and QuantizeLinear (or Cast to uint8) and works on each number by itself
  *    (Sigmoid, Tanh, Relu, Round, Clip, and Mul, Add, Sub by a constant) is a table of 256 entries: the operators'
  *    float32 results, Sigmoid and Tanh rounded from the exact value.
- * 5. DequantizeLinear of two tensors -> Add -> QuantizeLinear is onnxruntime's QLinearAdd: in float32,
- *    round(a * (step_a / step_y) + (b * (step_b / step_y) + fixed)), fixed = zero_y - (step_a / step_y * zero_a +
- *    step_b / step_y * zero_b), saturated to 0 ... 255.
+ * 5. Add of two such functions, before QuantizeLinear, is float32 as ONNX says. (Where onnxruntime makes its own
+ *    QLinearAdd of it, it rounds as each processor likes. A 1x1 Conv of the Concat of both is exact everywhere.)
  * 6. Reshape, Transpose and Concat (of channels) move uint8.
  *
  * SPEED. Weights are laid out once, at load. The inner loop has a path for wasm SIMD128, for NEON, for SSE2 and AVX2
- * (chosen at run time) and one in plain C; all give the same bytes.
+ * (chosen when the program runs) and one in plain C; all give the same bytes.
  */
 #ifndef AVATAR_H
 #define AVATAR_H

@@ -12,4 +12,4 @@ ${PYTHON:-python3} "$here/fuzz_corpus.py" "$work/corpus"
 checks=-fsanitize=fuzzer,address,undefined,float-divide-by-zero,float-cast-overflow
 clang -std=c11 -O1 -g "$checks" -fno-sanitize-recover=all ${FUZZ_FLAGS:-} "$here/avatar.c" "$here/fuzz.c" -o "$work/fuzz"
 cd "$work"
-exec ./fuzz found corpus -max_total_time="${1:-1800}" -max_len=40000 -timeout=20 -rss_limit_mb=1024 -dict="$here/fuzz.dict" "${@:2}"
+exec ./fuzz found corpus -max_total_time="${1:-1800}" -max_len=40000 -len_control=0 -timeout=20 -rss_limit_mb=1024 -dict="$here/fuzz.dict" "${@:2}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError
 from avatar_training import device
 from avatar_training.config import (
@@ -28,7 +29,7 @@ from avatar_training.run_folder.record import newest_run, read_record
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={**SETTINGS, "show_default": False})
 @click.option("--data", metavar="DIR_OR_ZIP", help="Images to learn from; with --resume, the run's own by default.")
 @click.option(
     "--download",
@@ -104,7 +105,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")
 @click.option("--restart", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")
-@click.version_option(package_name="avatar-edge")
+@version_option
 def main(download: str | None, out: Path | None, resume: bool, restart: bool, dry_run: bool, **options: Any) -> None:
     """Train a DCGAN on faces, in steps that survive anything.
 

@@ -15,8 +15,9 @@ from avatar_export.exporter import Export, export_model
 from avatar_export.formats.scratch import scratch_folder
 from avatar_runtime.errors import InputError
 from avatar_runtime.model_file.metadata import ModelSpec
+from avatar_runtime.model_file.reading import read_model
 from avatar_runtime.output.atomic import write_file
-from avatar_runtime.session import metadata, open_session, read_model
+from avatar_runtime.session import metadata, open_session
 from avatar_runtime.web_sources import embedded_module, web_sources
 
 _IMPORT = re.compile(r'^import (?:\{[^}]*\} from )?"(\./[^"]+|\.\./[^"]+)";\n', re.MULTILINE)

@@ -8,7 +8,7 @@ from typing import Any
 from avatar_runtime.errors import ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.model_file.metadata import KEY, OUTPUT_NAMES, ModelSpec
-from avatar_runtime.session import read_model
+from avatar_runtime.model_file.reading import read_file
 
 
 def inspect(path: Path) -> str:
@@ -36,8 +36,8 @@ def _mindir_metadata(path: Path) -> tuple[ModelSpec, str]:
     """The metadata beside a MINDIR file, and the file's SHA-256."""
     sidecar = path.with_name(f"{path.name}.json")
     try:
-        digest = hashlib.sha256(read_model(path)).hexdigest()
-        metadata = ModelSpec.from_metadata({KEY: read_model(sidecar).decode(errors="replace")})
+        digest = hashlib.sha256(read_file(path)).hexdigest()
+        metadata = ModelSpec.from_metadata({KEY: read_file(sidecar).decode(errors="replace")})
         stated = json.loads(sidecar.read_bytes()).get("file_sha256")
     except ModelFileError as err:
         raise ModelFileError(f"{path}, with its metadata in {sidecar.name}: {err}") from err

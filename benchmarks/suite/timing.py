@@ -1,4 +1,4 @@
-"""Turns taken in random order, and the statistics of what they took."""
+"""Take turns in random order, and summarise the times."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,26 +8,26 @@ from typing import TypeAlias
 import numpy as np
 
 Turns: TypeAlias = list[list[float]]
-"""Seconds, one list for each round: of one competitor's runs in its turn of that round."""
+"""One contender's seconds: a list per round, with a value for each run of its turn."""
 
 
 class TurnError(Exception):
-    """A competitor failed in its turn; the message is one sentence."""
+    """A contender failed in its turn; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What many measurements say: the middle one, and where eight tenths of them lie."""
+    """The median of several measurements, and the range that holds 80% of them."""
 
     median: float
     low: float
-    """The tenth percentile."""
+    """10th percentile."""
     high: float
-    """The ninetieth percentile."""
+    """90th percentile."""
     count: int
 
     def over(self, divisor: float) -> "Spread":
-        """Of one of so many, or as a share."""
+        """All values divided by a number."""
         return Spread(self.median / divisor, self.low / divisor, self.high / divisor, self.count)
 
     def to_dict(self) -> dict[str, float]:
@@ -36,30 +36,33 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Summarise at least one value."""
     low, middle, high = np.percentile(np.asarray(values, np.float64), (10, 50, 90))
     return Spread(float(middle), float(low), float(high), len(values))
 
 
 def exactly(value: float) -> Spread:
-    """Of what has no noise: a size."""
+    """A value without noise, such as a file size."""
     return Spread(value, value, value, 1)
 
 
 def seconds(turns: Turns) -> Spread:
-    """Of all runs, whatever their round."""
+    """The spread of all runs of all rounds."""
     return spread([value for turn in turns for value in turn])
 
 
 def ratio(turns: Turns, others: Turns) -> Spread:
-    """How many times as long the first takes: the ratio of each round's medians, so that a slow minute hits both."""
+    """How many times as long the first takes.
+
+    Divides the medians of each round, so that a slow minute affects both sides alike.
+    """
     return spread([float(np.median(a) / np.median(b)) for a, b in zip(turns, others, strict=True)])
 
 
 def timed(
     function: Callable[[], object], runs: int = 1, warm: int = 0, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Seconds of each of `runs` calls, after `warm` that do not count."""
+    """Seconds of each of `runs` calls, after `warm` untimed ones."""
     taken = []
     for _ in range(warm + runs):
         began = clock()
@@ -69,26 +72,32 @@ def timed(
 
 
 def alternate(
-    competitors: Mapping[str, Callable[[], list[float]]],
+    contenders: Mapping[str, Callable[[], list[float]]],
     rounds: int,
-    say: Callable[[str], None] = lambda said: None,
+    say: Callable[[str], None] = lambda message: None,
     warm: int = 1,
 ) -> tuple[dict[str, Turns], dict[str, str]]:
-    """Give each its turn in each round, in an order drawn anew (always the same draws): turns, and who failed and why.
+    """Give each contender a turn in each round, in a random order with a fixed seed.
 
-    A competitor's turn gives the seconds of its runs; the turns of `warm` rounds before the first do not count. Who
-    raises a TurnError takes no further turn and has no turns in the result.
+    Args:
+        contenders: A function for each; it returns the seconds of its runs.
+        rounds: Rounds that count.
+        say: Receives progress messages.
+        warm: Rounds before them that do not count.
+
+    Returns:
+        The turns of each contender, and a reason for each that raised TurnError (it takes no further turn).
     """
     rng = np.random.default_rng(0)
-    turns: dict[str, Turns] = {name: [] for name in competitors}
+    turns: dict[str, Turns] = {name: [] for name in contenders}
     failed: dict[str, str] = {}
     for number in range(-warm, rounds):
         say(f"round {number + 1} of {rounds}" if number >= 0 else "warming up")
-        for name in rng.permutation(list(competitors)).tolist():
+        for name in rng.permutation(list(contenders)).tolist():
             if name in failed:
                 continue
             try:
-                taken = competitors[name]()
+                taken = contenders[name]()
             except TurnError as err:
                 failed[name] = str(err)
                 del turns[name]

@@ -1,4 +1,4 @@
-"""How different two sets of images are: levels, PSNR, SSIM, and which differ most. uint8 [N, H, W, C] throughout."""
+"""Compare two sets of images: levels, PSNR, SSIM, and which differ most. uint8 [N, H, W, C] throughout."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from avatar_runtime.imaging.arrays import UInt8, grid
 
 PERCENTILES = (50, 90, 99, 99.9)
-_CHUNK = 500
+_CHUNK_SIZE = 500
 """Images at once: the differences of 10,000 would take 1 GB."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _SIGMA, _RADIUS = 1.5, 5
@@ -16,11 +16,11 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def difference(expected: UInt8, actual: UInt8) -> dict[str, Any]:
-    """Of all values: largest, mean and percentiles in levels, PSNR in dB (None if equal); mean and least SSIM."""
+    """Largest, mean and percentiles of all differences in levels; PSNR in dB (None if equal); mean and least SSIM."""
     counts = np.zeros(256, np.int64)
     similar = []
-    for start in range(0, len(expected), _CHUNK):
-        a, b = expected[start : start + _CHUNK], actual[start : start + _CHUNK]
+    for start in range(0, len(expected), _CHUNK_SIZE):
+        a, b = expected[start : start + _CHUNK_SIZE], actual[start : start + _CHUNK_SIZE]
         counts += np.bincount(np.abs(a.astype(np.int16) - b).ravel(), minlength=256)
         similar.append(ssim(a, b))
     levels, total = np.arange(256), counts.sum()
@@ -40,7 +40,7 @@ def difference(expected: UInt8, actual: UInt8) -> dict[str, Any]:
 
 
 def ssim(a: UInt8, b: UInt8) -> npt.NDArray[np.float64]:
-    """Structural similarity of each pair, over the luma: float64 [N], 1 if equal.
+    """Structural similarity of each pair, on luma: float64 [N], 1 if equal.
 
     Z. Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004: Gaussian windows
     of 11x11 with sigma 1.5, averaged over the windows that lie inside the image.
@@ -69,10 +69,10 @@ def ssim(a: UInt8, b: UInt8) -> npt.NDArray[np.float64]:
 
 
 def worst(expected: UInt8, actual: UInt8, count: int) -> list[int]:
-    """The images with the largest difference anywhere, those with the larger mean first where it is equal."""
+    """Indices of the images with the largest single difference; ties are ordered by the mean difference."""
     largest, means = [], []
-    for start in range(0, len(expected), _CHUNK):
-        levels = np.abs(expected[start : start + _CHUNK].astype(np.int16) - actual[start : start + _CHUNK])
+    for start in range(0, len(expected), _CHUNK_SIZE):
+        levels = np.abs(expected[start : start + _CHUNK_SIZE].astype(np.int16) - actual[start : start + _CHUNK_SIZE])
         flat = levels.reshape(len(levels), -1)
         largest.append(flat.max(axis=1))
         means.append(flat.mean(axis=1))
@@ -81,7 +81,7 @@ def worst(expected: UInt8, actual: UInt8, count: int) -> list[int]:
 
 
 def sheet(expected: UInt8, actual: UInt8) -> UInt8:
-    """Three rows: the expected images, the actual ones, and their difference, the largest of it made white."""
+    """Three rows: expected, actual, and their difference scaled so that the largest is white."""
     difference = np.abs(expected.astype(np.int16) - actual)
     amplified = (difference * (255 // max(int(difference.max()), 1))).astype(np.uint8)
     return grid(np.concatenate([expected, actual, amplified]), columns=len(expected))

@@ -10,12 +10,12 @@ import pytest
 
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
-from benchmarks.baselines import RIVALS, Rival, our_file, plain_onnx
+from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, our_file, plain_onnx
 from benchmarks.suite import latency
 from benchmarks.suite.models import PLAIN, Models
 from benchmarks.suite.process import Process
-from benchmarks.suite.samples import TurnError
 from benchmarks.suite.setting import Setting
+from benchmarks.suite.timing import TurnError
 from tiny_model import tiny_weights, write_tiny_model
 
 
@@ -47,7 +47,7 @@ def state(pid: int) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells the state of a process as Linux does")
-def test_a_process_works_when_it_is_asked_and_is_stopped_otherwise(tmp_path: Path) -> None:
+def test_a_process_is_stopped_except_while_it_works(tmp_path: Path) -> None:
     process = Process(opened, 1.0, log=tmp_path / "log.txt", threads=1)
     answer, pid = process.ask(called, 2.0)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
@@ -59,7 +59,7 @@ def test_a_process_works_when_it_is_asked_and_is_stopped_otherwise(tmp_path: Pat
         os.kill(pid, signal.SIGCONT)
 
 
-def test_what_fails_in_a_process_is_one_sentence(tmp_path: Path) -> None:
+def test_a_failure_in_a_process_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(TurnError, match="ValueError: below zero"):
         Process(opened, -1.0, log=tmp_path / "log.txt", threads=1)
     process = Process(opened, 1.0, log=tmp_path / "log.txt", threads=1)
@@ -72,48 +72,49 @@ def test_what_fails_in_a_process_is_one_sentence(tmp_path: Path) -> None:
         process.close()
 
 
-def test_a_rival_that_is_not_installed_is_skipped_with_a_sentence() -> None:
+def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
     assert (
-        Rival("X", "x", "no_such_package").missing() == "no_such_package is not installed; pip install no_such_package"
+        Contender("X", "x", "no_such_package").missing()
+        == "no_such_package is not installed; pip install no_such_package"
     )
-    assert next(rival for rival in RIVALS if rival.needs == "onnxruntime").missing() is None
+    assert next(contender for contender in CONTENDERS if contender.package == "onnxruntime").missing() is None
 
 
-def test_only_who_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
+def test_only_what_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
     z = latents([f"name {i}" for i in range(max(latency.BATCHES))], 100)
     expected = latency.pixels(plain_onnx.open_network(models, 1, PLAIN), z, models.pixel_range)
     ours = latency.pixels(our_file.open_network(models, 1, "fp32.onnx"), z, models.pixel_range)
     assert np.abs(ours.astype(np.int16) - expected).max() <= 1
     for file, agrees in (("fp32.onnx", True), ("int8.onnx", False)):
-        rival = next(rival for rival in RIVALS if rival.file == file)
-        process = rival.start(models, 1, tmp_path)
+        contender = next(contender for contender in OUR_FILES if contender.file == file)
+        process = contender.start(models, 1, tmp_path)
         try:
             if agrees:
-                assert latency.compared(rival, process, expected, z, models) <= 1
+                assert latency.compare_pixels(contender, process, expected, z, models) <= 1
                 assert len(process.ask(latency.run_timed, z[:1], 3, 1)) == 3
             else:
-                with pytest.raises(TurnError, match="levels off the original, 5 allowed; it is not timed"):
-                    latency.compared(rival, process, expected, z, models)
+                with pytest.raises(TurnError, match=r"from the original by .* levels, 5 allowed; not timed"):
+                    latency.compare_pixels(contender, process, expected, z, models)
         finally:
             process.close()
 
 
-def test_latency_is_measured_of_those_who_are_there_and_agree(
+def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
     monkeypatch: pytest.MonkeyPatch, models: Models, setting: Setting
 ) -> None:
-    chosen = [rival for rival in RIVALS if rival.file in ("fp32.onnx", "int8.onnx")]
-    absent = Rival("X", "x", "no_such_package")
-    monkeypatch.setattr(latency, "REFERENCE", Rival("reference", "plain_onnx", "onnxruntime", file=PLAIN))
-    monkeypatch.setattr(latency, "RIVALS", (*chosen, absent))
+    chosen = [contender for contender in OUR_FILES if contender.file in ("fp32.onnx", "int8.onnx")]
+    absent = Contender("X", "x", "no_such_package")
+    monkeypatch.setattr(latency, "REFERENCE", Contender("reference", "plain_onnx", "onnxruntime", file=PLAIN))
+    monkeypatch.setattr(latency, "CONTENDERS", (*chosen, absent))
     monkeypatch.setattr(latency, "BATCHES", (1,))
     monkeypatch.setattr(latency, "RUNS", {1: (3, 1)})
     found = latency.measure(setting, lambda: models, lambda said: None)
     assert found["skipped"].keys() == {"X"}
-    assert "levels off the original" in found["failed"]["avatar-edge int8"]
+    assert "differs from the original by" in found["failed"]["avatar-edge int8"]
     assert {name: np.shape(row) for name, row in found["turns"]["1"].items()} == {
         "avatar-edge fp32": (3, 3),
         latency.LIMIT: (3, 3),
     }
-    assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of the machine's limit"}
-    (table, _) = latency.tables(found)
+    assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of float32 limit"}
+    (table,) = latency.tables(found)
     assert [row[0] for row in table.rows] == [latency.LIMIT, "avatar-edge fp32", "avatar-edge int8"]
