@@ -1,4 +1,4 @@
-"""fuzz_corpus.py FOLDER: model files for fuzz.sh to start from, sound ones and some with a damaged graph.
+"""corpus.py FOLDER: model files for run.sh to start from, sound ones and some with a damaged graph.
 
 A changed byte seldom leaves protobuf's lengths whole, so the graphs' own damage is made here.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tiny_model import tiny_weights, write_tiny_model
 
@@ -62,7 +62,9 @@ def add_node(graph: onnx.GraphProto, rng: random.Random) -> None:
     old = graph.node[place].output[0]
     kind = rng.choice(("Relu", "Sigmoid", "Round", "Tanh", "Add", "Concat"))
     inputs = [old] * (2 if kind in ("Add", "Concat") else 1)
-    node = helper.make_node(kind, inputs, ["added"], **({"axis": 1} if kind == "Concat" else {}))
+    node = helper.make_node(kind, inputs, ["added"])
+    if kind == "Concat":
+        node.attribute.append(helper.make_attribute("axis", 1))
     for reader in graph.node[place + 1 :]:
         reader.input[:] = ["added" if name == old else name for name in reader.input]
     nodes = [*graph.node[: place + 1], node, *graph.node[place + 1 :]]
