@@ -93,8 +93,9 @@ def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, re
 def real_faces(data: Path, count: int, size: int) -> UInt8:
     """Choose images of a folder or zip: uint8 [count, size, size, 3]. Raises InputError if there are too few."""
     from avatar_training.data import dataset
+    from avatar_training.data.source import open_source
 
-    source = dataset.open_source(data)
+    source = open_source(data)
     chosen = np.random.default_rng(1).permutation(source.names)[:count].tolist()
     if len(chosen) < count:
         raise InputError(f"{data} holds {len(chosen)} images; {count} are needed")
@@ -182,9 +183,8 @@ def grade_tables(counts: Counts, agreement: Mapping[tuple[str, str], tuple[int, 
 
 def metric_table(data: Path, models: Sequence[Path], features: Path, count: int, seed: str) -> Table:
     """KID, precision, recall, density and coverage of each model against real faces, over the features of a network."""
-    from avatar_training.metrics.precision_recall import precision_recall
-
     from avatar_training.metrics.kid import FeatureNetwork, kid
+    from avatar_training.metrics.precision_recall import precision_recall
 
     network, rows = FeatureNetwork(features), []
     for path in models:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from avatar_runtime.errors import AvatarError, OutputError
 from avatar_runtime.output.atomic import make_folder
-from avatar_training.data.dataset import ZIP_ERRORS
+from avatar_training.data.source import ZIP_ERRORS
 
 TIMEOUT = 30.0
 """Seconds of silence after which a transfer is given up."""
