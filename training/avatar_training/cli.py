@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,17 @@ from avatar_training.config import (
 )
 from avatar_training.errors import TrainingError
 from avatar_training.run_folder.record import newest_run, read_record
+from avatar_training.steering.cli import grade, steer
+from avatar_training.terminal import ProgressBar, StopRequest
 
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
-@click.command(cls=Command, context_settings={**SETTINGS, "show_default": False})
+class _Group(Command, click.Group):
+    """Trains when no other command is named."""
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={**SETTINGS, "show_default": False})
 @click.option("--data", metavar="DIR_OR_ZIP", help="Training images.  [default with --resume: the run's]")
 @click.option(
     "--download",
@@ -140,6 +145,10 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
     """
+    if other := click.get_current_context().invoked_subcommand:
+        if out or download or resume or restart or dry_run or any(value is not None for value in options.values()):
+            raise click.UsageError(f"avatar-train {other} takes its options after its name")
+        return
     if resume and restart:
         raise click.UsageError("--resume continues a run and --restart starts over: use one of them")
     if options["steps"] and options["epochs"]:
@@ -168,12 +177,16 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     _run(config, out, resume, restart)
 
 
+main.add_command(grade)
+main.add_command(steer)
+
+
 def _download(url: str, path: Path) -> None:
     try:
         from avatar_training.data.download import download
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
-    fetching = _Bar("fetching", show_pos=False)
+    fetching = ProgressBar("fetching", show_pos=False)
 
     def on_received(received: int, total: int | None) -> None:
         if total:
@@ -197,7 +210,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
         from avatar_training.loop import Progress, train
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
-    reading, training = _Bar("reading"), _Bar("training")
+    reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
         left = timedelta(seconds=round(progress.seconds_left))
@@ -207,7 +220,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
         )
 
     try:
-        with _StopRequest() as stop, reading, training:
+        with StopRequest() as stop, reading, training:
             result = train(
                 config,
                 out,
@@ -227,65 +240,6 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     if not result.finished:
         click.echo(f"stopped; continue with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
-
-
-class _Bar(ExitStack):
-    """A progress bar on a terminal's stderr that appears with the first progress and closes when full."""
-
-    def __init__(self, label: str, show_pos: bool = True) -> None:
-        super().__init__()
-        self.label, self.show_pos = label, show_pos
-        self.bar: Any = None
-
-    def show(self, done: int, total: int, note: str | None = None) -> None:
-        if not sys.stderr.isatty():
-            return
-        if self.bar is None:
-            bar = click.progressbar(
-                length=total,
-                label=self.label,
-                show_pos=self.show_pos,
-                show_eta=False,  # click's assumes a start at 0; a resumed run starts later
-                item_show_func=lambda item: item,
-                file=sys.stderr,
-            )
-            self.bar = self.enter_context(bar)
-        self.bar.update(done - self.bar.pos, note)
-        if done == total:
-            self.close()
-
-
-class _StopRequest(AbstractContextManager["_StopRequest"]):
-    """Catches the first SIGINT or SIGTERM, so that the run can finish its step and save; a second one kills it.
-
-    msrun does not pass a SIGTERM on to its workers, so a worker treats the end of msrun as one.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.launcher = os.getppid() if device.under_msrun() else None
-        self.old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def __call__(self) -> bool:
-        """Whether to stop. Call it after each step: MindSpore installs its own handlers when it compiles a graph."""
-        if not self.number:
-            for number in self.old:
-                signal.signal(number, self._receive)
-            if self.launcher not in (None, os.getppid()):
-                self.number = signal.SIGTERM
-        return bool(self.number)
-
-    def _receive(self, number: int, frame: object) -> None:
-        self.number = number
-        self._restore()
-        click.echo("\nsaving after this step; press again to quit without saving", err=True)
-
-    def _restore(self) -> None:
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
-
-    def __exit__(self, *error: object) -> None:
-        self._restore()
 
 
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:
