@@ -299,7 +299,7 @@ def test_no_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: l
             for kind in ("truncated", "shortened", "empty", "text")
             for suffix in (".ckpt", ".safetensors")
         ),
-        ("letter.txt", "no checkpoint"),
+        ("letter.txt", "not a checkpoint"),
         ("missing.ckpt", "does not exist"),
         ("unsaved", "has not saved one yet"),
         ("tutorial.ckpt", "--pixel-range 0..1"),
