@@ -116,6 +116,7 @@ def _new_folder(path: Path) -> Iterator[Path]:
 
 def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None]) -> Steered:
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
+    checkpoint.read(config.checkpoint / "discriminator.ckpt")  # the pair is copied at the end: is it whole?
     features = FeatureNetwork(config.network) if config.real else None
     graded = drawing if config.graded_checkpoint is None else Drawing(config.graded_checkpoint)
     grades = read_grades(list(config.grades), graded.draw)
@@ -165,7 +166,7 @@ def _directions(
 
 def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
     weight, bias = affine_map(steered.direction.v, steered.strength)
-    generator = dict(checkpoint.read(config.checkpoint / "generator.ckpt"))
+    generator = dict(drawing.arrays)
     generator[MAP_WEIGHT], generator[MAP_BIAS] = weight @ drawing.weight, weight @ drawing.bias + bias
     checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in generator.items()})
     write_file(out / "discriminator.ckpt", (config.checkpoint / "discriminator.ckpt").read_bytes())
