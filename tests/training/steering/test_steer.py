@@ -116,7 +116,8 @@ def test_dark_pictures_are_gone(pair: Path, steered: Path) -> None:
 def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
     found = sorted(path.name for path in steered.iterdir())
     assert found == [
-        *("config.json", "critic.npz", "direction.npy", "discriminator.ckpt", "generator.ckpt"),
+        *("config.json", "critic-judge.npz", "critic-learner.npz", "critic.npz"),
+        *("direction.npy", "discriminator.ckpt", "generator.ckpt"),
         *("report.html", "steering.json"),
     ]
     assert not list(steered.parent.glob(".*"))
@@ -129,6 +130,8 @@ def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
     assert json.loads((steered / "config.json").read_text())["steering"] == record
     critic = read_critic(steered / "critic.npz")
     assert critic.graders == ("ana", "ben")
+    halves = [read_critic(steered / f"critic-{half}.npz").graders for half in ("learner", "judge")]
+    assert sorted(halves) == [("ana",), ("ben",)]
     assert set(record["judge"]["graders"]) < {"ana", "ben"}
     maps = {"latent_map.weight", "latent_map.bias"}
     assert checkpoint.read(steered / "generator.ckpt").keys() - maps == Drawing(pair).arrays.keys()
