@@ -196,10 +196,8 @@ def steer(
         raise click.ClickException(f"avatar-train steer needs {err.name}: {INSTALL}") from err
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     unseen = steered.judge.validation.unseen
-    click.echo(
-        f"strength {steered.strength:g}: {before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from; "
-        f"look at {out}/report.html"
-    )
+    change = f"{before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from"
+    click.echo(f"strength {steered.strength:g}: {change}; look at {out}/report.html")
 
 
 def _begin(

@@ -17,7 +17,7 @@ from avatar_training.run_folder import checkpoint
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
 from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample, suggested_strength
-from avatar_training.steering.direction import Direction, affine_map, find_direction
+from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 from avatar_training.steering.grades import read_grades
 from avatar_training.steering.real_faces import real_faces
@@ -174,9 +174,9 @@ def _directions(
 
 
 def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
-    weight, bias = affine_map(steered.direction.v, steered.strength)
+    steering = affine_map(steered.direction.v, steered.strength)
     generator = dict(drawing.arrays)
-    generator[MAP_WEIGHT], generator[MAP_BIAS] = weight @ drawing.weight, weight @ drawing.bias + bias
+    generator[MAP_WEIGHT], generator[MAP_BIAS] = compose(steering, (drawing.weight, drawing.bias))
     checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in generator.items()})
     write_file(out / "discriminator.ckpt", (config.checkpoint / "discriminator.ckpt").read_bytes())
     steered.critic.save(out / "critic.npz")
