@@ -1,4 +1,4 @@
-"""Where the JavaScript runtime and its demo page lie."""
+"""Finds the JavaScript runtime and its demo page."""
 
 from pathlib import Path
 

@@ -130,8 +130,8 @@ def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
         ("--count 64 --threads 1 --out-dir d", ""),
         ("--info", ""),
         ("--check", ""),
-        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and was to start 7: set threads to 1"),
-        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and was to start 8: set threads to 1"),
+        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: set threads to 1"),
+        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: set threads to 1"),
     ],
 )
 def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: Shell, options: str, message: str) -> None:

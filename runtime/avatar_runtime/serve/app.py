@@ -1,4 +1,4 @@
-"""The ASGI application: to serve alone, or to mount in one's own."""
+"""The ASGI application, to run alone or to mount in another."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,14 +27,23 @@ POLICY = (
 def create_app(
     model: str | Path | None = None, *, ort: Path | None = None, limit: int = 1024, threads: int | None = None
 ) -> Pictures:
-    """An ASGI application that draws avatars with a model file, by default the embedded one.
+    """Make an ASGI application that draws avatars.
 
-    ort is the folder of onnxruntime-web's files, which the demo page at / runs on; limit is how many avatars may be
-    under way before requests are turned away; threads are those that draw and encode, by default one for each CPU.
     It answers /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
-    /grid.png?seed=S&count=N&columns=K with the same, /healthz and /metrics. To mount it:
-    `Mount("/avatars", create_app())`. Raises ModelFileError, also if the model does not draw its golden images,
-    or InputError.
+    /grid.png?seed=S&count=N&columns=K with the same options, /healthz and /metrics.
+
+    Args:
+        model: A model file; by default the embedded one. It is read once: replacing it later changes nothing.
+        ort: The folder of onnxruntime-web's files, for the demo page at /.
+        limit: How many avatars may be under way before requests are turned away.
+        threads: Threads that draw and encode, by default one per CPU.
+
+    Raises:
+        ModelFileError: The model cannot be read, or does not draw its golden images.
+        InputError: threads is out of range.
+
+    Example:
+        app = Starlette(routes=[Mount("/avatars", create_app())])
     """
     check_threads(threads)
     workers = threads or cpu_limit()
@@ -52,6 +61,7 @@ def _site(model: Path, ort: Path | None, metrics: Metrics, on_shutdown: Callable
     """All but the pictures."""
     web = web_sources()
     page = _page(web)
+    content = model.read_bytes()  # what draws the pictures, even if the file is replaced or deleted later
 
     async def nothing(request: Request) -> Response:
         return PlainTextResponse("nothing is here; an avatar is at /NAME.png, .webp or .jpg\n", 404)
@@ -60,7 +70,7 @@ def _site(model: Path, ort: Path | None, metrics: Metrics, on_shutdown: Callable
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
     async def model_file(request: Request) -> Response:
-        return FileResponse(model, media_type="application/octet-stream")
+        return Response(content, media_type="application/octet-stream")
 
     async def service_worker(request: Request) -> Response:
         return FileResponse(web / "sw.js", media_type="text/javascript")
