@@ -206,7 +206,7 @@ class AvatarGenerator:
         difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
         if difference > golden.tolerance:
             raise ModelFileError(
-                f"the model draws its golden images {difference} levels off, and {golden.tolerance} are tolerated; "
+                f"the model draws its golden images {difference} levels off, {golden.tolerance} are tolerated; "
                 "the file or this onnxruntime is damaged"
             )
         return difference
