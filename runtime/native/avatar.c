@@ -649,6 +649,7 @@ enum kind {
 };
 
 enum { DIMENSIONS = 6, FACTORS = 10, INPUTS = 16, VALUES = 400, CONSTANTS = 2048, KERNEL_MAX = 15 };
+enum { NODE_MAX = 65536, FIELDS_MAX = 64 }; /* bytes of a node, fields of a constant: both are read more than once */
 
 struct factor {
     uint32_t extent, stride;
@@ -720,12 +721,13 @@ SMALL static bool fail(struct loader *l, enum avatar_error error) {
 /* Memory: what is filled at load (weights and tables), and what drawing fills. Offsets are multiples of 16. */
 
 static uint64_t taken(struct loader *l, uint64_t *used, uint64_t bytes) {
-    const uint64_t offset = *used;
-    if (bytes > l->limit || l->fixed + l->working > l->limit - bytes) {
+    const uint64_t offset = *used, total = l->fixed + l->working + l->steps * sizeof(struct step);
+    bytes = (bytes + 15) / 16 * 16;
+    if (bytes > l->limit || total > l->limit - bytes) {
         fail(l, AVATAR_TOO_LARGE);
         return 0;
     }
-    *used += (bytes + 15) / 16 * 16;
+    *used += bytes;
     return offset;
 }
 
@@ -742,7 +744,7 @@ static struct step *add_step(struct loader *l, void (*run)(const struct step *))
     struct step *steps = l->memory ? (struct step *)(void *)(l->memory + l->steps_at) : NULL;
     struct step *step = steps ? steps + l->steps : &l->unused;
     l->steps++;
-    taken(l, &l->fixed, 0);
+    taken(l, &l->fixed, 0); /* is there room for it? */
     step->run = run;
     return step;
 }
@@ -834,6 +836,7 @@ static bool typed_constant(struct loader *l, struct bytes name, uint32_t type, s
 static bool read_node(struct loader *l, struct bytes whole, struct node *n) {
     bool damaged = false;
     unsigned outputs = 0;
+    if (length_of(whole) > NODE_MAX) return fail(l, AVATAR_OPERATOR);
     *n = (struct node){.whole = whole, .kind = {whole.at, whole.at}, .output = {whole.at, whole.at}};
     for (struct field f; next_field(&whole, &f, &damaged);) {
         if (f.wire != 2) continue;
@@ -1653,6 +1656,10 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
         if (f.wire != 2) continue;
         if (f.number == 5) {
             if (l->constants == CONSTANTS) return fail(l, AVATAR_TOO_LARGE);
+            unsigned fields = 0;
+            struct bytes tensor = f.content;
+            for (struct field g; next_field(&tensor, &g, &damaged);)
+                if (++fields > FIELDS_MAX) return fail(l, AVATAR_DAMAGED);
             l->constant[l->constants].hash = hash_of(name_of(f.content, 8, &damaged));
             l->constant[l->constants].offset = (uint32_t)(f.content.at - l->file.at);
             l->constant[l->constants++].size = (uint32_t)length_of(f.content);
@@ -1720,12 +1727,11 @@ static void start(struct loader *l, const void *file, size_t size) {
 }
 
 /* Count; what filling needs to know is then in l. */
-static enum avatar_error count(struct loader *l, const void *file, size_t size, uint64_t *needed) {
+static enum avatar_error count_memory(struct loader *l, const void *file, size_t size, uint64_t *needed) {
     start(l, file, size);
     if (!l->error) compile(l, NULL);
-    const uint64_t steps = (l->steps * sizeof(struct step) + 15) / 16 * 16;
     l->steps_at = l->fixed;
-    l->working_at = l->fixed + steps;
+    l->working_at = l->fixed + l->steps * sizeof(struct step);
     *needed = l->error ? 0 : l->working_at + l->working;
     return l->error;
 }
@@ -1733,7 +1739,7 @@ static enum avatar_error count(struct loader *l, const void *file, size_t size, 
 enum avatar_error avatar_measure(const void *file, size_t size, size_t *memory_size) {
     struct loader l;
     uint64_t needed;
-    count(&l, file, size, &needed);
+    count_memory(&l, file, size, &needed);
     *memory_size = (size_t)needed;
     return l.error;
 }
@@ -1743,7 +1749,7 @@ enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_
     struct loader l;
     uint64_t needed;
     *model = NULL;
-    if (count(&l, file, size, &needed)) return l.error;
+    if (count_memory(&l, file, size, &needed)) return l.error;
     if (needed > memory_size || !memory || (uintptr_t)memory % 8) return AVATAR_MEMORY;
     const uint64_t steps_at = l.steps_at, working_at = l.working_at;
     start(&l, file, size);
