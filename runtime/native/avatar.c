@@ -241,7 +241,8 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
             UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const int16_t *a = x[p] + y * row + 2 * i;
-                for (int c = 0; c < BLOCK; c++) sums[p * BLOCK + c] += a[0] * weights[2 * c] + a[1] * weights[2 * c + 1];
+                for (int c = 0; c < BLOCK; c++)
+                    sums[p * BLOCK + c] += a[0] * weights[2 * c] + a[1] * weights[2 * c + 1];
             }
 }
 
@@ -366,7 +367,8 @@ static void run_vector(const struct step *step) {
     if (function == MUL && stride) /* the long one */
         for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = x[i] * y[i];
     else
-        for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
+        for (size_t i = 0; i < step->u.vector.count; i++)
+            step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
 }
 
 static void run_product(const struct step *step) {
@@ -446,7 +448,8 @@ SMALL static void run_add(const struct step *step) {
 
 static void run_conv(const struct step *step) {
     const size_t places = step->u.conv.height * step->u.conv.width, channels = step->u.conv.channels;
-    const size_t block = AVATAR_AVX2 ? step->u.conv.kernel.block : BLOCK, size = step->u.conv.rows * step->u.conv.pairs * block * 2;
+    const size_t block = AVATAR_AVX2 ? step->u.conv.kernel.block : BLOCK;
+    const size_t size = step->u.conv.rows * step->u.conv.pairs * block * 2;
     const int zero = step->u.conv.zero;
     const float low = (float)-zero, high = (float)(255 - zero);
     const int8_t *weights = step->u.conv.weights;
@@ -854,8 +857,8 @@ static bool read_node(struct loader *l, struct bytes whole, struct node *n) {
     return true;
 }
 
-/* Attributes that may be there, with the one value that they may have; auto_pad is 0 for NOTSET, alpha and beta are bits.
- * Any other could change the arithmetic, and is refused, but for the one that an operator asks for. */
+/* Attributes that may be there, with the one value that they may have (auto_pad is 0 for NOTSET, alpha and beta are
+ * bits). Any other could change the arithmetic, and is refused, but for the one that an operator asks for. */
 enum { ANY = -1 };
 
 static const struct {
@@ -951,7 +954,8 @@ static unsigned first_factor(const struct view *v, unsigned dimension) {
 
 static uint32_t extent(const struct view *v, unsigned dimension) {
     uint32_t product = 1;
-    for (unsigned f = first_factor(v, dimension), i = v->count[dimension]; i > 0; i--) product *= v->factors[f++].extent;
+    const unsigned first = first_factor(v, dimension);
+    for (unsigned f = first; f < first + v->count[dimension]; f++) product *= v->factors[f].extent;
     return product;
 }
 
@@ -1287,7 +1291,7 @@ static const struct padded *padded(struct loader *l, const struct value *real, u
 }
 
 /* Lay the weights out for the kernel, [block][row][column][pair][channel of the block][2]; bias takes in what the
- * input's zero point adds. shape is [channels, depth, rows, columns], in this order in the file, or for Gemm reversed. */
+ * zero point adds. shape is [channels, depth, rows, columns], as in the file, but Gemm has depth first there. */
 static bool lay_out(struct loader *l, const struct weights *w, const uint32_t *shape, bool gemm,
                     const struct value *real, float size, struct step *step) {
     const size_t channels = shape[0], depth = shape[1], block = l->kernel.block;
@@ -1458,7 +1462,8 @@ static bool add_total(struct loader *l, const struct node *n, const struct value
 static bool transpose(struct loader *l, const struct node *n) {
     int32_t perm[DIMENSIONS];
     const struct value *input = find_kind(l, n->inputs[0], TENSOR);
-    if (n->count != 1 || !input || read_attributes(l, n, "perm", perm, DIMENSIONS) != input->view.rank) return fail(l, AVATAR_OPERATOR);
+    if (n->count != 1 || !input || read_attributes(l, n, "perm", perm, DIMENSIONS) != input->view.rank)
+        return fail(l, AVATAR_OPERATOR);
     struct value *value = add_value(l, n, TENSOR);
     const struct view *from = &input->view;
     unsigned seen = 0, to = 0;
@@ -1470,7 +1475,8 @@ static bool transpose(struct loader *l, const struct node *n) {
         if (old < 0 || old >= from->rank || seen >> old & 1) return fail(l, AVATAR_OPERATOR);
         seen |= 1u << old;
         value->view.count[d] = from->count[old];
-        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = from->factors[first_factor(from, (unsigned)old) + i];
+        const struct factor *factors = from->factors + first_factor(from, (unsigned)old);
+        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = factors[i];
     }
     return true;
 }
@@ -1522,7 +1528,7 @@ static bool reshape(struct loader *l, const struct node *n) {
     return true;
 }
 
-/* Of channels. Buffers of one layout that lie in equal distances, as the phases of a convolution do, become one view. */
+/* Of channels. Buffers of one layout in equal distances, such as a convolution's phases, become one view. */
 static bool concat(struct loader *l, const struct node *n) {
     int32_t axis = 0;
     const struct value *inputs[INPUTS] = {NULL};
