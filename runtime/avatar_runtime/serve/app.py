@@ -28,8 +28,8 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
     """An ASGI application that draws avatars with a model file, by default the embedded one.
 
     limit is how many avatars may be under way before requests are turned away; threads are those that draw and encode,
-    by default one for each CPU. It answers the page at /, /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
-    /grid.png?seed=S&count=N&columns=K with the same, /healthz and /metrics. To mount it:
+    by default one for each CPU. It answers /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR,
+    the grid /grid.png?seed=S&count=N&columns=K with the same, the page at /, /healthz and /metrics. To mount it:
     `Mount("/avatars", create_app())`. Raises ModelFileError, also if the model does not draw its golden images,
     or InputError.
     """
