@@ -100,7 +100,7 @@ def saved(page: Any, size: str, shape: str, kind: str) -> Image.Image:
     with page.expect_download() as download:
         page.click(f"#save-form button[value={kind}]")
     assert download.value.suggested_filename.endswith(f".{kind}")
-    return Image.open(download.value.path())
+    return Image.open(io.BytesIO(download.value.path().read_bytes()))
 
 
 def test_a_face_is_saved_as_png(page: Any, site: str, until: Until) -> None:
@@ -155,7 +155,10 @@ def test_a_team_becomes_a_sheet_and_a_zip(page: Any, site: str, until: Until) ->
         assert team.namelist() == ["alice.png", "bob.png", "bob-2.png", "bob-3.png"]
         assert Image.open(io.BytesIO(team.read("alice.png"))).size == (256, 256)
     page.evaluate(
-        "window.print = () => (window.printed = [...document.querySelectorAll('#sheet avatar-face')].every(f => f.complete))"
+        """() => {
+          const faces = () => [...document.querySelectorAll("#sheet avatar-face")];
+          window.print = () => (window.printed = faces().every((face) => face.complete));
+        }"""
     )
     page.click("#print")
     until(page, "window.printed === true")
