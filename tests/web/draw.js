@@ -1,8 +1,12 @@
 // node draw.js MODEL REQUEST: draws with runtime/web; REQUEST is [method, ...arguments] as JSON, the answer pixels or an error.
+import { createRequire } from "node:module";
+
 import { AvatarGenerator } from "../../runtime/web/src/index.js";
 
+const ort = () => createRequire(new URL("../../runtime/web/", import.meta.url))("onnxruntime-web/wasm");
+
 try {
-  const generator = await AvatarGenerator.load(process.argv[2], { ort: () => import("../../runtime/web/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs") });
+  const generator = await AvatarGenerator.load(process.argv[2], { ort });
   const [method, ...args] = JSON.parse(process.argv[3]);
   const answer = await /** @type {any} */ (generator)[method](...args);
   const images = Array.isArray(answer) ? answer : [answer];

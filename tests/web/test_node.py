@@ -70,7 +70,8 @@ def test_floats_are_drawn_by_onnxruntime_web(ask: Ask, tmp_path: Path, output: s
 
 def test_without_onnxruntime_web_floats_are_refused_with_what_to_do(node: str, tiny_model: Path) -> None:
     script = f"""import {{ AvatarGenerator }} from {json.dumps((WEB / "src" / "index.js").as_uri())};
-    await AvatarGenerator.load({json.dumps(str(tiny_model))}).catch(({{ code, message }}) => console.log(code, message));"""
+    const model = {json.dumps(str(tiny_model))};
+    await AvatarGenerator.load(model).catch(({{ code, message }}) => console.log(code, message));"""
     command = [node, "--input-type=module", "-e", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"unsupported {tiny_model}: ")
@@ -103,7 +104,8 @@ def test_names_and_codes_survive_a_minifier(node: str, tmp_path: Path) -> None:
     (tmp_path / "main.js").write_text(
         f"""import {{ AvatarGenerator, InputError }} from {json.dumps(str(WEB / "src" / "index.js"))};
         const model = {json.dumps(str(embedded_model()))};
-        await AvatarGenerator.load("/missing").catch((error) => console.log(error.name, error.code, `${{error}}`.slice(0, 14)));
+        const tell = (error) => console.log(error.name, error.code, `${{error}}`.slice(0, 14));
+        await AvatarGenerator.load("/missing").catch(tell);
         const [alice] = await (await AvatarGenerator.load(model)).generate(["alice"]);
         console.log(alice.data.length, new InputError("x").name);"""
     )
