@@ -30,6 +30,9 @@ from avatar_training.terminal import ProgressBar, StopRequest
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
 class _Group(Command, click.Group):
     """Trains when no other command is named."""
 
@@ -45,7 +48,7 @@ class _Group(Command, click.Group):
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_FOLDER,
     metavar="DIR",
     help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]",
 )
@@ -175,6 +178,32 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     if download:  # in every worker: on one machine the others wait for the first; another machine has its own disk
         _download(download, Path(config.data))
     _run(config, out, resume, restart)
+
+
+@main.command(cls=Command)
+@click.argument("start", type=click.Path(path_type=Path, file_okay=False), metavar="START")
+@click.argument("end", type=click.Path(path_type=Path, file_okay=False), metavar="END")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR", help="New folder."
+)
+def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
+    """Write the pair of networks between two pairs, where END was trained on from START.
+
+    A reward buys whole faces with variety; a pair in between often has most of both.
+
+    \b
+    Example:
+      avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
+    """
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+    try:
+        from avatar_training.run_folder.interpolation import interpolate as write_between
+
+        write_between(start, end, share, out)
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f"avatar-train interpolate needs {err.name}: {INSTALL}") from err
+    click.echo(out)
 
 
 main.add_command(grade)

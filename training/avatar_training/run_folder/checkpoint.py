@@ -28,6 +28,9 @@ _CHECKSUM = b"crc_num"
 """save_checkpoint(crc_check=True) ends a file with this and, in ten bytes, the CRC-32 of everything before."""
 
 
+MAX_BYTES = 2**31
+"""The largest checkpoint that is read: eight times a snapshot of the tutorial's networks."""
+
 _SAFETENSORS_TYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
@@ -66,14 +69,27 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     so a damaged or hostile .ckpt corrupts memory (350 mutations of a sound file were enough). Only its description
     of the format is.
     """
+    return parse(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a checkpoint file of at most MAX_BYTES. Raises CheckpointError."""
     if path.suffix not in (".ckpt", ".safetensors"):
         raise CheckpointError(f"{path} is not a checkpoint: its name should end in .ckpt or .safetensors")
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist or is not a file")
     try:
-        data = path.read_bytes()
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise CheckpointError(
+                f"{path} has {size / 1e6:.0f} MB; checkpoints of up to {MAX_BYTES / 1e6:.0f} MB are read"
+            )
+        return path.read_bytes()
     except OSError as err:
         raise CheckpointError(f"{path} cannot be read: {err.strerror or err}") from err
+
+
+def parse(path: Path, data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    """The named arrays in the bytes of a checkpoint file. Raises CheckpointError, with its path."""
     try:
         arrays = _parse_safetensors(data) if path.suffix == ".safetensors" else _parse(data)
     except (DecodeError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
@@ -109,6 +125,8 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, parts in tensors.items():
         shape, kind = list(parts[0].dims), parts[0].tensor_type
+        if not isinstance(name, str):  # protobuf gives bytes where they are not UTF-8
+            raise ValueError(f"the name {name!r} is no text")
         if kind == "str":
             continue
         content = b"".join(part.tensor_content for part in parts)
