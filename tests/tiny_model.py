@@ -88,7 +88,7 @@ def tiny_original() -> Original:
 def write_tiny_model(
     path: Path, weights: GeneratorWeights | None = None, output: str = "uint8", precision: str = "fp32"
 ) -> ModelSpec:
-    """Write a model file without the comparison that needs MindSpore; returns its spec."""
+    """Write a model file without the comparison that needs MindSpore; returns its metadata."""
     weights = weights or tiny_weights()
     model, applied = build_model(weights, output, precision)
     spec = ModelSpec(

@@ -143,24 +143,29 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     size, channels = spec.image_size, spec.channels
     pixels = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
     element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
-    promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
+    batch = "any" if spec.batch is None else spec.batch
+    ends = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
+    promised = [(name, kind, [batch, *shape]) for name, kind, shape in ends]
     with _refusing("its graph has names that are no text"):
-        ends = [(value.name, value.type, value.shape) for value in [*session.get_inputs(), *session.get_outputs()]]
-    found = [(name, kind, shape[1:]) for name, kind, shape in ends]
-    batches = [shape[0] if isinstance(shape[0], int) else None for _, _, shape in ends if shape]
-    if found != promised or batches != [spec.batch] * 2:
+        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
+    if found != promised:
         raise ModelFileError(f"its graph does not fit its metadata ({found} instead of {promised}); export it again")
 
 
 def check_scorer(session: Session, spec: ScorerSpec) -> None:
     """Raise ModelFileError unless the graph takes and gives what the metadata of a scorer says."""
-    shape = [spec.image_size, spec.image_size, spec.channels]
-    promised = [("images", "tensor(uint8)", shape), ("score", "tensor(float)", [])]
+    images = ("images", "tensor(uint8)", ["any", spec.image_size, spec.image_size, spec.channels])
+    promised = [images, ("score", "tensor(float)", ["any"])]
     with _refusing("its graph has names that are no text"):
-        ends = [*session.get_inputs(), *session.get_outputs()]
-    found = [(value.name, value.type, value.shape[1:]) for value in ends]
-    if found != promised or any(len(value.shape) < 1 or isinstance(value.shape[0], int) for value in ends):
+        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
+    if found != promised:
         raise ModelFileError(f"its graph is not the scorer that its metadata says ({found} instead of {promised})")
+
+
+def _interface(value: Any) -> tuple[str, str, list[Any]]:
+    """Name, type and shape of an input or output; a batch size that is not fixed is "any"."""
+    batch = value.shape[:1]
+    return value.name, value.type, [*(size if isinstance(size, int) else "any" for size in batch), *value.shape[1:]]
 
 
 def metadata(session: Session) -> Mapping[str, str]:

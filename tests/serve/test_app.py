@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path,
         before = client.get("/alice.png").content
         path.write_bytes(b"another")
         path.unlink()
-        assert client.get("/model.onnx").content == tiny_model.read_bytes()
+        assert client.get("/models/anime-faces-64.onnx").content == tiny_model.read_bytes()
         assert client.get("/alice.png").content == before
 
 
@@ -195,21 +196,15 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
-def test_the_demo_page_and_all_it_names(client: TestClient) -> None:
+def test_the_page_and_all_it_names(client: TestClient) -> None:
     page = client.get("/")
     assert "script-src 'self' 'wasm-unsafe-eval'" in page.headers["content-security-policy"]
-    for address in ("demo/demo.css", "demo/main.js", "model.onnx"):
-        assert f'"{address}"' in page.text
-        assert client.get(f"/{address}").status_code == 200
-    for address in ("demo/demo.js", "src/index.js", "src/worker.js", "sw.js"):
-        assert "javascript" in client.get(f"/{address}").headers["content-type"]
-    assert 'data-ort="ort/ort.wasm.min.mjs"' in page.text
-
-
-def test_onnxruntime_webs_files_are_served_when_given(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "ort.wasm.min.mjs").write_text("export {};")
-    with TestClient(create_app(tiny_model, ort=tmp_path)) as client:
-        assert "javascript" in client.get("/ort/ort.wasm.min.mjs").headers["content-type"]
+    named = re.findall(r'(?:src|href)="(?!data:|https:|#)([^"]+)"', page.text)
+    assert named
+    for address in (*named, "src/index.js", "src/embedded.js", "sw.js", "models/anime-faces-64.onnx"):
+        answer = client.get(f"/{address.removeprefix('./')}")
+        assert answer.status_code == 200, address
+        assert not address.endswith(".js") or "javascript" in answer.headers["content-type"]
 
 
 def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> None:

@@ -27,21 +27,14 @@ from avatar_runtime.errors import InputError
     metavar="N",
     help="Most avatars that may be under way.",
 )
-@click.option(
-    "--ort",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="The folder dist of onnxruntime-web, for the demo page.",
-)
 @version_option
-def main(host: str, port: int, model: Path | None, threads: int | None, limit: int, ort: Path | None) -> None:
+def main(host: str, port: int, model: Path | None, threads: int | None, limit: int) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
 
     \b
     Examples:
       avatar-serve
       avatar-serve --host 0.0.0.0 --port 80
-      avatar-serve --ort node_modules/onnxruntime-web/dist
     """
     try:
         import uvicorn
@@ -50,7 +43,7 @@ def main(host: str, port: int, model: Path | None, threads: int | None, limit: i
         from avatar_runtime.serve.protocol import Protocol
     except ModuleNotFoundError as err:
         raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
-    app = create_app(model, ort=ort, limit=limit, threads=threads)
+    app = create_app(model, limit=limit, threads=threads)
     with _listen(host, port) as listener:
         config = uvicorn.Config(
             app,
