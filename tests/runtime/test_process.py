@@ -188,3 +188,18 @@ def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> 
     program += "sys.argv[0] = 'avatar-gen'; runpy.run_module('avatar_runtime', run_name='__main__')"
     done = shell(f'"{sys.executable}" -I -S -c "{program}" --version')
     assert (done.returncode, done.stdout) == (0, f"avatar-gen, version {avatar_runtime.__version__}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("avatar_serve", "avatar_runtime.serve.cli"),
+        ("avatar_export", "avatar_export.cli"),
+        ("avatar_train", "avatar_training.cli"),
+    ],
+)
+def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str, module: str) -> None:
+    program = f"import gc, sys, types; fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "
+    program += "fake.main = lambda prog_name: print(gc.isenabled()); "
+    program += f"from avatar_runtime.command import process; process.{command}()"
+    assert shell(f'"{sys.executable}" -c "{program}"').stdout == "True\n"

@@ -44,6 +44,7 @@ class _Diagnostics(io.FileIO):
 
 def avatar_gen() -> NoReturn:
     """Run avatar-gen."""
+    gc.disable()  # until `main` has imported all: it takes 12 of 150 ms to look through it again and again
     _no_matrix_threads()
     _run("avatar_runtime.command.cli", "avatar-gen", at_once=True)
 
@@ -69,7 +70,6 @@ def _run(module: str, name: str, *, at_once: bool = False) -> NoReturn:
 
     at_once skips the interpreter's own end, which takes 8 ms.
     """
-    gc.disable()  # until all is imported: it takes 12 of 150 ms to look through it again and again
     _use_utf8()
     _open_streams()
     _spare_threads()
@@ -154,8 +154,10 @@ def _open_streams() -> None:
         raw = io.FileIO(0, closefd=False)
         raw.name = "<stdin>"
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), "utf-8")
-    sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
+    if os.name != "nt" or sys.stdout is None:  # a console of Windows takes no bytes
+        sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
+    if os.name != "nt" or sys.stderr is None:
+        sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
 
 
 def _text_stream(raw: io.FileIO, replaced: "TextIO | None") -> io.TextIOWrapper:
