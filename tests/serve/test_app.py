@@ -1,8 +1,8 @@
 """The HTTP application: what a browser, a cache and a stranger get from it."""
 
 import asyncio
+import hashlib
 import io
-import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,15 +196,17 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
-def test_the_page_and_all_it_names(client: TestClient) -> None:
+def test_the_page_and_all_it_loads(client: TestClient, tiny_model: Path) -> None:
     page = client.get("/")
     assert "script-src 'self' 'wasm-unsafe-eval'" in page.headers["content-security-policy"]
-    named = re.findall(r'(?:src|href)="(?!data:|https:|#)([^"]+)"', page.text)
-    assert named
-    for address in (*named, "src/index.js", "src/embedded.js", "sw.js", "models/anime-faces-64.onnx"):
-        answer = client.get(f"/{address.removeprefix('./')}")
-        assert answer.status_code == 200, address
-        assert not address.endswith(".js") or "javascript" in answer.headers["content-type"]
+    for address in ("demo/demo.css", "demo/main.js"):
+        assert f'"{address}"' in page.text
+        assert client.get(f"/{address}").status_code == 200
+    for address in ("demo/demo.js", "src/index.js", "src/embedded.js", "sw.js"):
+        assert "javascript" in client.get(f"/{address}").headers["content-type"]
+    model = client.get("/models/anime-faces-64.onnx").content
+    assert model == tiny_model.read_bytes()
+    assert hashlib.sha256(model).hexdigest() in client.get("/src/embedded.js").text
 
 
 def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> None:

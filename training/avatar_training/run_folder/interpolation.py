@@ -2,8 +2,8 @@
 
 Fine-tuning with a reward pays for whole faces with variety. Between the network before and after it the exchange is
 better than at either end: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3, who
-interpolate a network and its fine-tuned version in the same way. The two must share their history; the mean of unrelated
-networks draws nothing.
+interpolate a network and its fine-tuned version in the same way. The two must share their history; the mean of others
+draws nothing.
 """
 
 import json
