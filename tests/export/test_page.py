@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 from avatar_export import exporter
 from avatar_export.cli import main
+from avatar_export.formats import html_page
 from avatar_export.formats.html_page import bundle, write_page
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.errors import InputError, ModelFileError
+from avatar_runtime.errors import ModelFileError
 from avatar_runtime.web_sources import embedded_module, web_sources
 from tiny_model import tiny_original
 
@@ -32,6 +33,18 @@ def test_a_page_needs_nothing_beside_it(tiny_model: Path, tmp_path: Path) -> Non
     page = out.read_text("utf-8")
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
     assert page.count("</script>") == 2
+
+
+def test_no_text_can_end_its_script(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = []
+    for text in ("sound", "</script><script>alert(1)</SCRIPT ><!--"):
+        monkeypatch.setattr(html_page, "bundle", lambda *_, text=text: f'const text = "{text}";')
+        write_page(tiny_model, tmp_path / "page.html")
+        pages.append((tmp_path / "page.html").read_text("utf-8").lower())
+    sound, hostile = pages
+    assert hostile.count("</script") == sound.count("</script")
+    assert "<!--" not in hostile
+    assert 'const text = "\\x3c/script><script>alert(1)\\x3c/script >\\x3c!--"' in hostile
 
 
 def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -217,13 +217,13 @@ def test_a_model_that_draws_other_golden_images_does_not_verify(generator: Avata
     swapped = replace(golden, names=golden.names[::-1])
     with pytest.raises(ModelFileError, match=r"levels off, 1 are tolerated"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=swapped), "").verify()
-    with pytest.raises(ModelFileError, match="carries no golden check"):
+    with pytest.raises(ModelFileError, match="carries no golden images"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=None), "").verify()
 
 
 @pytest.mark.parametrize("wrong", [{"latent_dim": 99}, {"image_size": 64}, {"channels": 1}, {"output": "float32"}])
-def test_a_contract_that_does_not_fit_its_graph_is_refused(generator: AvatarGenerator, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ModelFileError, match="does not fit its contract"):
+def test_a_metadata_that_does_not_fit_its_graph_is_refused(generator: AvatarGenerator, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match="does not fit its metadata"):
         AvatarGenerator(generator._session, replace(generator.spec, **wrong), "")
 
 

@@ -107,6 +107,15 @@ def test_head_says_what_get_would_send(client: TestClient) -> None:
         ("/alice.png?background=red", "circle"),
         ("/alice.png?circle=1&background=reddish", "colour"),
         ("/alice.jpg?circle=1", "transparency"),
+        ("/alice.png?circle=maybe", "circle must be 1 or 0, not 'maybe'"),
+        ("/alice.png?circle=1&background=", "in an address # is written %23, as in background=%23fc0"),
+        ("/alice.png?sise=9", "there is no option 'sise'; there are size, truncation, circle, background"),
+        ("/alice.png?utm_source=x", "there is no option 'utm_source'"),
+        ("/alice.png?size=9&size=8", "size is given twice"),
+        ("/alice.png?count=9", "count is for grid.png with a seed"),
+        ("/grid.png?columns=9", "columns is for grid.png with a seed"),
+        ("/grid.png?seed=x&sise=9", "there is no option 'sise'"),
+        ("/alice.png?%ed%a0%80=1", "there is no option"),
         ("/grid.png?seed=x&count=100000", "count must be"),
         ("/grid.png?seed=x&count=256&size=1024", "4096 pixels"),
         ("/grid.png?seed=" + "x" * 201, "seed has 201 characters"),
@@ -119,7 +128,26 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(client: TestClient, path:
     assert answer.status_code == 400
     assert words in answer.text
     assert answer.text.count("\n") == 1
-    assert "cache-control" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"), [("1", "circle"), ("yes", "circle"), ("no", "square"), ("FALSE", "square")]
+)
+def test_circle_means_what_it_says(client: TestClient, generator: AvatarGenerator, value: str, shape: str) -> None:
+    picture = Picture(("alice",), portrait=Portrait(circle=shape == "circle"))
+    assert client.get(f"/alice.png?circle={value}").content == picture.render(generator, ".png")
+
+
+def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_model.read_bytes())
+    with TestClient(create_app(path)) as client:
+        before = client.get("/alice.png").content
+        path.write_bytes(b"another")
+        path.unlink()
+        assert client.get("/model.onnx").content == tiny_model.read_bytes()
+        assert client.get("/alice.png").content == before
 
 
 @pytest.mark.parametrize(

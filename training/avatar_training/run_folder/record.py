@@ -15,7 +15,14 @@ def record_path(out: Path) -> Path:
 
 
 def write_record(out: Path, config: TrainConfig, dataset: dict[str, Any], environment: dict[str, str]) -> None:
-    """Write config.json: the configuration, the number and digest of the images, and what the run is computed with."""
+    """Write config.json.
+
+    Args:
+        out: the run folder.
+        config: the configuration.
+        dataset: number and digest of the images, and how many files were skipped for which reason.
+        environment: what the run is computed with.
+    """
     run = {"config": config.to_dict(), "dataset": dataset, "environment": environment}
     write_file(record_path(out), (json.dumps(run, indent=2) + "\n").encode())
 
