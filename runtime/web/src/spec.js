@@ -19,7 +19,7 @@ export function readSpec(model) {
   if (text === undefined) {
     throw new ModelFileError(
       "not-ours",
-      "it is an ONNX model, but not one of avatar-edge: it carries no contract; " +
+      "it is an ONNX model, but not one of avatar-edge: it carries no metadata of ours; " +
         "make one from a checkpoint with avatar-export",
     );
   }
@@ -29,7 +29,7 @@ export function readSpec(model) {
     if (contract.format_version <= FORMAT_VERSION) validate(contract);
   } catch (error) {
     const reason = error instanceof Error ? error.message : error;
-    throw new ModelFileError("damaged", `its avatar-edge contract is damaged (${reason}); export the model again`, {
+    throw new ModelFileError("damaged", `its avatar-edge metadata is damaged (${reason}); export the model again`, {
       cause: error,
     });
   }
