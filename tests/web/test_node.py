@@ -161,12 +161,22 @@ def _of_no_size(model: onnx.ModelProto) -> None:
     _change(model, image_size=0)
 
 
+def _of_a_huge_size(model: onnx.ModelProto) -> None:
+    _change(model, image_size=2**31)
+
+
+def _a_scorer(model: onnx.ModelProto) -> None:
+    _change(model, kind="scorer")
+
+
 def _change(model: onnx.ModelProto, **values: Any) -> None:
     entry = model.metadata_props[0]
     entry.value = json.dumps({**json.loads(entry.value), **values})
 
 
-@pytest.mark.parametrize("spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size])
+@pytest.mark.parametrize(
+    "spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size, _of_a_huge_size, _a_scorer]
+)
 def test_a_model_that_is_refused_is_refused_in_the_same_words(
     ask: Ask, tiny_model: Path, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]
 ) -> None:
