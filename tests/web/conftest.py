@@ -93,7 +93,7 @@ def site(node: str, serve: Callable[..., str]) -> str:
     return serve(WEB, policy=POLICY)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright runs an event loop until then
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")

@@ -17,6 +17,7 @@ from avatar_runtime.generator import embedded_model
 Until = Callable[..., None]
 
 PYTHON = AvatarGenerator.load()
+SIZE = PYTHON.spec.image_size
 READY = "document.getElementById('face').ariaBusy === 'false'"
 FACE = """() => {
   const canvas = document.getElementById("face");
@@ -25,8 +26,8 @@ FACE = """() => {
 
 
 def shown(page: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """What the page's large face shows: uint8 [64, 64, 3]."""
-    return np.frombuffer(base64.b64decode(page.evaluate(FACE)), np.uint8).reshape(64, 64, 4)[..., :3]
+    """What the page's large face shows: uint8 [H, W, 3]."""
+    return np.frombuffer(base64.b64decode(page.evaluate(FACE)), np.uint8).reshape(SIZE, SIZE, 4)[..., :3]
 
 
 def showing(label: str) -> str:
@@ -106,7 +107,7 @@ def saved(page: Any, size: str, shape: str, kind: str) -> Image.Image:
 def test_a_face_is_saved_as_png(page: Any, site: str, until: Until) -> None:
     page.goto(f"{site}/#name=a/b")
     until(page, READY)
-    assert np.array_equal(np.asarray(saved(page, "64", "square", "png").convert("RGB")), shown(page))
+    assert np.array_equal(np.asarray(saved(page, str(SIZE), "square", "png").convert("RGB")), shown(page))
     round_ = np.asarray(saved(page, "512", "round", "png").convert("RGBA"))
     assert round_.shape == (512, 512, 4)
     assert (round_[0, 0, 3], round_[256, 256, 3]) == (0, 255)
@@ -115,8 +116,8 @@ def test_a_face_is_saved_as_png(page: Any, site: str, until: Until) -> None:
 def test_a_morph_is_saved_as_gif(page: Any, site: str, until: Until) -> None:
     page.goto(f"{site}/#name=alice&with=bob")
     until(page, READY)
-    gif: Any = saved(page, "64", "square", "gif")
-    assert (gif.n_frames, gif.size) == (46, (64, 64))
+    gif: Any = saved(page, str(SIZE), "square", "gif")
+    assert (gif.n_frames, gif.size) == (46, (SIZE, SIZE))
     ends = PYTHON.generate(["alice", "bob"]).astype(np.int16)
     for frame, face in ((0, ends[0]), (23, ends[1])):
         gif.seek(frame)
@@ -134,9 +135,8 @@ def test_the_wall_fills_as_one_scrolls_and_lends_its_names(page: Any, site: str,
         before = page.evaluate("document.querySelectorAll('#wall li').length")
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         until(page, f"document.querySelectorAll('#wall li').length > {before}")
-    last = "[...document.querySelectorAll('#wall avatar-face')].at(-1)"
-    page.evaluate(f"{last}.scrollIntoView()")
-    until(page, f"{last}.complete")
+    page.evaluate("(window.last = [...document.querySelectorAll('#wall avatar-face')].at(-1)).scrollIntoView()")
+    until(page, "last.complete")
     names = page.evaluate("[...document.querySelectorAll('#wall bdi')].map((label) => label.textContent)")
     assert len(set(names)) == len(names)
     page.click(f"#wall li:nth-child({len(names)}) button")

@@ -102,7 +102,9 @@ def test_a_strict_policy_is_enough(page: Any, node: str, serve: Callable[..., st
     const [{ data }] = await generator.generate(["alice"]);
     return [btoa(String.fromCharCode(...data)), generator.engine.limit];"""
     drawn, limit = run(page, body)
-    image = np.frombuffer(base64.b64decode(drawn), np.uint8).reshape(64, 64, 4)[..., :3]
+    image = np.frombuffer(base64.b64decode(drawn), np.uint8).reshape(*AvatarGenerator.load().generate(1).shape[1:3], 4)[
+        ..., :3
+    ]
     assert np.array_equal(image, AvatarGenerator.load().generate(["alice"])[0])
     assert limit == (2 if worker == "blob:" else 0)
     page.complaints[:] = [text for text in page.complaints if "Content Security Policy" not in text]

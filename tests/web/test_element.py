@@ -11,11 +11,12 @@ import pytest
 from avatar_runtime import AvatarGenerator
 
 Until = Callable[..., None]
+SIZE = AvatarGenerator.load().spec.image_size
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 
 PIXELS = """(face) => {
   const canvas = face.shadowRoot?.querySelector("canvas");
-  return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, 64, 64).data) : null;
+  return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data) : null;
 }"""
 
 
@@ -48,7 +49,7 @@ def put(page: Any, attributes: dict[str, str], name: str = "face") -> None:
 def is_face_of(page: Any, name: str, face: str = "face") -> bool:
     pixels = page.evaluate(f"({PIXELS})({face})")
     return pixels is not None and np.array_equal(
-        np.array(pixels, np.uint8).reshape(64, 64, 4)[..., :3], AvatarGenerator.load().generate([name])[0]
+        np.array(pixels, np.uint8).reshape(SIZE, SIZE, 4)[..., :3], AvatarGenerator.load().generate([name])[0]
     )
 
 

@@ -81,10 +81,10 @@ def test_without_onnxruntime_web_floats_are_refused_with_what_to_do(node: str, t
 
 def test_the_engine_draws_pythons_bytes(ask: Ask) -> None:
     python = AvatarGenerator.load()
-    drawn = rgb(ask(embedded_model(), "generate", 300, {"seed": "engine"}), 64)
+    drawn = rgb(ask(embedded_model(), "generate", 300, {"seed": "engine"}), python.spec.image_size)
     assert np.array_equal(drawn, python.generate(300, seed="engine"))
     frames = python.interpolate("alice", "bob", 20)
-    assert np.array_equal(rgb(ask(embedded_model(), "interpolate", "alice", "bob", 20), 64), frames)
+    assert np.array_equal(rgb(ask(embedded_model(), "interpolate", "alice", "bob", 20), python.spec.image_size), frames)
 
 
 def test_pythons_embedded_module_is_npms(node: str) -> None:
@@ -136,8 +136,9 @@ def test_the_packed_package_does_what_its_readme_says(node: str, tarball: Path, 
     (script,) = [block for block in re.findall(r"```js\n(.*?)```", readme, re.DOTALL) if "node:" in block]
     (tmp_path / "readme.mjs").write_text(script, encoding="utf-8")
     subprocess.run([node, "readme.mjs"], cwd=tmp_path, check=True)
-    drawn = np.frombuffer((tmp_path / "alice.rgba").read_bytes(), np.uint8).reshape(1, 64, 64, 4)[..., :3]
-    assert np.array_equal(drawn, AvatarGenerator.load().generate(["alice"]))
+    expected = AvatarGenerator.load().generate(["alice"])
+    drawn = np.frombuffer((tmp_path / "alice.rgba").read_bytes(), np.uint8).reshape(*expected.shape[:3], 4)[..., :3]
+    assert np.array_equal(drawn, expected)
 
 
 def _without_contract(model: onnx.ModelProto) -> None:
@@ -160,12 +161,22 @@ def _of_no_size(model: onnx.ModelProto) -> None:
     _change(model, image_size=0)
 
 
+def _of_a_huge_size(model: onnx.ModelProto) -> None:
+    _change(model, image_size=2**31)
+
+
+def _a_scorer(model: onnx.ModelProto) -> None:
+    _change(model, kind="scorer")
+
+
 def _change(model: onnx.ModelProto, **values: Any) -> None:
     entry = model.metadata_props[0]
     entry.value = json.dumps({**json.loads(entry.value), **values})
 
 
-@pytest.mark.parametrize("spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size])
+@pytest.mark.parametrize(
+    "spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size, _of_a_huge_size, _a_scorer]
+)
 def test_a_model_that_is_refused_is_refused_in_the_same_words(
     ask: Ask, tiny_model: Path, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]
 ) -> None:

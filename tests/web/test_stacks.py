@@ -43,7 +43,7 @@ DEFAULT = ("vite", "esbuild", "none")
 
 PIXELS = """() => Array.from(document.querySelectorAll("avatar-face"), (face) => {
   const canvas = face.shadowRoot?.querySelector("canvas");
-  return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, 64, 64).data) : [];
+  return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data) : [];
 })"""
 
 

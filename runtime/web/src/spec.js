@@ -19,17 +19,17 @@ export function readSpec(model) {
   if (text === undefined) {
     throw new ModelFileError(
       "not-ours",
-      "it is an ONNX model, but not one of avatar-edge: it carries no contract; " +
+      "it is an ONNX model, but not one of avatar-edge: it carries no metadata of ours; " +
         "make one from a checkpoint with avatar-export",
     );
   }
   let contract;
   try {
     contract = JSON.parse(text);
-    if (contract.format_version <= FORMAT_VERSION) validate(contract);
+    if (contract.format_version <= FORMAT_VERSION && isGenerator(contract)) validate(contract);
   } catch (error) {
     const reason = error instanceof Error ? error.message : error;
-    throw new ModelFileError("damaged", `its avatar-edge contract is damaged (${reason}); export the model again`, {
+    throw new ModelFileError("damaged", `its avatar-edge metadata is damaged (${reason}); export the model again`, {
       cause: error,
     });
   }
@@ -39,6 +39,9 @@ export function readSpec(model) {
       `it is an avatar-edge model of format ${contract.format_version}, newer than this version reads ` +
         `(${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`,
     );
+  }
+  if (!isGenerator(contract)) {
+    throw new ModelFileError("not-ours", `it is a ${contract.kind} of avatar-edge, where a generator is needed`);
   }
   if (contract.latent_scheme !== SCHEME) {
     throw new ModelFileError(
@@ -51,11 +54,16 @@ export function readSpec(model) {
 }
 
 /** @param {Record<string, any>} contract */
+function isGenerator({ kind = "generator" }) {
+  return kind === "generator";
+}
+
+/** @param {Record<string, any>} contract */
 function validate(contract) {
   const range = contract.pixel_range;
   const checks = {
-    latent_dim: isCount(contract.latent_dim),
-    image_size: isCount(contract.image_size),
+    latent_dim: isCount(contract.latent_dim, 65536),
+    image_size: isCount(contract.image_size, 4096),
     channels: contract.channels === 1 || contract.channels === 3,
     output: contract.output === "uint8" || contract.output === "float32",
     pixel_range: Array.isArray(range) && range[1] === 1 && (range[0] === -1 || range[0] === 0),
@@ -66,9 +74,9 @@ function validate(contract) {
   }
 }
 
-/** @param {unknown} value */
-function isCount(value) {
-  return Number.isInteger(value) && Number(value) > 0;
+/** @param {unknown} value @param {number} [most] As avatar_runtime allows. */
+function isCount(value, most = Infinity) {
+  return Number.isInteger(value) && Number(value) > 0 && Number(value) <= most;
 }
 
 const METADATA_PROPS = 14; // ModelProto.metadata_props in onnx.proto, each with key = 1 and value = 2
