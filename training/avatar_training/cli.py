@@ -81,6 +81,12 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--flip/--no-flip", default=None, help="Mirror half of the images.")
 @click.option("--spectral-norm/--no-spectral-norm", default=None, help="In place of the discriminator's batch norm.")
 @click.option("--diff-augment/--no-diff-augment", default=None, help="Augment real and generated images alike.")
+@click.option("--critic", metavar="FILE.npz", help="A critic learnt from grades, which generated faces shall please.")
+@click.option("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
+@click.option("--reward-weight", type=float, metavar="W", help="What the critic counts.  [default: 0.6]")
+@click.option(
+    "--reward-images", type=click.IntRange(min=1), metavar="N", help="Images of a batch that it sees.  [default: 8]"
+)
 @click.option("--ema-decay", type=float, metavar="D", help="Moving average of the generator; 0 for none.")
 @click.option("--tick", type=click.IntRange(min=1), metavar="N", help="Steps between snapshots.  [default: 200]")
 @click.option(

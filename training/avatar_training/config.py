@@ -52,6 +52,7 @@ DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "decay_steps", "tick", "keep", "rollback"}
     | {"device_target", "amp", "features", "kid_every"}
+    | {"critic", "critic_network"}  # their digests may not; `loop` compares those
 )
 """Fields that may differ when a run is resumed: apart from rounding, none changes a step that lies before the decay."""
 
@@ -114,6 +115,14 @@ class TrainConfig:
     """Spectral normalisation in place of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
+    critic: str | None = None
+    """A critic learnt from grades (.npz) that generated images shall please; None for none."""
+    critic_network: str | None = None
+    """The ONNX classifier whose activations the critic weighs; wanted where there is a critic."""
+    reward_weight: float = 0.6
+    """What softplus(critic's logit + 3) counts in the generator's loss."""
+    reward_images: int = 8
+    """How many generated images of a batch the critic sees in a step; it divides batch_size."""
     ema_decay: float = 0.999
     """Most that the moving average of the generator keeps of itself at a step; 0 for no average."""
     tick: int = 200
@@ -142,6 +151,10 @@ class TrainConfig:
         )
         for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick", "keep"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _check((self.critic is None) == (self.critic_network is None), "critic_network", self.critic_network,
+               "set where critic is, and only there")  # fmt: skip
+        fits = self.critic is None or (self.reward_images >= 1 and self.batch_size % self.reward_images == 0)
+        _check(fits, "reward_images", self.reward_images, f"a divisor of batch_size, {self.batch_size}")
         # A batch norm over one value a channel would divide by zero.
         _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
         _check((self.steps is None) != (self.epochs is None), "steps", self.steps, "set where epochs is not")
@@ -163,9 +176,10 @@ class TrainConfig:
             "ema_decay",
             "min_truncation",
             "activation_limit",
+            "reward_weight",
         ):
             value = getattr(self, name)
-            high = math.inf if name in ("learning_rate", "activation_limit") else 1.0
+            high = math.inf if name in ("learning_rate", "activation_limit", "reward_weight") else 1.0
             _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
         for name in ("beta1", "beta2", "ema_decay"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")

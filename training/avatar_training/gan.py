@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mindspore
 import numpy as np
@@ -18,6 +19,8 @@ from avatar_training.networks.discriminator import Discriminator
 from avatar_training.networks.generator import PIXEL_RANGE, Generator
 from avatar_training.objective.augmentation import DRAWS, diff_augment
 from avatar_training.objective.losses import discriminator_loss, generator_loss
+from avatar_training.objective.reward import DRAWS as REWARD_DRAWS
+from avatar_training.objective.reward import Reward, penalty
 from avatar_training.optimizer_step import Update
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.divergence import Diverged
@@ -48,6 +51,9 @@ class Gan:
         self.average.update_parameters_name(_EMA)
         _draw_weights([*self.generator.get_parameters(), *self.discriminator.get_parameters()], config.seed)
         self._begin_average()
+        self.reward: Reward | None = None
+        if config.critic and config.critic_network:
+            self.reward = Reward(Path(config.critic), Path(config.critic_network), *shape)
         self.updates = [
             Update(_adam(network, f"adam_{which}.", config), team.size, device.loss_scaler(which) if amp else None)
             for network, which in ((self.generator, "g"), (self.discriminator, "d"))
@@ -55,6 +61,8 @@ class Gan:
         if amp:
             device.mixed_precision(self.generator)
             device.mixed_precision(self.discriminator)
+            if self.reward:
+                device.mixed_precision(self.reward)
         self.generator.set_train()
         self.discriminator.set_train()
         self.average.set_train(False)
@@ -69,8 +77,13 @@ class Gan:
         checkpoint.load_into(parameters, checkpoint.read_pair(folder), folder)
         self._begin_average()
 
-    def step(self, step: int, real: npt.NDArray[np.float32], learning_rate: float | None = None) -> tuple[float, float]:
-        """Train on this worker's rows of a real batch, float32 [N, C, H, W]; both losses are those of the whole batch.
+    def step(
+        self, step: int, real: npt.NDArray[np.float32], learning_rate: float | None = None
+    ) -> tuple[float, float, float]:
+        """Train on this worker's rows of a real batch, float32 [N, C, H, W].
+
+        Returns the generator's and the discriminator's loss and the critic's mean logit (0 without a critic), each of
+        the whole batch.
 
         Everything random comes from the seed and the step's number, for the whole batch, whoever computes it. The
         learning rate is the configuration's, or the one given.
@@ -79,11 +92,14 @@ class Gan:
         rows = self.team.rows(size)
         z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
         rate = config.learning_rate if learning_rate is None else learning_rate
-        inputs = [z, real, np.float32(rate), np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
+        inputs: list[Any] = [z, real, np.float32(rate), np.float32(min(config.ema_decay, (1 + step) / (10 + step)))]
         for purpose in (rng.AUGMENT_REAL, rng.AUGMENT_FAKE) if config.diff_augment else ():
             inputs.append(rng.uniform(seed, purpose, step, (size, DRAWS))[rows])
-        g_loss, d_loss = self._step(*(Tensor(value) for value in inputs))
-        return float(g_loss.asnumpy()), float(d_loss.asnumpy())
+        if self.reward is not None:
+            shifts = rng.uniform(seed, rng.REWARD, step, (size, REWARD_DRAWS))[rows]
+            inputs += [None] * (6 - len(inputs)) + [shifts[:: size // config.reward_images]]
+        g_loss, d_loss, logit = self._step(*(None if value is None else Tensor(value) for value in inputs))
+        return float(g_loss.asnumpy()), float(d_loss.asnumpy()), float(logit.asnumpy())
 
     def _begin_average(self) -> None:
         for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
@@ -108,22 +124,30 @@ class Gan:
         return {**arrays, "pixel_range": Tensor(np.array(PIXEL_RANGE, np.float32)), "steps": Tensor(np.int64(step))}
 
 
-def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
+def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     generator, discriminator = gan.generator, gan.discriminator
     update_g, update_d, workers = *gan.updates, gan.team.size
     loss, real_label, augmented = gan.config.loss, gan.config.real_label, gan.config.diff_augment
     limit = gan.config.activation_limit
+    reward, reward_weight = gan.reward, gan.config.reward_weight
+    every = gan.config.batch_size // gan.config.reward_images
     convolutions = discriminator.spectral_convolutions()
     averaged = list(zip(gan.average.get_parameters(), generator.get_parameters(), strict=True))
 
     def judge(images: Tensor, uniform: Tensor | None) -> Tensor:
         return discriminator(diff_augment(images, uniform) if augmented else images).astype(mindspore.float32)
 
-    def generator_forward(z: Tensor, fake_uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def generator_forward(
+        z: Tensor, fake_uniform: Tensor | None, shifts: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         fake, excess = generator.with_excess(z, limit) if limit else (generator(z), 0.0)
         fake = fake.astype(mindspore.float32)
         g_loss = generator_loss(judge(fake, fake_uniform), loss)
-        return update_g.scale(g_loss + EXCESS_WEIGHT * excess), g_loss, fake
+        wanted, logit = g_loss + EXCESS_WEIGHT * excess, ops.zeros((), mindspore.float32)
+        if reward is not None:
+            logits = reward(fake[::every], shifts)
+            wanted, logit = wanted + reward_weight * penalty(logits), logits.mean()
+        return update_g.scale(wanted), g_loss, fake, logit
 
     def discriminator_forward(
         real: Tensor, fake: Tensor, real_uniform: Tensor | None, fake_uniform: Tensor | None
@@ -144,19 +168,20 @@ def _compile_step(gan: Gan) -> Callable[..., tuple[Tensor, Tensor]]:
         decay: Tensor,
         real_uniform: Tensor | None = None,
         fake_uniform: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        shifts: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The tutorial's order: the generator learns first, then the discriminator from the images it has just seen."""
         for convolution in convolutions:
             convolution.iterate()
-        (_, g_loss, fake), gradients = generator_gradient(z, fake_uniform)
+        (_, g_loss, fake, logit), gradients = generator_gradient(z, fake_uniform, shifts)
         update_g.apply(gradients, rate)
         (_, d_loss), gradients = discriminator_gradient(real, fake, real_uniform, fake_uniform)
         update_d.apply(gradients, rate)
         for mean, parameter in averaged:
             ops.assign(mean, mean * decay + parameter * (1 - decay))
         if workers > 1:
-            g_loss, d_loss = mean_over((g_loss, d_loss), workers)
-        return g_loss, d_loss
+            g_loss, d_loss, logit = mean_over((g_loss, d_loss, logit), workers)
+        return g_loss, d_loss, logit
 
     return step  # type: ignore[no-any-return]  # ms.jit is untyped
 

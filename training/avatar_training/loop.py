@@ -17,6 +17,7 @@ from avatar_training.distributed import lockstep
 from avatar_training.distributed.team import AGAIN, GO, STOP, Team, check_share, join
 from avatar_training.gan import Gan
 from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.objective import reward
 from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
@@ -103,6 +104,11 @@ def train(
         if saved is not None and saved["dataset"]["sha256"] != faces.sha256:
             raise TrainingError(
                 f"{config.data} holds other images than {out} was trained on; give --data the same ones"
+            )
+        if saved is not None and saved.get("critic") != reward.digests(config):
+            raise TrainingError(
+                f"{out} was begun with another critic or none; give --critic and --critic-network as then, or begin "
+                "another run from its networks with --init-from"
             )
         if new and there:
             on_message(f"the run that was in {out} is now in {set_aside(out)}")
@@ -191,11 +197,12 @@ class _Run:
         began, since = time.monotonic(), start
         step, wished = start, False
         for real in dataset.batches(self.faces, config, start, self.steps, team.rows(config.batch_size)):
-            g_loss, d_loss = gan.step(step, real, config.learning_rate_at(step, self.steps))
+            g_loss, d_loss, logit = gan.step(step, real, config.learning_rate_at(step, self.steps))
             step += 1
             divergence.check_losses(step, g_loss, d_loss)
             speed = (step - since) * config.batch_size / (time.monotonic() - began)
-            self.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
+            said = {"critic": round(logit, 4)} if gan.reward else {}
+            self.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2), **said)
             left = (self.steps - step) * config.batch_size / speed
             self.on_step(Progress(step, self.steps, g_loss, d_loss, speed, left))
             if best and (step % config.kid_every == 0 or step == self.steps):
@@ -243,7 +250,10 @@ class _Run:
     def _describe(self) -> None:
         """Write config.json."""
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256}
-        run = {"config": self.gan.config.to_dict(), "dataset": images, "environment": environment(self.devices)}
+        config = self.gan.config
+        run = {"config": config.to_dict(), "dataset": images, "environment": environment(self.devices)}
+        if critic := reward.digests(config):
+            run["critic"] = critic
         write_file(self.out / "config.json", (json.dumps(run, indent=2) + "\n").encode())
 
     def _newest(self) -> Path | str:

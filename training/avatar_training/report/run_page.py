@@ -135,6 +135,7 @@ def _curves(rows: Rows) -> str:
     drawings = (
         ("g_loss", plots.losses, "Losses. The band holds eight tenths of the steps."),
         ("kid", plots.kid, "KID, the distance from the real faces: lower is better."),
+        ("critic", plots.critic, "What the critic says of generated faces: lower is better, below 0 is whole."),
         ("diversity", plots.diversity, "Diversity of the faces above."),
         ("images_per_second", plots.speed, "Throughput."),
     )
