@@ -7,12 +7,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
-from avatar_export.int8.quantization import Ranges, layer_inputs
+from avatar_export.int8.quantize_layers import Ranges, layer_inputs
 from avatar_export.passes.editing import copy_of
-from avatar_export.passes.latent_projection import latent_projection
-from tiny_model import tiny_weights
+from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
+from tiny_model import build_model, tiny_weights
 
 Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
 
@@ -29,8 +28,8 @@ def generous(model: onnx.ModelProto, reach: float) -> Ranges:
 
 
 def mistaken(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """`latent_projection` with a mistake in it."""
-    model = copy_of(latent_projection(model)[0])
+    """`project_latent_to_gemm` with a mistake in it."""
+    model = copy_of(project_latent_to_gemm(model)[0])
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
     return model, True

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model, write_model
 from avatar_export.graph import plain_graph
+from avatar_export.pipeline import build_graph
 from avatar_export.source.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.source.original import Original
-from avatar_export.validation.parity import remembered
+from avatar_export.validation.parity import cached
+from avatar_export.variants import Variant
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import KEY, ModelSpec
 from avatar_runtime.session import open_session, run
@@ -65,6 +66,14 @@ def tiny_weights(
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
 
 
+def build_model(
+    weights: GeneratorWeights, output: str, precision: str = "fp32"
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The rewritten graph, without metadata, and the names of the passes that changed it."""
+    _, *rewritten = stages = build_graph(weights, Variant(precision=precision, output=output))
+    return stages[-1][1], tuple(name for name, _ in rewritten)
+
+
 def tiny_original() -> Original:
     """The plain graph of a tiny generator, in the place of MindSpore's and of any checkpoint."""
     weights = tiny_weights(ngf=2, latent_dim=7)
@@ -73,7 +82,7 @@ def tiny_original() -> Original:
     def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(run(session, z))
 
-    return Original(weights, network, remembered(network), "random weights")
+    return Original(weights, network, cached(network), "random weights")
 
 
 def write_tiny_model(

@@ -37,7 +37,7 @@ from benchmarks.suite.tables import Table
 
 EXCESS_WEIGHT = 1.0
 DRAWS, TRANSLATION, CUTOUT = 7, 1 / 8, 0.35
-"""As in avatar_training.gan and objective.augmentation, which need MindSpore; a machine for this may have none."""
+"""As in avatar_training.objective, which needs MindSpore; a machine for this may have none."""
 NAMES, SHOWN = 1000, 64
 
 
@@ -256,7 +256,7 @@ def _faces(path: Path) -> npt.NDArray[np.uint8]:
 def _config(variation: Variation, steps: int, decay: float, seed: int, base: Mapping[str, Any]) -> TrainConfig:
     steps = round(steps / variation.cost)
     changes = {**base, **variation.changes, "steps": steps, "seed": seed}
-    return TrainConfig(data="", decay_steps=round(steps * (variation.decay or decay)), **changes)
+    return TrainConfig(data="", lr_decay_steps=round(steps * (variation.decay or decay)), **changes)
 
 
 @click.command(context_settings={"show_default": True})

@@ -24,21 +24,24 @@ def main(run: Path, features: Path | None, rounds: int) -> None:
     import numpy as np
 
     from avatar_runtime.latents import latents
-    from avatar_training.config import TrainConfig, read_run
+    from avatar_training.config import TrainConfig
     from avatar_training.data.dataset import Faces
     from avatar_training.device import select
-    from avatar_training.gan import Gan
     from avatar_training.metrics.kid import FeatureNetwork
+    from avatar_training.networks.gan import Gan
     from avatar_training.report.recorder import PREVIEW_NAMES, Report
     from avatar_training.run_folder.best import COUNT, Best
+    from avatar_training.run_folder.record import read_record
+    from avatar_training.step import TrainingStep
 
     os.environ.setdefault("GLOG_v", "3")
     select("CPU")
-    record = read_run(run)
+    record = read_record(run)
     if record is None:
         raise click.UsageError(f"{run} holds no run")
     config = replace(TrainConfig.from_dict(record["config"]), data="")
     gan, real = Gan(config), np.zeros((config.batch_size, config.channels, *2 * [config.image_size]), np.float32)
+    training = TrainingStep(gan)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         shutil.copytree(run, out, ignore=shutil.ignore_patterns("*.ckpt"))
@@ -46,15 +49,15 @@ def main(run: Path, features: Path | None, rounds: int) -> None:
         last = int(max(out.glob("previews/*.png")).stem)
         turns, _ = alternate(
             {
-                "step": lambda: timed(lambda: gan.step(0, real)),
-                "tick": lambda: timed(lambda: report.tick(last + 1, images)),
+                "step": lambda: timed(lambda: training.run(0, real, config.learning_rate)),
+                "tick": lambda: timed(lambda: report.preview(last + 1, images)),
                 "page": lambda: timed(report.page),
             },
             rounds,
         )
         found = {name: seconds(row).median for name, row in turns.items()}
-        between = config.tick * found["step"]
-        print(f"a step: {found['step']:.3f} s; {config.tick} of them between two ticks")
+        between = config.snapshot_every * found["step"]
+        print(f"a step: {found['step']:.3f} s; {config.snapshot_every} of them between two ticks")
         for name in ("tick", "page"):
             print(f"a {name} after {last} steps: {found[name]:.2f} s = {100 * found[name] / between:.2f}%")
         print(f"the page: {(out / 'report.html').stat().st_size / 1e6:.1f} MB")

@@ -47,7 +47,7 @@ def one_run(data: str, out: str, image_size: int, ticks: int, tick: int) -> dict
     from avatar_training.config import TrainConfig
     from avatar_training.loop import Progress, train
 
-    config = TrainConfig(data, steps=ticks * tick + 3, image_size=image_size, tick=tick)
+    config = TrainConfig(data, steps=ticks * tick + 3, image_size=image_size, snapshot_every=tick)
     decoded: list[int] = []
     ticked: list[int] = []
 

@@ -115,17 +115,18 @@ def open_step(kind: str, recipe: str, one_thread: bool) -> Callable[[], object]:
     from mindspore import device_context
 
     from avatar_training.device import select
-    from avatar_training.gan import Gan
+    from avatar_training.networks.gan import Gan
+    from avatar_training.step import TrainingStep
 
     select("CPU")
     device_context.cpu.op_tuning.threads_num(1 if one_thread else int(os.environ["OMP_NUM_THREADS"]))
     gan = Gan(config) if kind == OURS else with_mindspores_layers(config)
-    return partial(gan.step, 0, real)
+    return partial(TrainingStep(gan).run, 0, real, config.learning_rate)
 
 
 def with_mindspores_layers(config: Any) -> Any:
     """The Gan of a config as it would be on another device than a CPU."""
-    from avatar_training import gan
+    from avatar_training.networks import gan
     from avatar_training.networks.discriminator import Discriminator
     from avatar_training.networks.generator import Generator
 
@@ -140,25 +141,25 @@ def outside_the_step(data: Path, recipe: str, count: int) -> dict[str, float]:
     """Seconds of a run: inside its steps, between two of them, and in the tick that comes once in `every` steps."""
     from avatar_training import loop
     from avatar_training.config import TrainConfig
-    from avatar_training.gan import Gan
+    from avatar_training.step import TrainingStep
 
     calls: list[tuple[float, float]] = []
 
-    class Timed(Gan):
-        def step(self, *args: Any) -> tuple[float, float]:
+    class Timed(TrainingStep):
+        def run(self, *args: Any) -> tuple[float, float, float]:
             began = time.perf_counter()
-            losses = super().step(*args)
+            losses = super().run(*args)
             calls.append((began, time.perf_counter()))
             return losses
 
-    config = TrainConfig.from_recipe(recipe, data=str(data), steps=count + 1, tick=count + 1)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "Gan", Timed):
+    config = TrainConfig.from_recipe(recipe, data=str(data), steps=count + 1, snapshot_every=count + 1)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "TrainingStep", Timed):
         loop.train(config, Path(folder) / "run")
         tick = time.perf_counter() - calls[-1][1]
     calls = calls[1:]  # the first compiles
     inside = sum(end - began for began, end in calls) / len(calls)
     between = (calls[-1][1] - calls[0][0] - inside * len(calls)) / (len(calls) - 1)
-    every = TrainConfig.from_recipe(recipe, data="").tick
+    every = TrainConfig.from_recipe(recipe, data="").snapshot_every
     outside = between + tick / every
     return {"inside": inside, "between": between, "tick": tick, "every": every, "share": outside / (outside + inside)}
 

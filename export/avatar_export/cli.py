@@ -1,4 +1,4 @@
-"""avatar-export: parses, calls the library, prints what was proved."""
+"""avatar-export: reads the options, makes one call to the library, prints the result."""
 
 import os
 from dataclasses import fields
@@ -9,8 +9,9 @@ import click
 
 from avatar_export.report.inspection import inspect
 from avatar_export.source.checkpoint import PIXEL_RANGES
-from avatar_export.validation.tolerances import Gate
+from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
@@ -20,99 +21,105 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 HTML = "html"
 INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
+PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="onnx",
-    help="File format: ort is for reduced builds of onnxruntime, mindir for MindSpore.",
-)
+@click.command(cls=Command, context_settings=SETTINGS)
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    "checkpoint_path",
+    type=PATH,
     metavar="RUN_DIR|FILE",
-    help="A run folder, a .ckpt or a .safetensors.  [default: the newest run in runs/]",
+    help="A run folder, a .ckpt or a .safetensors file.  [default: the newest run in runs/]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Model to write.  [default: generator.FORMAT]"
-)
-@click.option(
-    "--target",
-    type=(click.Choice([*TARGETS, HTML]), click.Path(path_type=Path)),
-    metavar="NAME PATH",
-    help=f"Instead of one file, a folder of what runs best on {', '.join(TARGETS)}, with a manifest; "
-    f"or {HTML}, one page that draws in any browser, with no server.",
-)
-@click.option(
-    "--ort",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help=f"For {HTML}: onnxruntime-web's folder dist.  [default: in node_modules, here or above]",
-)
-@click.option(
-    "--output",
-    type=click.Choice(list(OUTPUT_NAMES)),
-    default="uint8",
-    help="What the model gives: pixels ready to show, or the network's own numbers.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice([*PRECISIONS, AUTO]),
-    default="fp32",
-    help="fp16 halves the file, int8 also computes in bytes; auto keeps the fastest that passes its gate.",
-)
-@click.option(
-    "--limit",
-    type=(click.Choice([field.name for field in fields(Gate)]), float),
-    multiple=True,
-    help="Replace a limit of the gate.",
+    "--prefix",
+    metavar="TEXT",
+    help="Start of the names of the generator's arrays, if the checkpoint holds several generators.",
 )
 @click.option(
     "--pixel-range",
     type=click.Choice(list(PIXEL_RANGES)),
     help="Range of the training images.  [default: the checkpoint's own]",
 )
+@click.option("--out", "path", type=PATH, metavar="FILE", help="Model to write.  [default: generator.FORMAT]")
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Also write a page: passes, parity, worst images."
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format without --out, whose extension says it: onnx, ort for reduced builds of onnxruntime, mindir for "
+    "MindSpore.  [default: onnx]",
 )
 @click.option(
-    "--inspect",
-    "inspected",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Only print the contract of a model file, and check its golden images.",
+    "--target",
+    type=(click.Choice([*TARGETS, HTML]), PATH),
+    metavar="NAME PATH",
+    help=f"Instead of one file, write a folder with the best files for {', '.join(TARGETS)}, and a manifest; "
+    f"or for {HTML} one page that draws in any browser, without a server.",
 )
-@click.option("--name", metavar="TEXT", help="Name of the model in its contract.  [default: the file's or folder's]")
-@click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the contract.")
+@click.option(
+    "--ort",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help=f"For {HTML}: the folder dist of onnxruntime-web.  [default: in node_modules, here or above]",
+)
+@click.option(
+    "--output-dtype",
+    type=click.Choice(list(OUTPUT_NAMES)),
+    default="uint8",
+    help="Output of the model: uint8 pixels ready to show, or the network's own float32.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice([*PRECISIONS, AUTO]),
+    default="fp32",
+    help="fp16 halves the file; int8 also computes in bytes; auto takes the fastest that is within its tolerance.",
+)
+@click.option(
+    "--tolerance",
+    type=(click.Choice([field.name for field in fields(Tolerance)]), float),
+    metavar="NAME VALUE",
+    multiple=True,
+    help="Replace a limit of how far the export may be from the original: "
+    f"{', '.join(field.name for field in fields(Tolerance))}; repeatable.",
+)
+@click.option(
+    "--report", type=PATH, metavar="DIR", help="Also write an HTML page: passes, comparison, worst images, speed."
+)
+@click.option(
+    "--inspect", "inspected", type=PATH, metavar="FILE", help="Only print a model file's metadata and check its images."
+)
+@click.option("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
+@click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
-@click.version_option(package_name="avatar-edge")
+@version_option
 def main(
-    format_: str,
-    checkpoint: Path | None,
-    out: Path | None,
+    checkpoint_path: Path | None,
+    prefix: str | None,
+    pixel_range: str | None,
+    path: Path | None,
+    format_: str | None,
     target: tuple[str, Path] | None,
     ort: Path | None,
-    output: str,
+    output_dtype: str,
     precision: str,
-    limit: tuple[tuple[str, float], ...],
-    pixel_range: str | None,
+    tolerance: tuple[tuple[str, float], ...],
     report: Path | None,
     inspected: Path | None,
-    name: str | None,
+    model_name: str | None,
     license: str,
     provenance: str | None,
 ) -> None:
-    """Convert a trained generator, and prove the result equal to the original before it is written.
+    """Convert a trained generator to a model file.
+
+    Compares the export with the original on 1,000 latents and writes nothing if they differ by more than the tolerance.
 
     \b
     Examples:
-      avatar-export --format onnx
-      avatar-export --format onnx --checkpoint runs/night --out night.onnx --report proof
+      avatar-export
+      avatar-export --checkpoint runs/night --out night.onnx --report report
       avatar-export --checkpoint tutorial/generator.ckpt --pixel-range 0..1
-      avatar-export --precision auto --limit psnr 46
+      avatar-export --precision auto --tolerance psnr 46
       avatar-export --target desktop models
       avatar-export --target html page.html
       avatar-export --inspect night.onnx
@@ -121,8 +128,8 @@ def main(
         if inspected is not None:
             click.echo(inspect(inspected))
             return
-        _check_usage(target)
-        os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+        _check_usage(target, path, format_)
+        os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
         try:
             import mindspore  # noqa: F401
 
@@ -132,49 +139,65 @@ def main(
             from avatar_export.targets import export_target
         except ModuleNotFoundError as err:
             raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
-        if checkpoint is None or checkpoint.is_dir():
-            checkpoint = generator_file(checkpoint) if checkpoint else newest_checkpoint(RUNS)
-            click.echo(f"checkpoint {checkpoint}")
-        common: dict[str, Any] = {"limits": dict(limit), "pixel_range": pixel_range, "report": report}
-        common |= {"name": name, "license": license, "provenance": provenance}
+        if checkpoint_path is None or checkpoint_path.is_dir():
+            checkpoint_path = generator_file(checkpoint_path) if checkpoint_path else newest_checkpoint(RUNS)
+            click.echo(f"checkpoint {checkpoint_path}")
+        options: dict[str, Any] = {
+            "tolerance": dict(tolerance),
+            "pixel_range": pixel_range,
+            "prefix": prefix,
+            "report": report,
+            "name": model_name,
+            "license": license,
+            "provenance": provenance,
+        }
         if target is None:
-            form: dict[str, Any] = {"format": format_, "precision": precision, "output": output}
-            path = out or Path(f"generator.{format_}")
-            _tell(export_model(checkpoint, path, **form, **common))
+            path = path or Path(f"generator.{format_ or FORMATS[0]}")
+            _print(export_model(checkpoint_path, path, precision=precision, output_dtype=output_dtype, **options))
         elif target[0] == HTML:
-            _tell(export_page(checkpoint, target[1], ort=ort, **common))
+            _print(export_page(checkpoint_path, target[1], ort=ort, **options))
         else:
-            made = export_target(checkpoint, *target, **common)
-            for export in made.exports:
-                _tell(export)
-            click.echo(f"{made.folder}: {', '.join(made.manifest['files'])} and manifest.json")
+            finished = export_target(checkpoint_path, *target, **options)
+            for export in finished.exports:
+                _print(export)
+            click.echo(f"{finished.folder}: {', '.join(finished.manifest['files'])} and manifest.json")
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
 
 
-def _check_usage(target: tuple[str, Path] | None) -> None:
+def _check_usage(target: tuple[str, Path] | None, path: Path | None, format_: str | None) -> None:
     context = click.get_current_context()
-    for option in ("format_", "out", "output", "precision"):
-        given = context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+    for parameter, option in (
+        ("format_", "--format"),
+        ("path", "--out"),
+        ("output_dtype", "--output-dtype"),
+        ("precision", "--precision"),
+    ):
+        given = context.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
         if target is not None and given:
-            raise click.UsageError(f"--target decides what files there are; --{option.strip('_')} makes a single one")
+            raise click.UsageError(f"--target decides which files are written; {option} is for a single file")
+    if path is not None and format_ is not None and path.suffix != f".{format_}":
+        raise click.UsageError(f"--out {path} does not end in .{format_}; leave --format out or change the name")
 
 
-def _tell(export: "Export") -> None:
-    spec, parity = export.spec, export.parity
-    for lost, reason in export.lost.items():
-        click.echo(f"{lost} was not kept: {reason}")
+def _print(export: "Export") -> None:
+    metadata, parity = export.metadata, export.parity
+    if export.prefix != "generator.":
+        click.echo(f"generator found under {export.prefix or 'no prefix'}")
+    for precision, reason in export.rejected.items():
+        click.echo(f"{precision} was not chosen: {reason}")
+    size = f"{metadata.image_size}x{metadata.image_size}x{metadata.channels}"
     click.echo(
-        f"{export.path}: {spec.image_size}x{spec.image_size}x{spec.channels}, latent {spec.latent_dim}, "
-        f"{spec.precision}, {export.size / 1e6:.2f} MB, passes {', '.join(spec.passes) or 'none'}"
+        f"{export.path}: {size}, latent {metadata.latent_dim}, {metadata.precision}, {export.size / 1e6:.2f} MB, "
+        f"passes {', '.join(metadata.passes) or 'none'}"
     )
-    unit = "levels" if spec.output == "uint8" else "(network's range)"
+    unit = "levels" if metadata.output == "uint8" else "(network's range)"
     psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
     sizes = ", ".join(map(str, parity.batch_sizes))
     click.echo(
-        f"parity with MindSpore over {parity.latents} latents at batch sizes {sizes}: max {parity.max_difference:.3g}, "
+        f"compared with MindSpore on {parity.latents} latents at batch sizes {sizes}: max {parity.max_difference:.3g}, "
         f"mean {parity.mean_difference:.3g} {unit}, limit {parity.limit:.3g}; PSNR {psnr}"
     )
     total = sum(parity.level_histogram.values())

@@ -1,40 +1,23 @@
-"""From a checkpoint to a proved model file: graph, passes, gate, report, file."""
+"""From a checkpoint to a validated model file: read, rewrite, compare, write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-import onnx
-
-from avatar_export.formats.candidates import (
-    Candidate,
-    Stages,
-    mindir_candidate,
-    onnx_candidate,
-    ort_candidate,
-)
-from avatar_export.graph import plain_graph
-from avatar_export.passes.batch_norm_folding import batch_norm_folding
-from avatar_export.passes.batch_of_one import batch_of_one
-from avatar_export.passes.latent_map_folding import latent_map_folding
-from avatar_export.passes.latent_projection import latent_projection
-from avatar_export.passes.phase_convolutions import phase_convolutions
-from avatar_export.passes.sub_pixel import sub_pixel
-from avatar_export.pipeline import Rewrite, equalized, rewrites
+from avatar_export.formats.candidates import Candidate, build_candidate
 from avatar_export.report.export_report import report_page
-from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.source.original import Original, open_original
-from avatar_export.validation.choice import fastest
-from avatar_export.validation.parity import ParityError, ParityReport, compare
-from avatar_export.validation.tolerances import gate
-from avatar_export.variants import AUTO, PRECISIONS, Variant
+from avatar_export.validation.parity import SELECTION, ParityError, ParityReport, compare
+from avatar_export.validation.speed import fastest
+from avatar_export.validation.tolerances import tolerance_of
+from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import ModelSpec
 from avatar_runtime.output.atomic import make_folder, write_file
 
-NO_LIMITS: Mapping[str, float] = MappingProxyType({})
+DEFAULT_TOLERANCE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,44 +25,72 @@ class Export:
     """A finished export."""
 
     path: Path
-    spec: ModelSpec
+    metadata: ModelSpec
     parity: ParityReport
     size: int
     """Bytes of the file."""
-    lost: Mapping[str, str]
-    """The other precisions that were tried, each with the reason why it was not kept."""
+    prefix: str
+    """What the names of the generator's arrays begin with in the checkpoint."""
+    rejected: Mapping[str, str]
+    """The other precisions that were tried, each with the reason why it was not chosen."""
 
 
 def export_model(
-    checkpoint: Path,
-    out: Path,
+    checkpoint_path: Path,
+    path: Path,
     *,
-    format: str = "onnx",
     precision: str = "fp32",
-    output: str = "uint8",
-    limits: Mapping[str, float] = NO_LIMITS,
+    output_dtype: str = "uint8",
+    tolerance: Mapping[str, float] = DEFAULT_TOLERANCE,
     pixel_range: str | None = None,
+    prefix: str | None = None,
     name: str | None = None,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
 ) -> Export:
-    """Convert a generator's checkpoint to a model file and prove it equal to the original in MindSpore.
+    """Convert a generator's checkpoint to a model file.
 
-    checkpoint and pixel_range are as in `open_original`, format, precision and output as in `Variant`; format is also
-    the extension of out. What name, license and provenance say goes into the contract. Raises what `open_original` and
-    `export_variant` do; then nothing is written to out.
+    Compares the export with the original in MindSpore on 1,000 latents and writes nothing if they differ by more than
+    the tolerance.
+
+    Args:
+        checkpoint_path: A run folder, a .ckpt or a .safetensors file.
+        path: The model to write. Its extension says the format: .onnx, .ort or .mindir.
+        precision: "fp32", "fp16", "int8", or "auto": the fastest here that is within its tolerance.
+        output_dtype: "uint8" for pixels, [N, H, W, C], or "float32" for the network's own output, [N, C, H, W].
+        tolerance: Replaces fields of the precision's `Tolerance`, by name.
+        pixel_range: "-1..1" or "0..1", the range of the training images; the checkpoint's own by default.
+        prefix: What the names of the generator's arrays begin with, if the checkpoint holds several generators.
+        name: The model's name in its metadata; the file's by default.
+        license: The licence to state in the metadata.
+        provenance: The training data to state in the metadata; from the run's config.json by default.
+        report: A folder for an HTML page about the export, named like path. It is written whether or not the export
+            is within its tolerance.
+
+    Returns:
+        What was written, with its metadata and the comparison.
+
+    Raises:
+        InputError: An argument has no such value.
+        CheckpointError: The checkpoint cannot be read.
+        UnsuitableCheckpointError: It holds no generator, or no sound one.
+        ParityError: The export differs from the original by more than the tolerance.
+        ModelCheckError: The finished model is not sound.
+        OutputError: A file cannot be written.
+
+    Example:
+        >>> export_model(Path("runs/night"), Path("night.onnx"), precision="int8")  # doctest: +SKIP
     """
-    variant = Variant(format, precision, output)
-    if out.suffix != f".{format}":
-        raise InputError(f"{out} should end in .{format}")
-    original = open_original(checkpoint, pixel_range)
+    if path.suffix[1:] not in FORMATS:
+        raise InputError(f"{path} should end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}")
+    variant = Variant(path.suffix[1:], precision, output_dtype)
     return export_variant(
-        original,
+        open_original(checkpoint_path, pixel_range, prefix),
         variant,
-        out,
-        limits=limits,
-        name=name or out.stem,
+        path,
+        name=name or path.stem,
+        tolerance=tolerance,
         license=license,
         provenance=provenance,
         report=report,
@@ -89,34 +100,27 @@ def export_model(
 def export_variant(
     original: Original,
     variant: Variant,
-    out: Path,
+    path: Path,
     *,
     name: str,
-    limits: Mapping[str, float] = NO_LIMITS,
+    tolerance: Mapping[str, float] = DEFAULT_TOLERANCE,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
 ) -> Export:
-    """Make one variant of a generator, compare it with the original, and write it if they agree.
+    """Make one variant of a generator, compare it with the original, and write it if it is within its tolerance.
 
-    limits replace those of the precision's gate, by their names in `gate.Gate`. With report, the page about it goes
-    into that folder, named like out, whether the gate is passed or not. Raises InputError, ParityError, ModelCheckError
-    or OutputError; then nothing is written to out.
+    The arguments, what is returned and what is raised are as in `export_model`.
     """
     weights = original.weights
-    gates = {each: gate(each, limits) for each in (PRECISIONS if variant.precision == AUTO else [variant.precision])}
-    candidates = {each: build_candidate(weights, replace(variant, precision=each)) for each in gates}
-    parities = {
-        each: compare(candidates[each].draw, original.drawn, weights, variant.output, gates[each]) for each in gates
-    }
-    lost = {each: "; ".join(parity.failures) for each, parity in parities.items() if not parity.passed}
-    proved = {each: candidates[each].draw for each in gates if each not in lost}
-    precision = next(iter(proved or gates))
-    if len(proved) > 1:
-        precision, slower = fastest(proved, weights.latent_dim)
-        lost |= slower
-    candidate, parity = candidates[precision], parities[precision]
-    spec = ModelSpec(
+    rejected: dict[str, str] = {}
+    if variant.precision == AUTO:
+        precision, candidate, rejected = choose_precision(original, variant, tolerance)
+    else:
+        precision, candidate = variant.precision, build_candidate(weights, variant)
+    limits = tolerance_of(precision, tolerance)
+    parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
+    metadata = ModelSpec(
         name=name,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
@@ -134,47 +138,43 @@ def export_variant(
     )
     if report is not None:
         make_folder(report)
-        page = report_page(spec, parity, candidate.stages, original, candidate.draw)
-        write_file(report / f"{out.stem}.html", page.encode())
+        page = report_page(metadata, parity, candidate.stages, original, candidate.draw)
+        write_file(report / f"{path.stem}.html", page.encode())
     if not parity.passed:
         raise ParityError(
             f"the exported model differs from MindSpore over {parity.latents} latents: {'; '.join(parity.failures)}; "
             "no model was written" + ("" if report else "; --report DIR shows the worst images")
         )
-    spec = candidate.write(out, spec)
-    return Export(out, spec, parity, out.stat().st_size, lost)
+    metadata = candidate.write(path, metadata)
+    return Export(path, metadata, parity, path.stat().st_size, weights.prefix, rejected)
 
 
-def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
-    """The model in its format, not proved yet."""
-    if variant.format == "mindir":
-        return mindir_candidate(weights, variant.output)
-    stages = build_stages(weights, variant)
-    return ort_candidate(stages) if variant.format == "ort" else onnx_candidate(stages)
+def choose_precision(
+    original: Original, variant: Variant, tolerance: Mapping[str, float]
+) -> tuple[str, Candidate, dict[str, str]]:
+    """The fastest precision here that is within its tolerance on latents of the series SELECTION.
 
+    These latents are not the ones of the final comparison, so that no choice is made by what judges it.
 
-def build_stages(weights: GeneratorWeights, variant: Variant) -> Stages:
-    """The plain graph, and what each rewrite made of it; the last is the finished graph, without a contract."""
-    stages = [("plain graph", plain_graph(weights))]
-    own = (sub_pixel, batch_of_one) if variant.accelerator else () if variant.transposed else (phase_convolutions,)
-    passes: dict[str, Rewrite] = {
-        "batch_norm_folding": batch_norm_folding,
-        **({"channel_equalization": equalized} if variant.precision == "int8" else {}),
-        "latent_projection": latent_projection,
-        "latent_map_folding": latent_map_folding,
-        **{rewrite.__name__: rewrite for rewrite in own},
-        **rewrites(variant.precision, variant.output, weights.pixel_range),
-    }
-    for name, rewrite in passes.items():
-        model, changed = rewrite(stages[-1][1])
-        if changed:
-            stages.append((name, model))
-    return tuple(stages)
+    Returns:
+        The precision, its model, and for every other precision why it was not chosen.
 
-
-def build_model(
-    weights: GeneratorWeights, output: str, precision: str = "fp32"
-) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """The rewritten graph, without a contract yet, and the names of the passes that changed it."""
-    _, *rewritten = stages = build_stages(weights, Variant(precision=precision, output=output))
-    return stages[-1][1], tuple(name for name, _ in rewritten)
+    Raises:
+        ParityError: No precision is within its tolerance.
+    """
+    weights = original.weights
+    candidates: dict[str, Candidate] = {}
+    rejected: dict[str, str] = {}
+    for precision in PRECISIONS:
+        candidate = build_candidate(weights, replace(variant, precision=precision))
+        limits = tolerance_of(precision, tolerance)
+        parity = compare(candidate.draw, original.reference, weights, variant.output, limits, series_name=SELECTION)
+        if parity.passed:
+            candidates[precision] = candidate
+        else:
+            rejected[precision] = "; ".join(parity.failures)
+    if not candidates:
+        reasons = ". ".join(f"{precision}: {reason}" for precision, reason in rejected.items())
+        raise ParityError(f"no precision is within its tolerance, so no model was written. {reasons}")
+    chosen, slower = fastest({name: each.draw for name, each in candidates.items()}, weights.latent_dim)
+    return chosen, candidates[chosen], rejected | slower

@@ -1,7 +1,7 @@
-"""A generator's arrays as an ONNX graph: plain and faithful, one node for each layer.
+"""Builds the plain ONNX graph of a generator, one node for each layer.
 
 MindSpore's own exporter writes transposed convolutions with a fixed batch and a malformed `output_shape` that
-onnxruntime refuses, so the graph is built here. `passes` then rewrite it.
+onnxruntime refuses, so the graph is built here. The passes in `pipeline` then rewrite it.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ BATCH_NORM_EPSILON = 1e-5  # nn.BatchNorm2d's default
 
 
 def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
-    """z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], the network's own tanh.
+    """The graph z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], after tanh.
 
-    ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them a Gemm
-    where the checkpoint has a latent map.
+    ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them
+    a Gemm if the checkpoint has a latent map.
     """
     output = OUTPUT_NAMES["float32"]
     column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)

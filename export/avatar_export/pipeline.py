@@ -1,44 +1,63 @@
-"""The precisions: which passes make them."""
+"""The passes of an export in one list: what turns the plain graph into the graph that is shipped."""
 
 from collections.abc import Callable
+from functools import partial
 
 import onnx
 
-from avatar_export.int8.calibration import activation_ranges, channel_maxima, conv_moments, sensitive_layers
-from avatar_export.int8.equalization import channel_equalization
-from avatar_export.int8.quantization import quantization
-from avatar_export.int8.saturating_halves import saturating_halves
-from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.sigmoid_head import sigmoid_head
-from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.graph import plain_graph
+from avatar_export.int8.equalize_channels import equalize_channels
+from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
+from avatar_export.int8.quantize_int8 import quantize_int8
+from avatar_export.int8.split_output_into_halves import split_output_into_halves
+from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
+from avatar_export.passes.fold_batch_norm import fold_batch_norm
+from avatar_export.passes.fold_latent_map import fold_latent_map
+from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
+from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
+from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
+from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.variants import Variant
 
-Rewrite = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+Pass = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, bool]]
+"""model -> (a new model, whether anything was changed)."""
+
+Stages = tuple[tuple[str, onnx.ModelProto], ...]
+"""The graph after each pass that changed it, with the pass's name: the plain graph first, the finished one last."""
 
 
-def equalized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """`channel_equalization` by what the network shows: for int8, before its convolutions are taken apart."""
-    return channel_equalization(model, channel_maxima(model))
+def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
+    """The passes that make a variant out of the plain graph, first to last.
 
-
-def rewrites(precision: str, output: str, pixel_range: tuple[float, float]) -> dict[str, Rewrite]:
-    """The passes that give a float graph of ordinary convolutions its precision and its output, by name and in order.
-
-    precision is "fp32", "fp16" (stored in half precision, computed in float32) or "int8"; output is "uint8" or
-    "float32". A pass that does not fit leaves the graph as it is.
+    A pass whose preconditions do not hold leaves the graph as it is.
     """
+    int8, fp16 = variant.precision == "int8", variant.precision == "fp16"
+    pixels = variant.output == "uint8"
+    from_tanh = pixel_range == (-1.0, 1.0)
+    steps: list[tuple[bool, Pass]] = [
+        (True, fold_batch_norm),
+        (int8, equalize_channels),
+        (True, project_latent_to_gemm),
+        (True, fold_latent_map),
+        (not variant.accelerator and not variant.transposed, split_transposed_convolution),
+        (variant.accelerator, convert_to_sub_pixel_convolution),
+        (variant.accelerator, fix_batch_to_one),
+        (int8, partial(quantize_int8, pixel_range=pixel_range)),
+        (int8 and pixels and from_tanh, split_output_into_halves),
+        (int8 and pixels and from_tanh, fuse_tanh_and_pixels),  # if the last layer is float, so has no halves
+        (pixels, partial(append_uint8_head, pixel_range=pixel_range)),  # if neither of the two has made pixels
+        (fp16, store_weights_in_fp16),
+    ]
+    return [rewrite for wanted, rewrite in steps if wanted]
 
-    def calibrated(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-        ranges = activation_ranges(model)
-        return quantization(model, ranges, sensitive_layers(model, ranges, pixel_range), conv_moments(model))
 
-    chosen: dict[str, Rewrite] = {}
-    if precision == "int8":
-        chosen[quantization.__name__] = calibrated
-        if output == "uint8" and pixel_range == (-1.0, 1.0):
-            chosen[saturating_halves.__name__] = saturating_halves
-            chosen[sigmoid_head.__name__] = sigmoid_head  # where the last layer is float
-    if output == "uint8":
-        chosen[uint8_head.__name__] = lambda model: uint8_head(model, pixel_range)
-    if precision == "fp16":
-        chosen[half_storage.__name__] = half_storage
-    return chosen
+def build_graph(weights: GeneratorWeights, variant: Variant) -> Stages:
+    """The graph of a variant, without metadata, and how it came about."""
+    stages = [("plain graph", plain_graph(weights))]
+    for rewrite in passes(variant, weights.pixel_range):
+        model, changed = rewrite(stages[-1][1])
+        if changed:
+            stages.append((getattr(rewrite, "func", rewrite).__name__, model))  # func: what a partial calls
+    return tuple(stages)

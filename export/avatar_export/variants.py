@@ -1,4 +1,4 @@
-"""The forms a model can be exported in, and which of them each target gets. Imports neither onnx nor MindSpore."""
+"""The forms a model can be exported in, and the forms for each target. Imports neither onnx nor MindSpore."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 FORMATS = ("onnx", "ort", "mindir")
 """Each is also the extension of its files."""
 PRECISIONS = ("int8", "fp16", "fp32")
-"""From the smallest file to the largest. fp16 is stored in half precision and computes in float32."""
+"""From the smallest file to the largest. fp16 is stored in half precision and computed in float32."""
 AUTO = "auto"
-"""In the place of a precision: the fastest here that passes its gate."""
+"""Instead of a precision: the fastest here that is within its tolerance."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Variant:
     precision: str = "fp32"
     """Number format of the weights: one of PRECISIONS, or AUTO."""
     output: str = "uint8"
-    """What it gives: "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W])."""
+    """Type of its output: "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W])."""
     accelerator: bool = False
     """Whether it is for an NPU: one image at a time, and only operators that NNAPI and CoreML have."""
     transposed: bool = False
-    """Whether it keeps its transposed convolutions: float32's fastest form in WebAssembly, and nothing for int8."""
+    """Whether it keeps its transposed convolutions: the fastest float32 form in WebAssembly; int8 cannot have them."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -40,7 +40,7 @@ class Variant:
         if self.transposed and (self.accelerator or self.precision not in ("fp32", "fp16")):
             raise InputError("transposed convolutions are for float models on a CPU")
         if self.output not in OUTPUT_NAMES:
-            raise InputError(f"output must be one of {', '.join(OUTPUT_NAMES)}, not {self.output!r}")
+            raise InputError(f"output_dtype must be one of {', '.join(OUTPUT_NAMES)}, not {self.output!r}")
 
 
 TARGETS: Mapping[str, Mapping[str, Variant]] = {
@@ -49,4 +49,4 @@ TARGETS: Mapping[str, Mapping[str, Variant]] = {
     "mobile": {"int8.ort": Variant("ort", "int8")},
     "accelerator": {"fp32.onnx": Variant(output="float32", accelerator=True)},
 }
-"""What runs best on each kind of device: the files of a target's folder."""
+"""The files for each target: what runs best on one kind of device."""

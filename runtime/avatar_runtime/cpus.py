@@ -6,18 +6,42 @@ and for the scheduler. The limits: the kernel's "Control Group v2", section CPU 
 """
 
 import os
+import threading
 from pathlib import Path, PurePosixPath
 
-from avatar_runtime.errors import InputError
+from avatar_runtime.errors import AvatarError, InputError
 
-MAX_THREADS = 1024
-"""More would only exhaust the machine."""
+MAX_THREADS = 256
+"""More threads than that only wait for each other."""
 
 
 def check_threads(threads: int | None) -> None:
     """Raise InputError unless threads is None or from 1 to MAX_THREADS."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
+
+
+def check_can_start(threads: int) -> None:
+    """Raise AvatarError unless this process may start so many threads beside the one that asks.
+
+    onnxruntime hangs or speaks of a damaged model where it may start some of its threads only.
+    """
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(threads):
+            thread = threading.Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError) as err:
+        raise AvatarError(
+            f"this process can start {len(started)} more threads and was to start {threads}: "
+            "set threads to 1, which needs none, or raise its limits (ulimit -u, ulimit -v)"
+        ) from err
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
 
 
 def cpu_limit(root: Path = Path("/")) -> int:

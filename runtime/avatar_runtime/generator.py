@@ -17,6 +17,7 @@ from avatar_runtime.imaging.encoding import from_png
 from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
 from avatar_runtime.model_file.metadata import ModelSpec
+from avatar_runtime.model_file.reading import read_model
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,7 +74,7 @@ class AvatarGenerator:
             raise InputError(f"exact drawing takes one thread, not {threads}")
         model = Path(path) if path is not None else embedded_model()
         try:
-            data = sessions.read_model(model)
+            data = read_model(model)
             session = sessions.open_session(data, providers, 1 if exact else threads)
             spec = ModelSpec.from_metadata(sessions.metadata(session))
             generator = cls(session, spec, hashlib.sha256(data).hexdigest(), exact=exact)
@@ -94,6 +95,7 @@ class AvatarGenerator:
         It cannot be pickled or used after a fork, and its model_sha256 is "": only a file has one. Raises
         ModelFileError.
         """
+        sessions.keep_after_fork(session)
         return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import BATCH_SIZE, AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.model_file.metadata import ModelSpec, check_sizes, read_contract
+from avatar_runtime.model_file.reading import read_model
 
 KIND = "critic"
 
@@ -60,7 +61,7 @@ class Critic:
     def load(cls, path: str | Path, *, threads: int | None = None) -> "Critic":
         """Open a critic's file. Raises ModelFileError with the file's name, or InputError."""
         try:
-            data = sessions.read_model(Path(path))
+            data = read_model(Path(path))
             return cls(sessions.open_session(data, None, threads), hashlib.sha256(data).hexdigest())
         except ModelFileError as err:
             raise ModelFileError(f"{path}: {err}") from err

@@ -1,17 +1,21 @@
 """The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
 
+import ctypes
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from avatar_runtime.cpus import MAX_THREADS, check_threads, cpu_limit
-from avatar_runtime.errors import ModelFileError, ProviderError
+from avatar_runtime.cpus import MAX_THREADS, check_can_start, check_threads, cpu_limit
+from avatar_runtime.errors import AvatarError, ModelFileError, ProviderError
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from avatar_runtime.model_file.reading import read_model
 from avatar_runtime.model_file.safety import check_self_contained
 
 # onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
@@ -40,36 +44,56 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
     check_threads(threads)
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
-    if threads is None and (limit := cpu_limit()) < (os.cpu_count() or 1):
-        threads = min(limit, MAX_THREADS)
+    cpus = cpu_limit()
+    if threads is None and cpus < (os.cpu_count() or 1):
+        threads = min(cpus, MAX_THREADS)
     if threads is not None:
         options.intra_op_num_threads = threads
+        if threads > cpus:  # or waiting ones keep the CPUs busy: 64 threads on 2 CPUs take 27 times as long
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    check_can_start((threads or cpus) - 1)
     providers = check_providers(providers)
     data = model if isinstance(model, bytes) else read_model(model)
     check_self_contained(data)
     with _refusing(f"it is not an ONNX model that onnxruntime {ort.__version__} can load"):
         # Without enable_fallback=0 a failure is printed and tried again.
-        return Session(data, options, providers=providers, enable_fallback=0)
+        session = Session(data, options, providers=providers, enable_fallback=0)
+    keep_after_fork(session)
+    return session
+
+
+def keep_after_fork(session: Session) -> None:
+    """See to it that a forked child never destroys the session.
+
+    A session waits for its threads when it is destroyed, and a fork does not copy threads: the child would hang.
+    """
+    _sessions_to_keep().add(session)
+
+
+@cache
+def _sessions_to_keep() -> "weakref.WeakSet[Session]":
+    sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+    def keep() -> None:
+        for session in sessions:
+            # Not a list of them: the interpreter empties those when it ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        sessions.clear()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=keep)
+    return sessions
 
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Make a ModelFileError of whatever onnxruntime raises in the block."""
+    """Make a ModelFileError of whatever onnxruntime raises in the block, unless memory is what it lacks."""
     try:
         yield
     except Exception as err:  # a dozen unrelated classes, bare RuntimeError and UnicodeDecodeError among them
+        if isinstance(err, MemoryError) or any(sign in str(err) for sign in ("bad_alloc", "Failed to allocate memory")):
+            raise AvatarError("there is not enough memory to run the model; draw fewer at a time") from err
         raise ModelFileError(f"{what} ({' '.join(str(err).split())})") from err
-
-
-def read_model(path: Path) -> bytes:
-    """The bytes of a model file. Raises ModelFileError if there are none to read."""
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
-        raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
-    if not data:
-        raise ModelFileError("the file is empty")
-    return data
 
 
 def check_providers(providers: Sequence[str] | None) -> list[str]:

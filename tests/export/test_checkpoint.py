@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from avatar_export.source.checkpoint import UnsuitableCheckpointError, generator_weights
+from avatar_export.source.checkpoint import generator_weights
+from avatar_export.source.find_generator import UnsuitableCheckpointError
 from tiny_model import tiny_arrays
 
 Arrays = dict[str, npt.NDArray[np.float32]]

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
-from avatar_export import exporter
+from avatar_export import exporter, pipeline
 from avatar_export.cli import main
 from avatar_export.graph import plain_graph
 from avatar_export.source import original as original_module
 from avatar_export.source.checkpoint import GeneratorWeights
-from avatar_export.validation import choice
+from avatar_export.validation import speed
 from avatar_runtime import AvatarGenerator, InputError
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
@@ -139,7 +139,9 @@ def test_exported_model_draws_what_mindspore_draws(
 ) -> None:
     out = tmp_path / "night.onnx"
     options = ("--pixel-range", pixel_range) if pixel_range else ()
-    result = export("--format", "onnx", "--checkpoint", saved / checkpoint, "--out", out, "--output", output, *options)
+    result = export(
+        "--format", "onnx", "--checkpoint", saved / checkpoint, "--out", out, "--output-dtype", output, *options
+    )
     assert result.exit_code == 0, result.output
     generator, z = AvatarGenerator.load(out), latents(NAMES, 100)
     assert generator.spec.pixel_range == ((0, 1) if pixel_range == "0..1" else (-1, 1))
@@ -157,7 +159,7 @@ def test_exported_model_draws_what_mindspore_draws(
 def test_other_architectures_pass_the_gate(tmp_path: Path, architecture: tuple[int, int, int, int]) -> None:
     save_run(tmp_path / "run", network(*architecture))
     exported = exporter.export_model(tmp_path / "run", tmp_path / "other.onnx")
-    spec = exported.spec
+    spec = exported.metadata
     assert (spec.image_size, spec.channels, spec.latent_dim) == architecture[:3]
     assert exported.parity.passed
     assert exported.size == (tmp_path / "other.onnx").stat().st_size
@@ -165,12 +167,17 @@ def test_other_architectures_pass_the_gate(tmp_path: Path, architecture: tuple[i
 
 def test_contract_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
     out = tmp_path / "night.onnx"
-    result = export("--checkpoint", saved / "run", "--out", out, "--name", "Nacht", "--license", "CC0-1.0")
+    result = export("--checkpoint", saved / "run", "--out", out, "--model-name", "Nacht", "--license", "CC0-1.0")
     spec = AvatarGenerator.load(out).spec
     assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
-    assert spec.passes == ("batch_norm_folding", "latent_projection", "phase_convolutions", "uint8_head")
+    assert spec.passes == (
+        "fold_batch_norm",
+        "project_latent_to_gemm",
+        "split_transposed_convolution",
+        "append_uint8_head",
+    )
     assert spec.precision == "fp32"
     assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (1000, [1, 7, 64])
     assert sum(spec.parity["level_histogram"].values()) == 3 * 1000 * 32 * 32 * 3
@@ -183,11 +190,11 @@ def test_auto_keeps_the_fastest_that_passes_and_says_why_others_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, psnr: int, kept: str | None
 ) -> None:
     times = {"int8": 1.0, "fp16": 2.0, "fp32": 3.0}
-    monkeypatch.setattr(choice, "latency", lambda networks, *_: {name: times[name] for name in networks})
-    limits = [text for name in ("max_levels", "mean_levels") for text in ("--limit", name, "99")]
+    monkeypatch.setattr(speed, "latency", lambda networks, *_: {name: times[name] for name in networks})
+    limits = [text for name in ("max_levels", "mean_levels") for text in ("--tolerance", name, "99")]
     out = tmp_path / "x.onnx"
     result = export(
-        "--checkpoint", saved / "run", "--out", out, "--precision", "auto", *limits, "--limit", "psnr", str(psnr)
+        "--checkpoint", saved / "run", "--out", out, "--precision", "auto", *limits, "--tolerance", "psnr", str(psnr)
     )
     if kept is None:
         assert "PSNR" in sentence(result, 1)
@@ -301,10 +308,10 @@ def test_unsuitable_target_is_refused(tmp_path: Path, saved: Path, quick: None, 
     "options",
     [
         ("--format", "tflite"),
-        ("--output", "int8"),
+        ("--output-dtype", "int8"),
         ("--pixel-range", "0..255"),
         ("--precision", "int4"),
-        ("--limit", "psnr_db", "45"),
+        ("--tolerance", "psnr_db", "45"),
         ("surplus",),
     ],
 )
@@ -323,11 +330,11 @@ def test_library_refuses_wrong_options_too(tmp_path: Path, saved: Path, options:
 def test_a_wrong_pass_leaves_the_target_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, quick: None, output: str, old: bytes | None
 ) -> None:
-    monkeypatch.setattr(exporter, "latent_projection", mistaken)
+    monkeypatch.setattr(pipeline, "project_latent_to_gemm", mistaken)
     out = tmp_path / "x.onnx"
     if old:
         out.write_bytes(old)
-    message = sentence(export("--checkpoint", saved / "run", "--out", out, "--output", output), 1)
+    message = sentence(export("--checkpoint", saved / "run", "--out", out, "--output-dtype", output), 1)
     assert "differs from MindSpore" in message
     assert "--report" in message
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from avatar_export.cli import main
-from avatar_export.exporter import build_candidate, build_model
 from avatar_export.formats import candidates, ort_file
+from avatar_export.formats.candidates import build_candidate
 from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
@@ -16,7 +16,7 @@ from avatar_export.variants import Variant
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.latents import SCHEME, latents
 from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 NAMES = ["alice", "bob", "アリス"]
 
@@ -84,6 +84,6 @@ def test_a_mindir_file_draws_what_its_contract_says(tmp_path: Path, weights: Gen
     assert f"{output} [N, " in text
     assert json.loads((tmp_path / "tiny.mindir.json").read_text())["golden"]["names"] == list(GOLDEN_NAMES)
     path.write_bytes(path.read_bytes() + b"\0")
-    assert "is not the file that tiny.mindir.json beside it describes" in inspected(path)[1]
+    assert "is not the file that tiny.mindir.json describes" in inspected(path)[1]
     (tmp_path / "tiny.mindir.json").unlink()
     assert inspected(path)[0] == 1

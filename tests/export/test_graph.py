@@ -3,12 +3,11 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 Float64 = npt.NDArray[np.float64]
 
@@ -66,7 +65,7 @@ def test_a_latent_map_is_drawn_and_costs_nothing(precision: str) -> None:
     expected = numpy_generator(mapped, z)
     assert np.abs(expected - numpy_generator(plain, z)).max() > 0.5
     model, passes = build_model(mapped, "float32", precision)
-    assert "latent_map_folding" in passes
+    assert "fold_latent_map" in passes
     off = np.abs(run(open_session(check_model(model)), z) - expected)
     assert off.max() < {"fp32": 1e-5, "fp16": 0.02, "int8": 0.3}[precision]
     assert off.mean() < {"fp32": 1e-6, "fp16": 0.002, "int8": 0.03}[precision]
@@ -93,7 +92,7 @@ def test_rewritten_graph_is_the_network(image_size: int, ngf: int, channels: int
     z = normal(2, latent_dim)
     images = run(open_session(check_model(model)), z)
     np.testing.assert_allclose(images, numpy_generator(weights, z), rtol=0, atol=1e-5)
-    assert applied == ("batch_norm_folding", "latent_projection", "phase_convolutions")
+    assert applied == ("fold_batch_norm", "project_latent_to_gemm", "split_transposed_convolution")
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[str | int]:
@@ -118,7 +117,7 @@ def test_model_has_the_interface_of_the_contract(output: str, name: str, dtype: 
     kinds = [node.op_type for node in model.graph.node]
     assert "BatchNormalization" not in kinds
     assert kinds[0] == "Gemm"
-    assert ("uint8_head" in applied) == (output == "uint8")
+    assert ("append_uint8_head" in applied) == (output == "uint8")
 
 
 def test_a_graph_that_onnx_refuses_is_an_error() -> None:

@@ -31,7 +31,7 @@ def test_the_contract_is_shown_without_the_extra(
         shown,
         "z float32 [N, 100]",
         "fp32",
-        "batch_norm_folding",
+        "fold_batch_norm",
         "0" * 64,
         "random weights for tests",
         "アリス",

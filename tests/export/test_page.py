@@ -77,8 +77,8 @@ def test_the_command_makes_a_page_of_a_checkpoint(ort: Path, tmp_path: Path, mon
     monkeypatch.setattr(exporter, "open_original", lambda *_: original)
     monkeypatch.chdir(tmp_path)
     command = ["--target", "html", "page.html", "--checkpoint", "any.ckpt"]
-    random = [text for limit in ("max_levels", "mean_levels") for text in ("--limit", limit, "99")]
-    result = CliRunner().invoke(main, [*command, *random, "--limit", "psnr", "20"])
+    random = [text for limit in ("max_levels", "mean_levels") for text in ("--tolerance", limit, "99")]
+    result = CliRunner().invoke(main, [*command, *random, "--tolerance", "psnr", "20"])
     assert result.exit_code == 0, result.output
     assert "page.html: 32x32x3, latent 7, int8" in result.output
     page = (tmp_path / "page.html").read_text("utf-8")

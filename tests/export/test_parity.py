@@ -9,13 +9,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Network, ParityError, ParityReport, compare, parity_latents, side_by_side
 from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 Images = npt.NDArray[Any]
 

@@ -12,13 +12,13 @@ from onnx.reference import ReferenceEvaluator
 
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import IR_VERSION, OPSET
-from avatar_export.passes.batch_norm_folding import batch_norm_folding
-from avatar_export.passes.batch_of_one import batch_of_one
-from avatar_export.passes.latent_map_folding import latent_map_folding
-from avatar_export.passes.latent_projection import latent_projection
-from avatar_export.passes.phase_convolutions import phase_convolutions
-from avatar_export.passes.sub_pixel import sub_pixel
-from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
+from avatar_export.passes.fold_batch_norm import fold_batch_norm
+from avatar_export.passes.fold_latent_map import fold_latent_map
+from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
+from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.session import open_session
 from rewriting import Rewrite, rewritten
@@ -29,7 +29,7 @@ FEW = settings(deadline=None, max_examples=20)
 
 
 def pixels(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return uint8_head(model, (-1.0, 1.0))
+    return append_uint8_head(model, (-1.0, 1.0))
 
 
 def model_of(nodes: list[onnx.NodeProto], x: list[Any], y: list[Any], **constants: npt.NDArray[Any]) -> onnx.ModelProto:
@@ -140,7 +140,7 @@ def test_folding_keeps_the_numbers(
     seed: int, wide: int, narrow: int, kernel: int, stride: int, padding: int, bias: bool
 ) -> None:
     model = normed(seed, wide, narrow, kernel, bias, strides=[stride] * 2, pads=[padding] * 4)
-    new = rewritten(batch_norm_folding, model)
+    new = rewritten(fold_batch_norm, model)
     assert [node.op_type for node in new.graph.node] == ["ConvTranspose", "Relu"]
     assert len(new.graph.initializer) == 2
     assert_equal(model, new, normal(seed, 2, wide, 3, 2))
@@ -157,7 +157,7 @@ def test_two_gemms_become_one(
     seed: int, sizes: tuple[int, int, int], turned: tuple[bool, bool], biased: tuple[bool, bool]
 ) -> None:
     model = two_gemms(seed, sizes, turned, biased)
-    new = rewritten(latent_map_folding, model)
+    new = rewritten(fold_latent_map, model)
     assert [node.op_type for node in new.graph.node] == ["Gemm"]
     assert_equal(model, new, normal(seed, 3, sizes[0]))
 
@@ -175,7 +175,7 @@ def test_projection_keeps_the_numbers(
     seed: int, latent_dim: int, maps: int, kernel: int, stride: int, bias: bool
 ) -> None:
     model = projected(seed, latent_dim, maps, bias, kernel, strides=[stride] * 2)
-    new = rewritten(latent_projection, model)
+    new = rewritten(project_latent_to_gemm, model)
     assert [node.op_type for node in new.graph.node] == ["Gemm", "Reshape", "Relu"]
     assert_equal(model, new, normal(seed, 3, latent_dim))
 
@@ -191,7 +191,7 @@ def test_projection_keeps_the_numbers(
 )
 def test_sub_pixel_keeps_the_numbers(seed: int, wide: int, narrow: int, rows: int, columns: int, bias: bool) -> None:
     model = doubled(seed, wide, narrow, bias, rows, columns)
-    new = rewritten(sub_pixel, model)
+    new = rewritten(convert_to_sub_pixel_convolution, model)
     assert [node.op_type for node in new.graph.node] == ["Conv", "DepthToSpace", "Slice", "Relu"]
     assert_equal(model, new, normal(seed, 2, wide, rows, columns))
 
@@ -207,7 +207,7 @@ def test_sub_pixel_keeps_the_numbers(seed: int, wide: int, narrow: int, rows: in
 )
 def test_phases_keep_the_numbers(seed: int, wide: int, narrow: int, rows: int, columns: int, bias: bool) -> None:
     model = doubled(seed, wide, narrow, bias, rows, columns)
-    new = rewritten(phase_convolutions, model)
+    new = rewritten(split_transposed_convolution, model)
     kinds = [node.op_type for node in new.graph.node]
     assert kinds.count("Conv") == kinds.count("Relu") == (1 if narrow <= 4 else 4)
     assert not {"ConvTranspose", "DepthToSpace"} & set(kinds)
@@ -217,14 +217,14 @@ def test_phases_keep_the_numbers(seed: int, wide: int, narrow: int, rows: int, c
 def test_a_relu_that_is_not_alone_stays_behind_the_phases() -> None:
     model = doubled(narrow=5)
     _read_twice("conv_out")(model.graph)
-    new = rewritten(phase_convolutions, model)
+    new = rewritten(split_transposed_convolution, model)
     assert [node.op_type for node in new.graph.node][-2:] == ["Relu", "Neg"]
     assert_equal(model, new, normal(0, 2, 4, 3, 2))
 
 
 def test_batch_of_one_keeps_the_numbers() -> None:
     model = doubled()
-    new = rewritten(batch_of_one, model)
+    new = rewritten(fix_batch_to_one, model)
     assert new.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
     assert_equal(model, new, normal(0, 1, 4, 3, 2))
 
@@ -395,12 +395,12 @@ HEAD = {
 
 
 REFUSALS: list[tuple[Rewrite, Callable[[], onnx.ModelProto], dict[str, Change]]] = [
-    (batch_norm_folding, normed, FOLDING),
-    (latent_projection, projected, PROJECTION),
-    (latent_map_folding, two_gemms, TWO_GEMMS),
-    (sub_pixel, doubled, SUB_PIXEL),
-    (phase_convolutions, doubled, PHASES),
-    (batch_of_one, doubled, BATCH),
+    (fold_batch_norm, normed, FOLDING),
+    (project_latent_to_gemm, projected, PROJECTION),
+    (convert_to_sub_pixel_convolution, doubled, SUB_PIXEL),
+    (split_transposed_convolution, doubled, PHASES),
+    (fix_batch_to_one, doubled, BATCH),
+    (fold_latent_map, two_gemms, TWO_GEMMS),
     (pixels, lambda: identity(3, 4, 4), HEAD),
 ]
 
@@ -425,7 +425,7 @@ def test_a_pass_refuses(rewrite: Rewrite, suitable: Callable[[], onnx.ModelProto
 
 
 def _levels(x: npt.NDArray[np.float32], pixel_range: tuple[float, float]) -> None:
-    model = rewritten(lambda model: uint8_head(model, pixel_range), identity(*x.shape[1:]))
+    model = rewritten(lambda model: append_uint8_head(model, pixel_range), identity(*x.shape[1:]))
     images = open_session(check_model(model)).run(None, {"x": x})[0]
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, from_network(x, pixel_range))

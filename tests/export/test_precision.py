@@ -11,20 +11,19 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_export.int8.calibration import activation_ranges, sensitive_layers
-from avatar_export.int8.quantization import layer_inputs
+from avatar_export.int8.quantize_layers import layer_inputs
 from avatar_export.source.checkpoint import GeneratorWeights
-from avatar_export.validation import choice
+from avatar_export.validation import speed
 from avatar_export.validation.parity import Network, compare
-from avatar_export.validation.tolerances import GATES, gate
+from avatar_export.validation.tolerances import TOLERANCES, tolerance_of
 from avatar_export.variants import PRECISIONS, Variant
 from avatar_runtime import AvatarGenerator, InputError
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
-from tiny_model import tiny_weights, write_tiny_model
+from tiny_model import build_model, tiny_weights, write_tiny_model
 
 ARCHITECTURES = [(32, 8, 3, 100), (64, 4, 1, 33), (128, 2, 3, 16)]
 
@@ -55,7 +54,11 @@ def test_each_precision_is_as_near_as_its_gate_wants(
     # Random weights know no faces: their int8 reaches 38 dB, not 45.
     limits = {"max_levels": 40.0, "mean_levels": 3.0, "psnr": 36.0} if precision == "int8" else {}
     report = compare(
-        partial(run, open_session(check_model(model))), original(weights), weights, output, gate(precision, limits)
+        partial(run, open_session(check_model(model))),
+        original(weights),
+        weights,
+        output,
+        tolerance_of(precision, limits),
     )
     assert report.failures == []
     assert (report.max_difference > 0) or precision == "fp32"
@@ -67,7 +70,7 @@ def test_int8_computes_in_bytes_whatever_the_architecture(
 ) -> None:
     weights = tiny_weights(image_size, ngf, channels, latent_dim)
     model, applied = build_model(weights, "uint8", "int8")
-    assert applied[-3:] == ("phase_convolutions", "quantization", "saturating_halves")
+    assert applied[-3:] == ("split_transposed_convolution", "quantize_int8", "split_output_into_halves")
     floats = sum(array.size for array in weights.arrays().values())
     assert of_type(model, TensorProto.INT8) >= 0.8 * floats  # one byte for each weight
     kinds = {node.op_type for node in model.graph.node}
@@ -117,7 +120,7 @@ def test_a_layer_stays_float_where_that_is_worth_it(weights: GeneratorWeights, m
     inputs = layer_inputs(folded.graph)
     assert set(inputs) < set(ranges)
     for worth, kept in ((-100.0, inputs), (100.0, [])):
-        monkeypatch.setattr("avatar_export.int8.calibration.WORTH_FLOAT_DB", worth)
+        monkeypatch.setattr("avatar_export.int8.calibration.MIN_GAIN_DB", worth)
         assert sensitive_layers(folded, ranges, (-1.0, 1.0)) == kept
 
 
@@ -143,7 +146,7 @@ def test_each_limit_of_a_gate_can_fail(weights: GeneratorWeights, limits: Mappin
     model, _ = build_model(weights, "uint8", "int8")
     loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
     network = partial(run, open_session(check_model(model)))
-    report = compare(network, original(weights), weights, "uint8", gate("int8", {**loose, **limits}), [64])
+    report = compare(network, original(weights), weights, "uint8", tolerance_of("int8", {**loose, **limits}), [64])
     assert not report.passed
     assert len(report.failures) == 1
     assert failure in report.failures[0]
@@ -152,9 +155,9 @@ def test_each_limit_of_a_gate_can_fail(weights: GeneratorWeights, limits: Mappin
 @pytest.mark.parametrize(("name", "value"), [("psnr_db", 45.0), ("psnr", -1.0), ("mean_levels", float("nan"))])
 def test_an_unknown_limit_is_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=r"max_levels, .*psnr"):
-        gate("int8", {name: value})
-    assert gate("int8", {"psnr": 46}).psnr == 46
-    assert gate("int8", {}) == GATES["int8"]
+        tolerance_of("int8", {name: value})
+    assert tolerance_of("int8", {"psnr": 46}).psnr == 46
+    assert tolerance_of("int8", {}) == TOLERANCES["int8"]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +167,8 @@ def test_an_unknown_limit_is_refused(name: str, value: float) -> None:
 def test_the_fastest_is_kept_and_the_smallest_of_equals(
     monkeypatch: pytest.MonkeyPatch, milliseconds: tuple[float, ...], best: str
 ) -> None:
-    monkeypatch.setattr(choice, "latency", lambda *_: dict(zip(PRECISIONS, milliseconds, strict=True)))
-    kept, reasons = choice.fastest(dict.fromkeys(PRECISIONS, np.copy), 4)
+    monkeypatch.setattr(speed, "latency", lambda *_: dict(zip(PRECISIONS, milliseconds, strict=True)))
+    kept, reasons = speed.fastest(dict.fromkeys(PRECISIONS, np.copy), 4)
     assert kept == best
     assert set(reasons) == set(PRECISIONS) - {best}
     assert all(f"({best}: " in reason and "batch size 64" in reason for reason in reasons.values())

@@ -14,22 +14,21 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from avatar_export.exporter import build_model
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_export.int8.calibration import conv_moments
-from avatar_export.int8.quantization import layer_inputs, quantization
-from avatar_export.int8.saturating_halves import saturating_halves
+from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
+from avatar_export.int8.quantize_layers import layer_inputs, quantize_layers
+from avatar_export.int8.split_output_into_halves import split_output_into_halves
+from avatar_export.passes.append_uint8_head import append_uint8_head
 from avatar_export.passes.editing import copy_of
-from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.sigmoid_head import sigmoid_head
-from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
 from avatar_export.variants import PRECISIONS
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents, series
 from avatar_runtime.session import open_session, run
 from rewriting import float_graph, generous, rewritten
-from tiny_model import tiny_weights
+from tiny_model import build_model, tiny_weights
 
 Check = Callable[..., None]
 
@@ -56,7 +55,7 @@ def on_random_architectures(check: Check, examples: int, sizes: list[int]) -> No
 
 
 def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return quantization(model, generous(model, 4.0), layer_inputs(model.graph)[:1], conv_moments(model))
+    return quantize_layers(model, generous(model, 4.0), layer_inputs(model.graph)[:1], conv_moments(model))
 
 
 def with_exact_sums(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -94,7 +93,7 @@ def off(drawn: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> Any:
 def test_half_storage_is_the_rounded_weights(examples: int, sizes: list[int]) -> None:
     def check(**architecture: Any) -> None:
         model = float_graph(**architecture)
-        new = rewritten(half_storage, model)
+        new = rewritten(store_weights_in_fp16, model)
         for tensor in model.graph.initializer:
             array = numpy_helper.to_array(tensor)
             if array.dtype == np.float32:
@@ -120,15 +119,18 @@ def test_quantization_is_rounding(examples: int, sizes: list[int]) -> None:
 def test_two_halves_are_one_table_with_half_the_step(examples: int, sizes: list[int]) -> None:
     def check(**architecture: Any) -> None:
         model, _ = quantized(float_graph(**architecture))
-        whole, halves = images(rewritten(sigmoid_head, model)), images(rewritten(saturating_halves, model))
-        exact = images(uint8_head(with_exact_sums(model), (-1.0, 1.0))[0])
+        whole, halves = (
+            images(rewritten(fuse_tanh_and_pixels, model)),
+            images(rewritten(split_output_into_halves, model)),
+        )
+        exact = images(append_uint8_head(with_exact_sums(model), (-1.0, 1.0))[0])
         assert off(whole, exact).max() <= STEP / 2 + 1
         assert off(halves, exact).max() <= STEP / 4 + 1
         assert off(halves, whole).max() <= STEP / 2 + STEP / 4 + 1
         if len(np.unique(whole)) >= MANY:
             assert abs(halves.mean() - whole.mean()) < 0.5
             assert len(np.unique(halves)) > len(np.unique(whole))
-        plain = images(uint8_head(model, (-1.0, 1.0))[0])
+        plain = images(append_uint8_head(model, (-1.0, 1.0))[0])
         assert off(whole, plain).max() <= 1  # a half may round either way
 
     on_random_architectures(check, examples, sizes)

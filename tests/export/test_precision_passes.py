@@ -8,16 +8,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.int8.quantization import layer_inputs, quantization
-from avatar_export.int8.saturating_halves import saturating_halves
-from avatar_export.passes.half_storage import half_storage
-from avatar_export.passes.sigmoid_head import sigmoid_head
-from avatar_export.passes.uint8_head import uint8_head
+from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
+from avatar_export.int8.quantize_layers import layer_inputs, quantize_layers
+from avatar_export.int8.split_output_into_halves import split_output_into_halves
+from avatar_export.passes.append_uint8_head import append_uint8_head
+from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
 from rewriting import float_graph, generous
 
 
 def quantized(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    return quantization(model, generous(model, 8.0))
+    return quantize_layers(model, generous(model, 8.0))
 
 
 def _node(graph: onnx.GraphProto, kind: str) -> onnx.NodeProto:
@@ -56,9 +56,9 @@ QUANTIZATION: dict[str, Callable[[onnx.GraphProto], object]] = {
 def test_quantization_refuses(case: str) -> None:
     model = float_graph(ngf=8)
     ranges = generous(model, 8.0)
-    assert quantization(model, ranges)[1]
+    assert quantize_layers(model, ranges)[1]
     QUANTIZATION[case](model.graph)
-    new, changed = quantization(model, ranges)
+    new, changed = quantize_layers(model, ranges)
     assert not changed
     assert new == model
 
@@ -68,7 +68,7 @@ def test_quantization_refuses_what_it_has_no_range_of(missing: int) -> None:
     model = float_graph(ngf=8)
     ranges = dict(generous(model, 8.0))
     del ranges[list(ranges)[missing]]
-    assert quantization(model, ranges) == (model, False)
+    assert quantize_layers(model, ranges) == (model, False)
 
 
 @pytest.mark.parametrize("value", [np.inf, -7e4, np.nan])
@@ -82,18 +82,18 @@ def test_half_storage_leaves_what_half_precision_cannot_hold(value: float) -> No
         [numpy_helper.from_array(array, "c")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    assert half_storage(model) == (model, False)
+    assert store_weights_in_fp16(model) == (model, False)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones(2, np.float32), "c"))
-    assert half_storage(model)[1]
+    assert store_weights_in_fp16(model)[1]
     _fed(model.graph, "c")
-    assert half_storage(model) == (model, False)
+    assert store_weights_in_fp16(model) == (model, False)
 
 
 def test_the_sigmoid_head_refuses_a_float_network_and_another_output() -> None:
     model = float_graph()
-    assert sigmoid_head(model) == (model, False)
-    pixels, _ = uint8_head(quantized(model)[0], (-1.0, 1.0))
-    assert sigmoid_head(pixels) == (pixels, False)
+    assert fuse_tanh_and_pixels(model) == (model, False)
+    pixels, _ = append_uint8_head(quantized(model)[0], (-1.0, 1.0))
+    assert fuse_tanh_and_pixels(pixels) == (pixels, False)
 
 
 def _last(graph: onnx.GraphProto, kind: str) -> onnx.NodeProto:
@@ -131,14 +131,14 @@ HALVES: dict[str, Callable[[onnx.GraphProto], object]] = {
 @pytest.mark.parametrize("case", HALVES)
 def test_the_halves_are_refused(case: str) -> None:
     model, _ = quantized(float_graph())
-    assert saturating_halves(model)[1]
+    assert split_output_into_halves(model)[1]
     HALVES[case](model.graph)
-    assert saturating_halves(model) == (model, False)
+    assert split_output_into_halves(model) == (model, False)
 
 
 def test_the_halves_refuse_a_last_layer_that_is_float() -> None:
     model = float_graph()
-    assert saturating_halves(model) == (model, False)
-    new, _ = quantization(model, generous(model, 8.0), layer_inputs(model.graph))
-    assert saturating_halves(new) == (new, False)
-    assert sigmoid_head(new)[1]
+    assert split_output_into_halves(model) == (model, False)
+    new, _ = quantize_layers(model, generous(model, 8.0), layer_inputs(model.graph))
+    assert split_output_into_halves(new) == (new, False)
+    assert fuse_tanh_and_pixels(new)[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar_export import exporter
+from avatar_export import pipeline
 from avatar_export.exporter import export_variant
 from avatar_export.source.original import Original
 from avatar_export.validation import speed
@@ -55,14 +55,14 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
     page = Page(tmp_path / "proof/deep/x.html")
     rows = {row[0]: row[1:] for row in page.rows if row}
     assert rows["plain graph"][0] == "12"
-    assert rows["batch norm folding"][0] == "9"
-    assert rows["latent projection"][0] == "9"
-    assert rows["phase convolutions"][0] == "24"
-    assert rows["uint8 head"][0] == "30"
+    assert rows["fold batch norm"][0] == "9"
+    assert rows["project latent to gemm"][0] == "9"
+    assert rows["split transposed convolution"][0] == "24"
+    assert rows["append uint8 head"][0] == "30"
     flops = 2 * (7 * 8 * 16 + 16 * 8 * 4 * 16 + 64 * 4 * 2 * 16 + 256 * 2 * 3 * 16)
     assert rows["plain graph"][3] == f"{flops / 1e6:.1f}"
     assert f"{export.parity.level_histogram[0]:,}" in page.text
-    assert "Within its gate" in page.text
+    assert "Within the tolerance" in page.text
     assert "a &lt;b&gt;" in page.text
     assert "MindSpore" in page.text
     assert len(page.pictures) == 3 * 8
@@ -74,15 +74,15 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
 def test_a_refused_model_is_shown_with_its_differences_amplified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original
 ) -> None:
-    monkeypatch.setattr(exporter, "latent_projection", mistaken)
+    monkeypatch.setattr(pipeline, "project_latent_to_gemm", mistaken)
     with pytest.raises(ParityError, match="differs from MindSpore"):
         export_variant(original, Variant(), tmp_path / "x.onnx", name="x", report=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x.html"]
     page = Page(tmp_path / "x.html")
     assert re.search(r"Refused: up to \d+ off, more than 1", page.text)
     images = [from_png(base64.b64decode(picture.partition(",")[2])).astype(int) for picture in page.pictures]
-    factor = int(re.search(r"a level shown as (\d+)", page.text)[1])  # type: ignore[index]
-    largest = [int(found) for found in re.findall(r"parity/\d+: up to (\d+)", page.text)]
+    factor = int(re.search(r"difference, times (\d+)", page.text)[1])  # type: ignore[index]
+    largest = [int(found) for found in re.findall(r"held-out/\d+: up to (\d+)", page.text)]
     assert largest == sorted(largest, reverse=True)
     assert largest[0] > 1
     for first, exported, difference, most in zip(images[::3], images[1::3], images[2::3], largest, strict=True):

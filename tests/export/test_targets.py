@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from avatar_export import targets
 from avatar_export.cli import main
-from avatar_export.exporter import build_stages
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
-from avatar_export.passes.batch_of_one import batch_of_one
-from avatar_export.passes.sub_pixel import sub_pixel
+from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
+from avatar_export.pipeline import build_graph
 from avatar_export.source.original import Original
 from avatar_export.targets import export_target, replacing_folder
 from avatar_export.validation import speed
@@ -42,7 +42,7 @@ def original(monkeypatch: pytest.MonkeyPatch) -> Original:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
-    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", limits=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", tolerance=RANDOM_WEIGHTS)
     manifest = json.loads((tmp_path / "made/manifest.json").read_text())
     assert manifest == made.manifest
     assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
@@ -68,11 +68,13 @@ def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
     np.testing.assert_array_equal(generator.generate(NAMES), alone)
 
 
-@pytest.mark.parametrize("passes", [(sub_pixel,), (batch_of_one,)], ids=["any batch", "transposed"])
+@pytest.mark.parametrize(
+    "passes", [(convert_to_sub_pixel_convolution,), (fix_batch_to_one,)], ids=["any batch", "transposed"]
+)
 def test_what_an_accelerator_cannot_run_is_refused(
     tmp_path: Path, original: Original, passes: tuple[Rewrite, ...]
 ) -> None:
-    model = dict(build_stages(original.weights, Variant(output="float32", transposed=True)))["latent_projection"]
+    model = dict(build_graph(original.weights, Variant(output="float32", transposed=True)))["project_latent_to_gemm"]
     for rewrite in passes:
         model, _ = rewrite(model)
     (tmp_path / "x.onnx").write_bytes(check_model(model))
@@ -87,10 +89,10 @@ def test_transposed_convolutions_are_not_for_every_variant(other: Mapping[str, A
 
 
 def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) -> None:
-    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", limits=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", tolerance=RANDOM_WEIGHTS)
     operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
     assert "ConvTranspose" in operators
-    assert made.exports[1].spec.passes[-1] == "half_storage"
+    assert made.exports[1].metadata.passes[-1] == "store_weights_in_fp16"
 
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: Mapping[
     folder.mkdir()
     for name, text in content.items():
         (folder / name).write_text(text)
-    with pytest.raises(InputError, match=rf"mine holds {shown}"):
+    with pytest.raises(InputError, match=rf"mine has the file {shown}"):
         export_target(Path("any.ckpt"), "accelerator", folder)
     assert {path.name: path.read_text() for path in folder.iterdir()} == content
 
@@ -151,14 +153,14 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
-    wrong = Original(original.weights, original.network, lambda z: -original.drawn(z), "")
+    wrong = Original(original.weights, original.network, lambda z: -original.reference(z), "")
     monkeypatch.setattr(targets, "open_original", lambda *_: wrong)
     with pytest.raises(ParityError):
         export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", [("--format", "ort"), ("--out", "x.onnx"), ("--output", "float32")])
+@pytest.mark.parametrize("option", [("--format", "ort"), ("--out", "x.onnx"), ("--output-dtype", "float32")])
 def test_a_target_and_a_single_file_do_not_go_together(option: tuple[str, str]) -> None:
     result = CliRunner().invoke(main, ["--target", "accelerator", "npu", *option])
     assert result.exit_code == 2

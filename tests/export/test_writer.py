@@ -10,14 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from avatar_export.exporter import build_model
 from avatar_export.formats import onnx_file
 from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, write_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.errors import OutputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import GoldenCheck
-from tiny_model import tiny_weights, write_tiny_model
+from tiny_model import build_model, tiny_weights, write_tiny_model
 
 SPEC = ModelSpec(
     name="tiny é",
@@ -27,7 +26,7 @@ SPEC = ModelSpec(
     output="uint8",
     pixel_range=(-1.0, 1.0),
     latent_scheme=SCHEME,
-    passes=("batch_norm_folding", "latent_projection", "uint8_head"),
+    passes=("fold_batch_norm", "project_latent_to_gemm", "append_uint8_head"),
     checkpoint_sha256="ab" * 32,
     parity={"max_difference": 0.1, "batch_sizes": [1, 7], "level_histogram": {"0": 12, "1": 3}, "psnr_db": None},
     license="MIT",

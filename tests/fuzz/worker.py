@@ -20,11 +20,11 @@ SECONDS = 10
 
 
 def read_checkpoint(path: Path) -> None:
-    from avatar_export.exporter import build_stages
+    from avatar_export.pipeline import build_graph
     from avatar_export.source.original import read_weights
     from avatar_export.variants import Variant
 
-    build_stages(read_weights(path, "-1..1"), Variant())
+    build_graph(read_weights(path, "-1..1"), Variant())
 
 
 def read_model(path: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
@@ -171,29 +170,6 @@ def test_another_process_draws_the_same(generator: AvatarGenerator, avatars: UIn
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
         for images in pool.map(generator.generate, [NAMES] * 2):
             np.testing.assert_array_equal(images, avatars)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_a_fork_may_go_on_drawing_with_a_live_generator(tiny_model: Path) -> None:
-    program = """
-import os, signal, sys
-from avatar_runtime import AvatarError, AvatarGenerator
-generator = AvatarGenerator.load(sys.argv[1], threads=4)
-injected = AvatarGenerator.from_session(generator._session)
-expected = generator.generate(130)
-child = os.fork()
-if child == 0:
-    signal.alarm(60)
-    right = (generator.generate(130) == expected).all()
-    try:
-        injected.generate(1)
-    except AvatarError as err:
-        right = right and "cannot go to another process" in str(err)
-    os._exit(0 if right else 1)
-assert os.waitpid(child, 0)[1] == 0
-assert (generator.generate(130) == expected).all()
-"""
-    run_program(program, str(tiny_model))
 
 
 def test_a_session_that_is_there_already_can_be_given(tiny_model: Path, avatars: UInt8) -> None:

@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_written_ends_it_with_nothing_half_written(
 
 @pytest.mark.parametrize("workers", [0, -1, 10**9])
 def test_a_bad_number_of_workers_is_refused(generator: AvatarGenerator, tmp_path: Path, workers: int) -> None:
-    with pytest.raises(InputError, match=f"threads must be from 1 to 1024, not {workers}"):
+    with pytest.raises(InputError, match=f"threads must be from 1 to 256, not {workers}"):
         written_by(generator, tmp_path / "new", workers)
     assert not (tmp_path / "new").exists()
 

@@ -47,7 +47,7 @@ STEPS = 14
 @pytest.fixture(scope="session")
 def tiny_config(pictures: Path) -> MakeConfig:
     def make(**changes: object) -> TrainConfig:
-        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": STEPS, "tick": 4}
+        settings = {"batch_size": 4, "image_size": 32, "ngf": 8, "ndf": 8, "steps": STEPS, "snapshot_every": 4}
         return TrainConfig(**{"data": str(pictures), **settings, **changes})  # type: ignore[arg-type]
 
     return make

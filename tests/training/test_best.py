@@ -21,7 +21,7 @@ from .feature_network import write_feature_network
 @pytest.fixture
 def judged(tiny_config: MakeConfig, tmp_path: Path) -> TrainConfig:
     """A config whose KID is taken at steps 4, 8, 12 and the last."""
-    return tiny_config(features=str(write_feature_network(tmp_path / "f.onnx", scale=1 / 64)), kid_every=4)
+    return tiny_config(kid_network=str(write_feature_network(tmp_path / "f.onnx", scale=1 / 64)), kid_every=4)
 
 
 def kids(out: Path) -> dict[int, float]:
@@ -62,7 +62,7 @@ def test_a_run_is_measured_against_its_images_with_the_faces_of_a_series(
     assert kids(out)[int(kept["steps"])] == lowest
 
     real, generated = measured_images[1], generated[best.COUNT :]
-    features = FeatureNetwork(Path(str(judged.features)))
+    features = FeatureNetwork(Path(str(judged.kid_network)))
     expected, _ = kid(features(real), features(generated))
     assert kids(out)[6] == pytest.approx(expected, abs=1e-6)
 
@@ -95,7 +95,7 @@ def test_an_older_best_outlives_resumes_and_what_cannot_be_compared_is_set_aside
     assert any("best.ckpt cannot be read; it is now" in line for line in said)
 
     other = write_feature_network(tmp_path / "other.onnx", scale=1 / 32)
-    assert go_on(steps=11, features=str(other)) == 11  # 9 and 8, by another measure
+    assert go_on(steps=11, kid_network=str(other)) == 11  # 9 and 8, by another measure
     assert checkpoint.read(out / "best.2.ckpt")["kid"] == 4.0
     assert any("was chosen by another feature network" in line for line in said)
 
@@ -103,5 +103,5 @@ def test_an_older_best_outlives_resumes_and_what_cannot_be_compared_is_set_aside
 def test_a_wrong_network_is_refused_before_anything_is_written(judged: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(FeaturesError, match=r"text\.onnx is not an ONNX model"):
-        train(dataclasses.replace(judged, features=str(tmp_path / "text.onnx")), tmp_path / "run")
+        train(dataclasses.replace(judged, kid_network=str(tmp_path / "text.onnx")), tmp_path / "run")
     assert not (tmp_path / "run").exists()

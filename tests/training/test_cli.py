@@ -51,7 +51,7 @@ def test_every_field_of_a_config_is_an_option() -> None:
     ("arguments", "word"),
     [
         ([], "--data"),
-        (["--data", "d", "--resume", "--new"], "--resume"),
+        (["--data", "d", "--resume", "--restart"], "--resume"),
         (["--data", "d", "--steps", "1", "--epochs", "1"], "--epochs"),
         (["--data", "d", "--batch-size", "1"], "--batch-size"),
         (["--data", "d", "--image-size", "48"], "--image-size"),
@@ -79,15 +79,15 @@ def test_a_run_is_never_overwritten(command: CliRunner, pictures: Path, tmp_path
     assert result.exit_code == 0, result.output
     assert "22 images" in result.stderr
     first = (tmp_path / "runs/edge/generator.ckpt").read_bytes()
-    refused(run(command, *start), 1, "already holds a run", "--resume", "--new")
-    refused(run(command, *start, "--new", "--data", "missing.zip"), 1, "missing.zip does not exist")
+    refused(run(command, *start), 1, "already holds a run", "--resume", "--restart")
+    refused(run(command, *start, "--restart", "--data", "missing.zip"), 1, "missing.zip does not exist")
     assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() == first
-    again = run(command, *start, "--new", "--seed", "1")
+    again = run(command, *start, "--restart", "--seed", "1")
     assert again.exit_code == 0, again.output
     assert f"is now in {Path('runs/edge.1')}" in again.stderr
     assert (tmp_path / "runs/edge.1/generator.ckpt").read_bytes() == first
     assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() != first
-    refused(run(command, "--resume", "--seed", "0"), 1, "seed (1 there, 0 here)")
+    refused(run(command, "--resume", "--seed", "0"), 1, "seed 1 there and 0 here")
     refused(run(command, "--resume", "--recipe", "long"), 1, "recipe edge")
     longer = run(command, "--resume", "--steps", "3")
     assert longer.exit_code == 0, longer.output

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from avatar_training.config import RECIPES, TrainConfig, TrainingError, newest_run, read_run, refuse_changes
+from avatar_training.config import RECIPES, TrainConfig
+from avatar_training.errors import TrainingError
+from avatar_training.run_folder.record import newest_run, read_record, refuse_changes
 
 
 def test_edge_is_the_default_and_has_its_measured_settings() -> None:
@@ -37,7 +39,7 @@ def test_a_rollback_changes_the_seed_from_its_step_on_and_not_before() -> None:
 
 
 def test_the_learning_rate_falls_in_a_straight_line_at_the_end() -> None:
-    config = TrainConfig(data="d", steps=10, learning_rate=1.0, decay_steps=4)
+    config = TrainConfig(data="d", steps=10, learning_rate=1.0, lr_decay_steps=4)
     assert [config.learning_rate_at(step, 10) for step in (0, 6, 7, 8, 9)] == [1, 1, 0.75, 0.5, 0.25]
     assert [TrainConfig(data="d", steps=3, learning_rate=0.3).learning_rate_at(step, 3) for step in (0, 2)] == [0.3] * 2
 
@@ -73,7 +75,7 @@ def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
         ("beta1", 1.0),
         ("ema_decay", 1.0),
         ("real_label", 1.1),
-        ("tick", 0),
+        ("snapshot_every", 0),
         ("kid_every", -1),
         ("keep", 0),
         ("rollbacks", (4, -1)),
@@ -101,7 +103,7 @@ def test_unknown_and_missing_fields_of_a_dict_are_refused() -> None:
 def test_only_fields_that_change_a_step_count_as_differences() -> None:
     config = TrainConfig(data="a", steps=10)
     same = dataclasses.replace(
-        config, data="b", steps=None, epochs=3, tick=7, device_target="GPU", features="f", kid_every=1
+        config, data="b", steps=None, epochs=3, snapshot_every=7, device_target="GPU", kid_network="f", kid_every=1
     )
     assert not config.differences(same)
     other = dataclasses.replace(config, batch_size=32, seed=1)
@@ -112,7 +114,7 @@ def test_a_changed_config_is_refused_with_the_fields_named(tmp_path: Path) -> No
     config = TrainConfig(data="a", steps=10)
     run = {"config": config.to_dict(), "dataset": {"sha256": "", "images": 1}}
     refuse_changes(run, dataclasses.replace(config, steps=20), tmp_path)
-    with pytest.raises(TrainingError, match=r"ngf \(64 there, 8 here\)"):
+    with pytest.raises(TrainingError, match="ngf 64 there and 8 here"):
         refuse_changes(run, dataclasses.replace(config, ngf=8), tmp_path)
 
 
@@ -120,7 +122,7 @@ def test_a_changed_config_is_refused_with_the_fields_named(tmp_path: Path) -> No
 def test_a_damaged_record_of_a_run_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(TrainingError, match="damaged"):
-        read_run(tmp_path)
+        read_record(tmp_path)
 
 
 def test_the_newest_run_is_found_or_its_absence_said(tmp_path: Path) -> None:

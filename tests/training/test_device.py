@@ -77,7 +77,7 @@ def test_without_msrun_a_process_is_alone_and_joins_nothing(monkeypatch: pytest.
     fake = install(monkeypatch, "CPU")
     assert device.join() == (0, 1)
     assert fake.calls == []
-    assert device.leads()
+    assert device.is_leader()
 
 
 def test_under_msrun_a_process_joins_and_worker_0_leads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_under_msrun_a_process_joins_and_worker_0_leads(monkeypatch: pytest.Monk
     for role, rank, leads in [("MS_WORKER", "0", True), ("MS_WORKER", "3", False), ("MS_SCHED", "0", False)]:
         monkeypatch.setenv("MS_ROLE", role)
         monkeypatch.setenv("MS_NODE_ID", rank)
-        assert device.leads() is leads
+        assert device.is_leader() is leads
 
 
 def test_a_job_that_does_not_come_together_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,36 +11,40 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from avatar_training.distributed.team import ALONE
-from avatar_training.gan import Gan
+from avatar_training.distributed.worker_group import SINGLE_WORKER
+from avatar_training.errors import Diverged
 from avatar_training.loop import Progress, train
+from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint, divergence
-from avatar_training.run_folder.divergence import Diverged
+from avatar_training.step import TrainingStep
 
 from .conftest import STEPS, MakeConfig, losses, weights
 
-healthy, healthy_draw = Gan.step, Gan.draw
+healthy, healthy_draw = TrainingStep.run, Gan.draw
 
 
-def diverge(monkeypatch: pytest.MonkeyPatch, step: int, harm: Callable[[Gan], Any], rollbacks: int = 0) -> None:
+def diverge(
+    monkeypatch: pytest.MonkeyPatch, step: int, harm: Callable[[TrainingStep], Any], rollbacks: int = 0
+) -> None:
     """Do harm in a step, unless the run has been rolled back more than so often."""
 
-    def step_and_harm(gan: Gan, done: int, real: np.ndarray, learning_rate: float) -> tuple[float, float]:
-        found = healthy(gan, done, real, learning_rate)
-        return (done + 1 == step and len(gan.config.rollbacks) <= rollbacks and harm(gan)) or found
+    def run_and_harm(training: TrainingStep, done: int, real: np.ndarray, learning_rate: float) -> tuple[float, float]:
+        found = healthy(training, done, real, learning_rate)
+        return (done + 1 == step and len(training.config.rollbacks) <= rollbacks and harm(training)) or found
 
-    monkeypatch.setattr(Gan, "step", step_and_harm)
+    monkeypatch.setattr(TrainingStep, "run", run_and_harm)
 
 
-def no_loss(gan: Gan) -> tuple[float, float]:
+def no_loss(training: TrainingStep) -> tuple[float, float]:
     return float("nan"), 0.0
 
 
-def no_weight(gan: Gan) -> None:
-    gan.discriminator.trainable_params()[0].set_data(Tensor(np.full((8, 3, 4, 4), np.inf, np.float32)))
+def no_weight(training: TrainingStep) -> None:
+    training.discriminator.trainable_params()[0].set_data(Tensor(np.full((8, 3, 4, 4), np.inf, np.float32)))
 
 
-def one_image(gan: Gan) -> None:
+def one_image(training: TrainingStep) -> None:
+    gan = training.gan
     gan.draw = lambda z: healthy_draw(gan, z * np.float32(0))  # type: ignore[method-assign]
 
 
@@ -53,7 +57,11 @@ def one_image(gan: Gan) -> None:
     ],
 )
 def test_a_run_that_diverges_stops_with_the_reason_and_the_last_good_snapshot(
-    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Gan], Any], words: str
+    tiny_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[TrainingStep], Any],
+    words: str,
 ) -> None:
     monkeypatch.setattr(divergence, "WARM_UP", 5)
     diverge(monkeypatch, 8, harm)
@@ -65,7 +73,7 @@ def test_a_run_that_diverges_stops_with_the_reason_and_the_last_good_snapshot(
 
 
 def test_images_that_are_not_finite_are_a_divergence() -> None:
-    gan = SimpleNamespace(team=ALONE, average=lambda z: Tensor(np.full((1, 3, 32, 32), np.nan, np.float32)))
+    gan = SimpleNamespace(workers=SINGLE_WORKER, average=lambda z: Tensor(np.full((1, 3, 32, 32), np.nan, np.float32)))
     with pytest.raises(Diverged, match="not finite"):
         Gan.draw(gan, np.zeros((1, 100), np.float32))  # type: ignore[arg-type]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from avatar_runtime.errors import OutputError
-from avatar_training.config import TrainConfig, TrainingError
+from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
 from avatar_training.loop import Progress, train
 from avatar_training.run_folder import checkpoint, lock
 
@@ -165,9 +166,9 @@ def test_a_second_process_is_refused_until_the_first_is_gone(whole_run: Path, ti
     assert first.stdin is not None
     with first.stdin, first.stdout:
         first.stdout.readline()
-        for resume, new in [(True, False), (False, True), (False, False)]:
+        for resume, restart in [(True, False), (False, True), (False, False)]:
             with pytest.raises(TrainingError, match=f"process {first.pid} is training in {whole_run}"):
-                train(tiny_config(), whole_run, resume=resume, new=new)
+                train(tiny_config(), whole_run, resume=resume, restart=restart)
         first.kill()
         first.wait()
     with lock.held(whole_run):

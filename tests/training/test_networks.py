@@ -7,8 +7,8 @@ from mindspore import Tensor, nn
 
 from avatar_training import device
 from avatar_training.config import TrainConfig
-from avatar_training.gan import Gan
 from avatar_training.networks.discriminator import Discriminator, LeakyReLU
+from avatar_training.networks.gan import Gan
 from avatar_training.networks.generator import Generator
 
 

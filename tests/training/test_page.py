@@ -56,12 +56,12 @@ def make_run(out: Path, ticks: int, channels: int = 3, measured: bool = False, *
     record = {"config": config.to_dict(), "dataset": {"images": 1234, "sha256": "feed"}}
     (out / "config.json").write_text(json.dumps({**record, "environment": environment("CPU in mixed precision")}))
     report.samples(faces[::-1])
-    report.tick(0, faces)
+    report.preview(0, faces)
     for tick in range(1, ticks):
         for step in range(10 * tick - 9, 10 * tick + 1):
             report.step(step=step, g_loss=2.5, d_loss=0.5, images_per_second=20.0)
         if measured:
-            report.step(step=10 * tick, kid=0.1 / tick, kid_std=0.001, features="abc")
+            report.step(step=10 * tick, kid=0.1 / tick, kid_std=0.001, kid_network="abc")
             report.step(step=10 * tick, diversity=55.5)
         preview = out / "previews" / f"{10 * tick:08}.png"
         preview.write_bytes((out / "previews/00000000.png").read_bytes())
@@ -116,7 +116,7 @@ def test_a_long_run_is_thinned_and_the_page_stays_small(tmp_path: Path) -> None:
 def test_a_preview_that_a_rollback_drew_again_is_shown_anew(tmp_path: Path) -> None:
     report = make_run(tmp_path / "run", 3)
     before, _ = frames((tmp_path / "run/report.html").read_text())
-    report.tick(10, np.full((64, 32, 32, 3), 200, np.uint8))
+    report.preview(10, np.full((64, 32, 32, 3), 200, np.uint8))
     after, _ = frames((tmp_path / "run/report.html").read_text())
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
 
@@ -142,4 +142,4 @@ def test_a_run_without_measurements_or_environment_has_a_page_too(tmp_path: Path
     report.page()
     read = Reader((tmp_path / "run/report.html").read_text())
     assert "0 of 1,000" in read.text
-    assert "--features FILE.onnx" in read.text
+    assert "--kid-network FILE.onnx" in read.text

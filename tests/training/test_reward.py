@@ -13,11 +13,13 @@ from PIL import Image
 
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_training import device
-from avatar_training.config import TrainingError
-from avatar_training.gan import Gan
+from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.networks.feature_network import FeatureNetworkError, FrozenFeatures
-from avatar_training.objective.reward import CriticError, Resize, Reward, penalty
+from avatar_training.networks.gan import Gan
+from avatar_training.objective.critic_file import CriticError
+from avatar_training.objective.reward import Resize, Reward, penalty
+from avatar_training.step import TrainingStep
 
 from .classifier import ACTIVATIONS, write_classifier, write_critic
 from .conftest import MakeConfig, losses, weights
@@ -144,12 +146,12 @@ def test_a_critic_that_does_not_fit_is_refused(
 def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
     network: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    config = tiny_config(steps=4, tick=2, critic=str(critic), critic_network=str(network), reward_images=2)
+    config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(network), reward_images=2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, whole)
     train(config.with_changes(steps=2), parts)
     other = config.with_changes(critic=str(write_critic(tmp_path / "other.npz", network, seed=1)))
-    for changed in (other, tiny_config(steps=4, tick=2, reward_images=2)):
+    for changed in (other, tiny_config(steps=4, snapshot_every=2, reward_images=2)):
         with pytest.raises(TrainingError, match="another critic"):
             train(changed, parts, resume=True)
     train(config, parts, resume=True)
@@ -164,8 +166,8 @@ def test_a_reward_makes_the_critic_find_less_in_float16_too(
     network: Path, critic: Path, tiny_config: MakeConfig
 ) -> None:
     settings = {"critic": str(critic), "critic_network": str(network), "reward_images": 4, "reward_weight": 20.0}
-    gan = Gan(tiny_config(learning_rate=2e-3, **settings), amp=True)
+    training = TrainingStep(Gan(tiny_config(**settings), amp=True))
     real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
-    logits = [gan.step(step, real)[2] for step in range(20)]
+    logits = [training.run(step, real, 2e-3)[2] for step in range(20)]
     assert np.mean(logits[-5:]) < np.mean(logits[:5])
-    assert not any("features" in name for name in gan.state())
+    assert not any("features" in name for name in training.state())

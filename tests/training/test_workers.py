@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from avatar_training import rng
-from avatar_training.config import TrainingError
 from avatar_training.data import dataset
-from avatar_training.distributed.team import Team
-from avatar_training.gan import Gan
+from avatar_training.distributed.worker_group import WorkerGroup
+from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
+from avatar_training.step import TrainingStep
 
 from .conftest import MakeConfig
 
@@ -64,7 +64,7 @@ Launch = Callable[..., Job]
 def launch(tmp_path: Path, pictures: Path) -> Iterator[Launch]:
     """Start avatar-train on a tiny network under msrun: launch(workers, *options); first: code to run before."""
     script = tmp_path / "avatar-train"
-    sizes = "--batch-size 4 --image-size 32 --ngf 8 --ndf 8 --tick 4 --no-diff-augment"
+    sizes = "--batch-size 4 --image-size 32 --ngf 8 --ndf 8 --snapshot-every 4 --no-diff-augment"
     tiny = ["--data", pictures, *sizes.split()]
     jobs = []
 
@@ -129,16 +129,16 @@ def loss(row: dict[str, float]) -> tuple[float, float]:
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_workers_rows_together_are_the_batches_of_one(size: int, tiny_config: MakeConfig, pictures: Path) -> None:
     config, faces = tiny_config(), dataset.load(pictures, 32)
-    parts = [list(dataset.batches(faces, config, 0, 6, Team(rank, size).rows(4))) for rank in range(size)]
+    parts = [list(dataset.batches(faces, config, 0, 6, WorkerGroup(rank, size).rows(4))) for rank in range(size)]
     for step, whole in enumerate(dataset.batches(faces, config, 0, 6)):
         np.testing.assert_array_equal(np.concatenate([part[step] for part in parts]), whole)
     z = rng.latents(0, 3, 4, 100)
-    np.testing.assert_array_equal(np.concatenate([z[Team(rank, size).rows(4)] for rank in range(size)]), z)
+    np.testing.assert_array_equal(np.concatenate([z[WorkerGroup(rank, size).rows(4)] for rank in range(size)]), z)
 
 
-def test_alone_a_team_says_nothing_and_hears_itself() -> None:
-    assert Team().agree(2) == (2, False)
-    assert Team().tell({"start": 3}) == {"start": 3}
+def test_a_single_worker_hears_its_own_decision_and_message() -> None:
+    assert WorkerGroup().barrier(2) == (2, False)
+    assert WorkerGroup().broadcast({"start": 3}) == {"start": 3}
 
 
 def test_two_workers_train_as_one(launch: Launch, tiny_config: MakeConfig, tmp_path: Path) -> None:
@@ -174,15 +174,14 @@ def test_a_run_goes_on_with_another_number_of_workers(launch: Launch, tiny_confi
 
 
 DIVERGE_ONCE = """
-from avatar_training.config import TrainingError
-from avatar_training.gan import Gan
-healthy = Gan.step
+from avatar_training.step import TrainingStep
+healthy = TrainingStep.run
 
-def step(gan, step, real, learning_rate):
-    losses = healthy(gan, step, real, learning_rate)
-    return (float("nan"), 0.0) if step == 5 and not gan.config.rollbacks else losses
+def run(training, step, real, learning_rate):
+    losses = healthy(training, step, real, learning_rate)
+    return (float("nan"), 0.0) if step == 5 and not training.config.rollbacks else losses
 
-Gan.step = step
+TrainingStep.run = run
 """
 
 
@@ -191,7 +190,7 @@ def test_workers_go_back_together_when_training_diverges(
     launch: Launch, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = launch(2, "--steps", "6", "--rollback", first=DIVERGE_ONCE)
-    monkeypatch.setattr(Gan, "step", Gan.step)  # put back what the next line replaces
+    monkeypatch.setattr(TrainingStep, "run", TrainingStep.run)  # put back what the next line replaces
     exec(DIVERGE_ONCE, {})
     train(tiny_config(steps=STEPS, rollback=True), tmp_path / "one")
     status, said = job.ended()
@@ -232,15 +231,14 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(
 ) -> None:
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("MS_WORKER_NUM", "3")
-    with pytest.raises(TrainingError, match="--batch-size 4 is that of all 3 workers together"):
+    with pytest.raises(TrainingError, match="--batch-size 4 cannot be divided among 3 workers"):
         train(tiny_config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 SLOW_DRAWING = """
 import time
-from avatar_training.config import TrainingError
-from avatar_training.gan import Gan
+from avatar_training.networks.gan import Gan
 draw = Gan.draw
 
 def slowly(gan, z):

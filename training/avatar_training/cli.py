@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError
 from avatar_training import device
 from avatar_training.config import (
@@ -21,15 +22,14 @@ from avatar_training.config import (
     RECIPES,
     RUNS,
     TrainConfig,
-    TrainingError,
-    newest_run,
-    read_run,
 )
+from avatar_training.errors import TrainingError
+from avatar_training.run_folder.record import newest_run, read_record
 
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={**SETTINGS, "show_default": False})
 @click.option("--data", metavar="DIR_OR_ZIP", help="Images to learn from; with --resume, the run's own by default.")
 @click.option(
     "--download",
@@ -74,7 +74,7 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 @click.option("--real-label", type=click.FloatRange(0, 1), metavar="P", help="What real images are labelled.")
 @click.option("--learning-rate", type=float, metavar="R", help="Adam's, for both networks.")
 @click.option(
-    "--decay-steps", type=click.IntRange(min=0), metavar="N", help="The last N steps' rate falls to 0.  [default: 0]"
+    "--lr-decay-steps", type=click.IntRange(min=0), metavar="N", help="The last N steps' rate falls to 0.  [default: 0]"
 )
 @click.option("--beta1", type=float, metavar="B", help="Adam's first decay.")
 @click.option("--beta2", type=float, metavar="B", help="Adam's second decay.")
@@ -88,9 +88,11 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
     "--reward-images", type=click.IntRange(min=1), metavar="N", help="Images of a batch that it sees.  [default: 8]"
 )
 @click.option("--ema-decay", type=float, metavar="D", help="Moving average of the generator; 0 for none.")
-@click.option("--tick", type=click.IntRange(min=1), metavar="N", help="Steps between snapshots.  [default: 200]")
 @click.option(
-    "--features", metavar="FILE.onnx", help="A feature network: keep the snapshot of the lowest KID, best.ckpt."
+    "--snapshot-every", type=click.IntRange(min=1), metavar="N", help="Steps between snapshots.  [default: 200]"
+)
+@click.option(
+    "--kid-network", metavar="FILE.onnx", help="A feature network: keep the snapshot of the lowest KID, best.ckpt."
 )
 @click.option(
     "--kid-every", type=click.IntRange(min=0), metavar="N", help="Steps between two KIDs; 0 for none.  [default: 2000]"
@@ -107,10 +109,10 @@ INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which M
 )
 @click.option("--amp/--no-amp", default=None, help="Mixed precision with a loss scaler.  [default: on, but not on CPU]")
 @click.option("--resume", is_flag=True, help="Go on from the newest snapshot.")
-@click.option("--new", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
+@click.option("--restart", is_flag=True, help="Start over; a run already in --out is set aside, not deleted.")
 @click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")
-@click.version_option(package_name="avatar-edge")
-def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_run: bool, **options: Any) -> None:
+@version_option
+def main(download: str | None, out: Path | None, resume: bool, restart: bool, dry_run: bool, **options: Any) -> None:
     """Train a DCGAN on faces, in steps that survive anything.
 
     Options without a default take the recipe's value; --dry-run shows it.
@@ -122,8 +124,8 @@ def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_ru
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
     """
-    if resume and new:
-        raise click.UsageError("--resume goes on with a run and --new starts over: use one of them")
+    if resume and restart:
+        raise click.UsageError("--resume goes on with a run and --restart starts over: use one of them")
     if options["steps"] and options["epochs"]:
         raise click.UsageError("--steps and --epochs both say how long to train: use one of them")
     given = {name: value for name, value in options.items() if value is not None}
@@ -141,13 +143,13 @@ def main(download: str | None, out: Path | None, resume: bool, new: bool, dry_ru
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    if device.leads():
+    if device.is_leader():
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
         return
     if download:  # every worker: those of one machine wait for the first, and another machine has a disk of its own
         _download(download, Path(config.data))
-    _run(config, out, resume, new)
+    _run(config, out, resume, restart)
 
 
 def _download(url: str, path: Path) -> None:
@@ -174,7 +176,7 @@ def _download(url: str, path: Path) -> None:
     click.echo(f"{path}: a sound zip of {files} files", err=True)
 
 
-def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
+def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     try:
         from avatar_training.loop import Progress, train
     except ModuleNotFoundError as err:
@@ -194,7 +196,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
                 config,
                 out,
                 resume=resume,
-                new=new,
+                restart=restart,
                 on_message=lambda message: click.echo(message, err=True),
                 on_decoded=reading.show,
                 on_step=on_step,
@@ -202,7 +204,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, new: bool) -> None:
             )
     except (AvatarError, OSError) as err:
         raise click.ClickException(str(err)) from err
-    if not device.leads():
+    if not device.is_leader():
         return
     best = " and best.ckpt" if (out / "best.ckpt").exists() else ""
     click.echo(f"step {result.step}: {out}/generator.ckpt{best}; look at {out}/report.html")
@@ -245,7 +247,7 @@ class _StopRequest(AbstractContextManager["_StopRequest"]):
 
     def __init__(self) -> None:
         self.number = 0
-        self.launcher = os.getppid() if device.launched() else None
+        self.launcher = os.getppid() if device.under_msrun() else None
         self.old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def __call__(self) -> bool:
@@ -272,12 +274,12 @@ class _StopRequest(AbstractContextManager["_StopRequest"]):
 
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:
     """The run's own configuration with the options given on top; `train` refuses those that may not change."""
-    run = read_run(out)
+    run = read_record(out)
     if run is None:
         raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
     saved = TrainConfig.from_dict(run["config"])
     if given.pop("recipe", saved.recipe) != saved.recipe:
         raise TrainingError(
-            f"{out} was begun with the recipe {saved.recipe}; resume it as it was, or start over with --new"
+            f"{out} was begun with the recipe {saved.recipe}; resume it as it was, or start over with --restart"
         )
     return saved.with_changes(**given)

@@ -1,16 +1,14 @@
-"""TrainConfig: everything a training run depends on, the three recipes, and the run folder's own record of it.
+"""TrainConfig: everything a training run depends on, and the three recipes.
 
 Imports no MindSpore.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from avatar_runtime.errors import AvatarError
 from avatar_training import rng
 
 RUNS = Path("runs")
@@ -50,15 +48,11 @@ IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
 CHANGEABLE = frozenset(
-    {"data", "steps", "epochs", "decay_steps", "tick", "keep", "rollback"}
-    | {"device_target", "amp", "features", "kid_every"}
-    | {"critic", "critic_network"}  # their digests may not; `loop` compares those
+    {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
+    | {"device_target", "amp", "kid_network", "kid_every"}
+    | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
 )
 """Fields that may differ when a run is resumed: apart from rounding, none changes a step that lies before the decay."""
-
-
-class TrainingError(AvatarError):
-    """A run cannot start, go on or be resumed."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ class TrainConfig:
     """Adam's, for both networks."""
     init_from: str | None = None
     """Folder with the generator.ckpt and discriminator.ckpt of a trained pair to begin from; None for fresh weights."""
-    decay_steps: int = 0
+    lr_decay_steps: int = 0
     """Last steps of a run, over which the learning rate falls in a straight line to 0."""
     beta1: float = 0.5
     """Adam's decay of the first moment."""
@@ -116,18 +110,18 @@ class TrainConfig:
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
     critic: str | None = None
-    """A critic learnt from grades (.npz) that generated images shall please; None for none."""
+    """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
     critic_network: str | None = None
-    """The ONNX classifier whose activations the critic weighs; wanted where there is a critic."""
+    """The ONNX classifier whose activations the critic weighs; needed with a critic."""
     reward_weight: float = 0.6
-    """What softplus(critic's logit + 3) counts in the generator's loss."""
+    """Weight of the critic's term in the generator's loss."""
     reward_images: int = 8
-    """How many generated images of a batch the critic sees in a step; it divides batch_size."""
+    """Generated images of a batch that the critic sees in a step; divides batch_size."""
     ema_decay: float = 0.999
     """Most that the moving average of the generator keeps of itself at a step; 0 for no average."""
-    tick: int = 200
+    snapshot_every: int = 200
     """Steps from one preview and snapshot to the next."""
-    features: str | None = None
+    kid_network: str | None = None
     """An ONNX feature network by whose KID best.ckpt is chosen; None for no best.ckpt."""
     kid_every: int = 2000
     """Steps from one KID to the next; 0 for none."""
@@ -149,10 +143,10 @@ class TrainConfig:
             self.device_target,
             f"one of {', '.join(DEVICE_TARGETS)}",
         )
-        for name in ("batch_size", "latent_dim", "ngf", "ndf", "tick", "keep"):
+        for name in ("batch_size", "latent_dim", "ngf", "ndf", "snapshot_every", "keep"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _check((self.critic is None) == (self.critic_network is None), "critic_network", self.critic_network,
-               "set where critic is, and only there")  # fmt: skip
+        pair = (self.critic is None) == (self.critic_network is None)
+        _check(pair, "critic_network", self.critic_network, "given with critic, and only then")
         fits = self.critic is None or (self.reward_images >= 1 and self.batch_size % self.reward_images == 0)
         _check(fits, "reward_images", self.reward_images, f"a divisor of batch_size, {self.batch_size}")
         # A batch norm over one value a channel would divide by zero.
@@ -165,7 +159,7 @@ class TrainConfig:
             length,
             "at least 1",
         )
-        for name in ("kid_every", "decay_steps"):
+        for name in ("kid_every", "lr_decay_steps"):
             _check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
         for name in (
@@ -224,9 +218,13 @@ class TrainConfig:
         """What decides the random numbers of a step: seed, or, from a step the run has gone back to, another one."""
         return rng.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
 
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """The steps of the whole run."""
+        return self.steps if self.steps is not None else steps_per_epoch * (self.epochs or 0)
+
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of a step of a run of so many: the last is at 1 / decay_steps of the full one."""
-        return self.learning_rate * min(1.0, (steps - step) / max(1, self.decay_steps))
+        """The learning rate of a step of a run of so many: the last is at 1 / lr_decay_steps of the full one."""
+        return self.learning_rate * min(1.0, (steps - step) / max(1, self.lr_decay_steps))
 
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """Fields in which the two would compute different steps: name -> (mine, the other's)."""
@@ -236,36 +234,6 @@ class TrainConfig:
             for k in mine
             if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
         }
-
-
-def read_run(out: Path) -> dict[str, Any] | None:
-    """The config.json of a run folder, or None if there is no run in it. Raises TrainingError if it is damaged."""
-    path = out / "config.json"
-    if not path.exists():
-        return None
-    try:
-        run = json.loads(path.read_text())
-        TrainConfig.from_dict(run["config"])
-        run["dataset"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise TrainingError(f"{path} is damaged ({err}); start over with --new") from err
-    return dict(run)
-
-
-def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:
-    """Raise TrainingError, naming the fields, if config would not continue the run as it began."""
-    changed = TrainConfig.from_dict(run["config"]).differences(config)
-    if changed:
-        fields = ", ".join(f"{name} ({mine} there, {theirs} here)" for name, (mine, theirs) in changed.items())
-        raise TrainingError(f"{out} was begun with another {fields}; resume it as it was, or start over with --new")
-
-
-def newest_run(folder: Path) -> Path:
-    """The run below folder that was last written to. Raises TrainingError if there is none."""
-    runs = [path.parent for path in folder.glob("*/config.json")]
-    if not runs:
-        raise TrainingError(f"there is no run in {folder}; start one with avatar-train")
-    return max(runs, key=lambda run: run.stat().st_mtime)
 
 
 def _check(good: bool, name: str, value: Any, expected: str) -> None:

@@ -1,7 +1,7 @@
 """The device MindSpore computes on, its mixed precision, and the other workers of a job.
 
 What cannot be run on a machine with a CPU alone is here: calls that MindSpore documents for Ascend and GPU, and nothing
-else. `workers` and `gan` build on it.
+else. `distributed` and `networks.gan` build on it.
 """
 
 import os
@@ -44,22 +44,28 @@ def select(target: str = "auto") -> str:
     return target
 
 
-def launched() -> bool:
+def describe(target: str, amp: bool, workers: int) -> str:
+    """The devices of a run in words."""
+    devices = target if workers == 1 else f"{workers} workers, {target}"
+    return f"{devices} in mixed precision" if amp else devices
+
+
+def under_msrun() -> bool:
     """Whether msrun started this process."""
     return "MS_ROLE" in os.environ
 
 
-def leads() -> bool:
+def is_leader() -> bool:
     """Whether this process speaks for its job: the only one, or msrun's worker 0. Needs no MindSpore."""
-    return not launched() or (not schedules() and os.environ.get("MS_NODE_ID") == "0")
+    return not under_msrun() or (not is_scheduler() and os.environ.get("MS_NODE_ID") == "0")
 
 
-def workers() -> int:
+def worker_count() -> int:
     """How many workers the job has; 1 without msrun."""
-    return int(os.environ.get("MS_WORKER_NUM", "1")) if launched() else 1
+    return int(os.environ.get("MS_WORKER_NUM", "1")) if under_msrun() else 1
 
 
-def schedules() -> bool:
+def is_scheduler() -> bool:
     """Whether this process is msrun's scheduler, which brings the workers together and does no work."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
@@ -71,9 +77,9 @@ def join() -> tuple[int, int]:
     minutes (msrun's --cluster_time_out). In msrun's scheduler it does not return. Raises InputError if the workers do
     not find one another.
     """
-    if not launched():
+    if not under_msrun():
         return 0, 1
-    if not schedules() and "MS_NODE_ID" not in os.environ:
+    if not is_scheduler() and "MS_NODE_ID" not in os.environ:
         raise InputError("msrun has not said which worker this is; give it --node_rank, another one on each machine")
     from mindspore import communication
 

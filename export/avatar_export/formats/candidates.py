@@ -1,60 +1,65 @@
-"""A model in each file format: what the gate draws with while there is no file yet, and how the file is written."""
+"""A model in each file format: how it draws before there is a file, and how the file is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import onnx
-
 from avatar_export.formats import ort_file
 from avatar_export.formats.onnx_file import check_model, write_model
+from avatar_export.pipeline import Stages, build_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Network
+from avatar_export.variants import Variant
 from avatar_runtime.model_file.metadata import ModelSpec
 from avatar_runtime.output.atomic import write_file
 from avatar_runtime.session import open_session, run
 
-Stages = tuple[tuple[str, onnx.ModelProto], ...]
-"""A graph after each rewrite, with the rewrite's name: first the plain graph, last the finished one."""
-
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that is not proved yet."""
+    """A model that is not validated yet."""
 
     draw: Network
-    """What the file will draw."""
+    """Draws what the file will draw."""
     stages: Stages
     """How its graph came about; empty if MindSpore made it."""
     write: Callable[[Path, ModelSpec], ModelSpec]
-    """Write the file, whole or not at all, with this contract and a golden check; returns the contract in it."""
+    """Write the file, whole or not at all, with this metadata and a golden check; returns the metadata in it."""
+
+
+def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
+    """The model of a variant, in its format."""
+    if variant.format == "mindir":
+        return mindir_candidate(weights, variant.output)
+    stages = build_graph(weights, variant)
+    return ort_candidate(stages) if variant.format == "ort" else onnx_candidate(stages)
 
 
 def onnx_candidate(stages: Stages) -> Candidate:
     """The graph as it is."""
     model = stages[-1][1]
     draw = partial(run, open_session(check_model(model)))
-    return Candidate(draw, stages, lambda path, spec: write_model(path, model, spec))
+    return Candidate(draw, stages, lambda path, metadata: write_model(path, model, metadata))
 
 
 def ort_candidate(stages: Stages) -> Candidate:
-    """The graph optimised for a reduced onnxruntime; beside the file, .config lists the operators that it needs."""
+    """The graph optimised for a reduced onnxruntime; a .config file beside it lists the operators it needs."""
     model = stages[-1][1]
     data, operators = ort_file.convert(check_model(model))
 
-    def write(path: Path, spec: ModelSpec) -> ModelSpec:
-        spec = write_model(path, model, spec, lambda data: ort_file.convert(data)[0])
+    def write(path: Path, metadata: ModelSpec) -> ModelSpec:
+        metadata = write_model(path, model, metadata, lambda data: ort_file.convert(data)[0])
         write_file(path.with_suffix(".config"), operators.encode())
-        return spec
+        return metadata
 
     return Candidate(partial(run, open_session(data)), stages, write)
 
 
 def mindir_candidate(weights: GeneratorWeights, output: str) -> Candidate:
-    """MindSpore's own format, read back by MindSpore; beside the file, .mindir.json holds the contract."""
-    from avatar_export.formats import mindir_file  # it brings MindSpore in
+    """MindSpore's own format, drawn by MindSpore; a .mindir.json file beside it holds the metadata."""
+    from avatar_export.formats import mindir_file  # it imports MindSpore
 
     data = mindir_file.export(weights, output)
     draw = mindir_file.load(data)
-    return Candidate(draw, (), lambda path, spec: mindir_file.write(path, data, draw, spec))
+    return Candidate(draw, (), lambda path, metadata: mindir_file.write(path, data, draw, metadata))

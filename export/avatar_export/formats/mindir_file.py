@@ -1,16 +1,16 @@
-"""MINDIR: MindSpore's own export of the generator, from latent to image, read back and written with its contract."""
+"""MINDIR: MindSpore's own export of the generator. The metadata is in a JSON file beside it."""
 
 import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, golden_images
+from avatar_export.formats.scratch import scratch_folder
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Float32, Network
 from avatar_runtime.imaging.arrays import UInt8, from_network
@@ -21,7 +21,7 @@ from avatar_training.run_folder.checkpoint import generator_cell
 
 
 class LatentsToImages(nn.Cell):
-    """z float32 [N, latent_dim] -> what a model file gives: uint8 [N, H, W, C] or float32 [N, C, H, W]."""
+    """z float32 [N, latent_dim] -> uint8 [N, H, W, C] or float32 [N, C, H, W], as in a model file."""
 
     def __init__(self, generator: nn.Cell, weights: GeneratorWeights, output: str) -> None:
         super().__init__()
@@ -41,25 +41,28 @@ class LatentsToImages(nn.Cell):
 
 
 def export(weights: GeneratorWeights, output: str) -> bytes:
-    """The bytes of a MINDIR file of any batch size.
+    """The bytes of a MINDIR file for any batch size.
 
-    Pixels come from MindSpore's own float32 tanh, which every device and MindSpore Lite have and which is at most a
-    level off; the network's own numbers need the tanh in float64, since 1e-4 (see `generator_cell`) is more than their
-    gate allows.
+    A uint8 output uses MindSpore's own float32 tanh, which every device and MindSpore Lite have and which is at most a
+    level off. A float32 output needs the tanh in float64: an error of 1e-4 (see `generator_cell`) is more than the
+    tolerance.
     """
     generator = generator_cell(weights.arrays(), *weights.architecture, exact_tanh=output == "float32")
     network = LatentsToImages(generator, weights, output).set_train(False)
-    latents = Tensor(shape=[None, weights.latent_dim], dtype=mindspore.float32)
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "model.mindir")
-        mindspore.export(network, latents, file_name=str(path.with_suffix("")), file_format="MINDIR")
+    z = Tensor(shape=[None, weights.latent_dim], dtype=mindspore.float32)
+    with scratch_folder() as folder:
+        path = folder / "model.mindir"
+        try:
+            mindspore.export(network, z, file_name=str(path.with_suffix("")), file_format="MINDIR")
+        except RuntimeError as err:  # what MindSpore makes of a write that fails
+            raise OSError(str(err).strip().splitlines()[0]) from err
         return path.read_bytes()
 
 
 def load(data: bytes) -> Network:
     """The network in a MINDIR file's bytes."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "model.mindir")
+    with scratch_folder() as folder:
+        path = folder / "model.mindir"
         path.write_bytes(data)
         cell = nn.GraphCell(mindspore.load(str(path)))
 
@@ -69,23 +72,25 @@ def load(data: bytes) -> Network:
     return network
 
 
-def write(path: Path, data: bytes, network: Network, spec: ModelSpec) -> ModelSpec:
-    """Write a MINDIR file, and beside it path.json with the contract, a golden check and the file's SHA-256.
+def write(path: Path, data: bytes, network: Network, metadata: ModelSpec) -> ModelSpec:
+    """Write a MINDIR file, and beside it path.json with the metadata, a golden check and the file's SHA-256.
 
-    Returns the contract with its golden check. Raises ModelCheckError or OutputError.
+    Returns the metadata with its golden check. Raises ModelCheckError or OutputError.
     """
 
-    def golden(draw: Network) -> ModelSpec:
-        images = [draw(latents([name], spec.latent_dim)) for name in GOLDEN_NAMES]
-        pixels: list[UInt8] = images if spec.output == "uint8" else [from_network(i, spec.pixel_range) for i in images]
-        return replace(spec, golden=golden_images([image[0] for image in pixels]))
+    def with_golden(draw: Network) -> ModelSpec:
+        images = [draw(latents([name], metadata.latent_dim)) for name in GOLDEN_NAMES]
+        pixels: list[UInt8] = (
+            images if metadata.output == "uint8" else [from_network(image, metadata.pixel_range) for image in images]
+        )
+        return replace(metadata, golden=golden_images([image[0] for image in pixels]))
 
-    spec = golden(network)
-    contract = {"file_sha256": hashlib.sha256(data).hexdigest(), **json.loads(spec.to_metadata()[KEY])}
+    metadata = with_golden(network)
+    stored = {"file_sha256": hashlib.sha256(data).hexdigest(), **json.loads(metadata.to_metadata()[KEY])}
     with replacing(path) as model, replacing(path.with_name(f"{path.name}.json")) as sidecar:
         model.write_bytes(data)
-        sidecar.write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
+        sidecar.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
         read_back = ModelSpec.from_metadata({KEY: sidecar.read_text(encoding="utf-8")})
-        if golden(load(model.read_bytes())) != spec or read_back != spec:
+        if with_golden(load(model.read_bytes())) != metadata or read_back != metadata:
             raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
-    return spec
+    return metadata

@@ -1,4 +1,4 @@
-"""The last steps of an export: contract, checks, and the file."""
+"""Writes an ONNX file: metadata, golden check, checks, and the file itself."""
 
 import base64
 import hashlib
@@ -18,12 +18,12 @@ from avatar_runtime.session import open_session
 
 GOLDEN_NAMES = ("", "alice", "avatar-edge/0", "アリス")
 GOLDEN_TOLERANCE = {"fp32": 1, "fp16": 1, "int8": 4}
-"""Levels by which another CPU may draw, by precision. int8 gives the same bits wherever onnxruntime computes it; a
-kernel that rounds another way is one step of an activation off, and a step of the last is two levels."""
+"""By how many levels the images of another CPU may differ, by precision. onnxruntime computes int8 bit for bit the same
+everywhere; a kernel that rounds differently is one step of an activation off, and one of the last is two levels."""
 
 
 class ModelCheckError(AvatarError):
-    """The finished model is not sound. A defect of the exporter, not of its input."""
+    """The finished model is not sound: a defect of the exporter, not of its input."""
 
 
 def check_model(model: onnx.ModelProto) -> bytes:
@@ -36,34 +36,45 @@ def check_model(model: onnx.ModelProto) -> bytes:
 
 
 def write_model(
-    path: Path, model: onnx.ModelProto, spec: ModelSpec, convert: Callable[[bytes], bytes] = bytes
+    path: Path, model: onnx.ModelProto, metadata: ModelSpec, convert: Callable[[bytes], bytes] = bytes
 ) -> ModelSpec:
-    """Put the contract with a golden check into the model and write it, whole or not at all.
+    """Put the metadata with a golden check into the model and write the file, whole or not at all.
 
-    convert turns an ONNX file into another format that keeps its metadata. The file is read back by the runtime and
-    must draw its golden images before it gets its name. Returns the spec in the file. Raises ModelCheckError or
-    OutputError.
+    Before the file gets its name, the runtime reads it back, and it must draw its golden images.
+
+    Args:
+        path: The file.
+        model: The finished graph; it is not changed.
+        metadata: Without a golden check.
+        convert: Turns an ONNX file into another format that keeps the metadata.
+
+    Returns:
+        The metadata in the file.
+
+    Raises:
+        ModelCheckError: The file does not read back.
+        OutputError: It cannot be written.
     """
-    drawn = AvatarGenerator(open_session(convert(model.SerializeToString())), spec, "")
-    spec = replace(spec, golden=golden_check(drawn))
+    generator = AvatarGenerator(open_session(convert(model.SerializeToString())), metadata, "")
+    metadata = replace(metadata, golden=golden_check(generator))
     finished = onnx.ModelProto()
     finished.CopyFrom(model)
-    onnx.helper.set_model_props(finished, spec.to_metadata())
+    onnx.helper.set_model_props(finished, metadata.to_metadata())
     with replacing(path) as temporary:
         temporary.write_bytes(convert(check_model(finished)))
         read_back = AvatarGenerator.load(temporary)
-        if read_back.spec != spec or golden_check(read_back) != spec.golden or read_back.verify() != 0:
+        if read_back.spec != metadata or golden_check(read_back) != metadata.golden or read_back.verify() != 0:
             raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
-    return spec
+    return metadata
 
 
 def golden_check(generator: AvatarGenerator) -> GoldenCheck:
-    """What the generator makes of GOLDEN_NAMES, drawn one at a time."""
+    """The images of GOLDEN_NAMES, drawn one at a time."""
     return golden_images([generator.generate([name])[0] for name in GOLDEN_NAMES], generator.spec.precision)
 
 
 def golden_images(images: Sequence[UInt8], precision: str = "fp32") -> GoldenCheck:
-    """The golden check whose names are GOLDEN_NAMES and whose images are these, uint8 [H, W, C] each."""
+    """The golden check of GOLDEN_NAMES and their images, uint8 [H, W, C] each."""
     digests = tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
     pictures = tuple(base64.b64encode(encode(image, ".png")).decode() for image in images)
     return GoldenCheck(GOLDEN_NAMES, digests, pictures, GOLDEN_TOLERANCE[precision])

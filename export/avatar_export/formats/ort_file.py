@@ -1,12 +1,11 @@
-"""The .ort format: an optimised graph that a reduced build of onnxruntime, on a phone, can run."""
+"""Converts to the .ort format: an optimised graph that a reduced build of onnxruntime, on a phone, can run."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from avatar_export.formats.onnx_file import ModelCheckError
+from avatar_export.formats.scratch import scratch_folder
 
 # Fixed: optimised now, so that the phone's build needs no optimizer. The tool is a command: as a library it prints and
 # configures logging.
@@ -18,13 +17,18 @@ _CONVERT = (
 
 
 def convert(model: bytes) -> tuple[bytes, str]:
-    """An ONNX model in the .ort format, and the operators and types it needs, for onnxruntime's build.py.
+    """Convert an ONNX model to the .ort format.
 
-    The text is what --include_ops_by_config --enable_reduced_operator_type_support takes. Raises ModelCheckError if
-    onnxruntime cannot convert the model or if the result runs on this kind of processor alone.
+    Returns:
+        The .ort file, and the operators and types it needs: a configuration file for onnxruntime's build.py with
+        --include_ops_by_config and --enable_reduced_operator_type_support.
+
+    Raises:
+        ModelCheckError: onnxruntime cannot convert the model, or the result only runs on this type of processor.
+        OutputError: No temporary file can be written.
     """
-    with TemporaryDirectory() as folder:
-        source = Path(folder, "model.onnx")
+    with scratch_folder() as folder:
+        source = folder / "model.onnx"
         source.write_bytes(model)
         done = subprocess.run(
             [sys.executable, "-m", *_CONVERT, f"--output_dir={folder}", str(source)],
@@ -36,10 +40,11 @@ def convert(model: bytes) -> tuple[bytes, str]:
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ModelCheckError(f"onnxruntime cannot convert the model to the .ort format: {reason}")
-        config = Path(folder, "model.required_operators_and_types.config").read_text()
-        operators = "".join(f"{line}\n" for line in config.splitlines() if not line.startswith("#"))  # not our paths
+        config = (folder / "model.required_operators_and_types.config").read_text()
+        # The comments name our temporary files.
+        operators = "".join(f"{line}\n" for line in config.splitlines() if not line.startswith("#"))
         if "com.microsoft.nchwc" in operators:
             raise ModelCheckError(
-                "the .ort holds com.microsoft.nchwc operators, which only x86-64 has; not for a phone"
+                "the .ort file has com.microsoft.nchwc operators, which only x86-64 can run, not a phone"
             )
-        return Path(folder, "model.ort").read_bytes(), operators
+        return (folder / "model.ort").read_bytes(), operators

@@ -1,1 +1,1 @@
-"""How a float graph comes to compute in eight bits."""
+"""Everything that makes a graph compute in eight bits: measurements, rounding, and the passes of int8."""

@@ -1,1 +1,1 @@
-"""Rewrites of the graph, one a file. Each is a function model -> (a new model, whether anything was changed)."""
+"""Rewrites of a float graph, one per file; `pipeline.passes` lists them in order."""

@@ -1,4 +1,4 @@
-"""What the passes share: looking up and replacing pieces of a graph."""
+"""Functions that the passes share: they look up and replace parts of a graph."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[np.generic]]:
-    """The initializers by name, without those that are also inputs and so may be overridden."""
+    """The initializers by name, without those that are also inputs and so can be overridden."""
     inputs = {value.name for value in graph.input}
     return {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name not in inputs}
 
@@ -35,7 +35,7 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def replace_nodes(graph: onnx.GraphProto, old: list[onnx.NodeProto], new: list[onnx.NodeProto]) -> None:
-    """Put new nodes where the first of the old ones stood, and take the old ones out."""
+    """Replace the old nodes by new ones, at the place of the first old one."""
     nodes = list(graph.node)
     place = min(nodes.index(node) for node in old)
     kept = [node for node in nodes if node not in old]

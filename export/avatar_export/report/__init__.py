@@ -1,1 +1,1 @@
-"""What is said about a model: the report of an export, and the metadata of a file."""
+"""Describes a model: the report of an export, and the metadata of a file."""

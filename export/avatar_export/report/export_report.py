@@ -1,4 +1,4 @@
-"""The page to look at before a model is shipped: what the passes did, how far the result is, and how fast."""
+"""The HTML report of an export: what each pass did, how far the model is from the original, and how fast it is."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ from string import Template
 import numpy as np
 import onnx
 
-from avatar_export.formats.candidates import Stages
+from avatar_export.pipeline import Stages
 from avatar_export.report.graph_size import figures
 from avatar_export.report.inspection import describe
 from avatar_export.source.original import Original
@@ -23,64 +23,74 @@ from avatar_runtime.imaging.arrays import UInt8, from_network
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.model_file.metadata import ModelSpec
 
-WORST = 8
-"""How many latents are shown."""
-BATCH = 64
-"""Latents drawn at once; the gate has drawn the original's at this size already."""
+SHOWN = 8
+"""How many of the worst latents are shown."""
+BATCH_SIZE = 64
+"""Latents drawn at once: the size at which the reference has its images already."""
 
 
 def report_page(
-    spec: ModelSpec,
+    metadata: ModelSpec,
     parity: ParityReport,
     stages: Stages,
     original: Original,
     exported: Network,
 ) -> str:
-    """One HTML page that needs no other file. stages are the graph after each pass, with the pass's name."""
-    z = parity_latents(spec.latent_dim)
-    drawn = [_pixels(network, z, spec) for network in (original.drawn, exported)]  # uint8 [N, H, W, C] each
+    """Make one HTML page that needs no other file.
+
+    Args:
+        metadata: The model's.
+        parity: How it compares with the original.
+        stages: The graph after each pass, with the pass's name.
+        original: The original network.
+        exported: The exported model.
+    """
+    z = parity_latents(metadata.latent_dim, parity.series)
+    drawn = np.stack([_pixels(network, z, metadata) for network in (original.reference, exported)])  # [2, N, H, W, C]
     levels = np.abs(drawn[1].astype(np.int16) - drawn[0]).reshape(len(z), -1)  # [N, values]
     largest, means = levels.max(axis=1), levels.mean(axis=1)
-    worst = np.lexsort((-means, -largest))[:WORST]
+    worst = np.lexsort((-means, -largest))[:SHOWN]
     amplification = 255 // max(int(largest.max()), 1)
-    unit = "levels" if spec.output == "uint8" else "of the network's range"
-    psnr = "no difference at all" if parity.psnr_db is None else f"PSNR {parity.psnr_db:.1f} dB"
+    unit = "levels" if metadata.output == "uint8" else "of the network's range"
+    psnr = "no difference" if parity.psnr_db is None else f"PSNR {parity.psnr_db:.1f} dB"
     template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(f"{spec.name}: {spec.precision}, {spec.output}"),
+        title=escape(f"{metadata.name}: {metadata.precision}, {metadata.output}"),
         verdict_class="passed" if parity.passed else "refused",
-        verdict=("Within its gate." if parity.passed else f"Refused: {escape('; '.join(parity.failures))}.")
-        + f" Largest difference {parity.max_difference:.3g}, limit {parity.limit:.3g} {unit}; "
+        verdict=("Within the tolerance." if parity.passed else f"Refused: {escape('; '.join(parity.failures))}.")
+        + f" Largest difference {parity.max_difference:.3g} {unit}, limit {parity.limit:.3g}; "
         + f"mean {parity.mean_difference:.2g}; {psnr}.",
-        compared=f"{parity.latents} latents, drawn at batch sizes {', '.join(map(str, parity.batch_sizes))}, compared "
-        "with the original network in MindSpore.",
+        compared=f"Compared with the original network in MindSpore on {parity.latents} latents, avatars "
+        f"{parity.series}/0, {parity.series}/1, …, at batch sizes {', '.join(map(str, parity.batch_sizes))}.",
         stages="".join(_stage(name, model) for name, model in stages),
-        stages_note="MFLOP: million multiplications and additions in convolutions and matrix products, an image."
+        stages_note="MFLOP: millions of multiplications and additions in convolutions and matrix products, per image."
         if stages
-        else "MindSpore wrote this file itself; no graph of ours is in it.",
+        else "MindSpore exported this file itself, so there are no passes.",
         levels=_bars(parity.level_histogram),
         latents=_bars(dict(sorted(Counter(largest.tolist()).items()))),
-        amplified=f"a level shown as {amplification}",
+        amplified=f"times {amplification}",
         worst="".join(
-            _figure(f"parity/{i}: up to {largest[i]}, mean {means[i]:.3g}", drawn[0][i], drawn[1][i], amplification)
+            _figure(
+                f"{parity.series}/{i}: up to {largest[i]}, mean {means[i]:.3g}", drawn[0, i], drawn[1, i], amplification
+            )
             for i in worst
         ),
-        latency="".join(_latencies(original.network, exported, spec.latent_dim, batch) for batch in (1, BATCH)),
+        latency="".join(_latencies(original.network, exported, metadata.latent_dim, size) for size in (1, BATCH_SIZE)),
         machine=escape(f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()}"),
-        contract="".join(f"<dt>{escape(key)}<dd>{escape(value)}\n" for key, value in describe(spec).items()),
+        metadata="".join(f"<dt>{escape(key)}<dd>{escape(value)}\n" for key, value in describe(metadata).items()),
     )
 
 
-def _pixels(network: Network, z: Float32, spec: ModelSpec) -> UInt8:
-    parts = [network(z[i : i + BATCH]) for i in range(0, len(z), BATCH)]
-    return np.concatenate([p if p.dtype == np.uint8 else from_network(p, spec.pixel_range) for p in parts])
+def _pixels(network: Network, z: Float32, metadata: ModelSpec) -> UInt8:
+    parts = [network(z[i : i + BATCH_SIZE]) for i in range(0, len(z), BATCH_SIZE)]
+    return np.concatenate([p if p.dtype == np.uint8 else from_network(p, metadata.pixel_range) for p in parts])
 
 
 def _stage(name: str, model: onnx.ModelProto) -> str:
-    of = figures(model)
+    size = figures(model)
     return (
-        f"<tr><td>{escape(name.replace('_', ' '))}<td>{of.nodes}<td>{of.parameters:,}<td>{of.size / 1e6:.2f} MB"
-        f"<td>{of.flops / 1e6:.1f}\n"
+        f"<tr><td>{escape(name.replace('_', ' '))}<td>{size.nodes}<td>{size.parameters:,}<td>{size.size / 1e6:.2f} MB"
+        f"<td>{size.flops / 1e6:.1f}\n"
     )
 
 
@@ -93,8 +103,8 @@ def _bars(histogram: Mapping[int, int]) -> str:
     )
 
 
-def _percent(part: float) -> str:
-    return f"{100 * part:.4f}%" if part > 0.99995 or part < 0.001 else f"{100 * part:.2f}%"
+def _percent(share: float) -> str:
+    return f"{100 * share:.4f}%" if share > 0.99995 or share < 0.001 else f"{100 * share:.2f}%"
 
 
 def _figure(caption: str, original: UInt8, exported: UInt8, amplification: int) -> str:
@@ -107,9 +117,9 @@ def _figure(caption: str, original: UInt8, exported: UInt8, amplification: int) 
     return f"<figure><div>{shown}</div><figcaption>{caption}</figcaption></figure>\n"
 
 
-def _latencies(original: Network, exported: Network, latent_dim: int, batch: int) -> str:
-    taken = latency({"original": original, "exported": exported}, latent_dim, batch)
+def _latencies(original: Network, exported: Network, latent_dim: int, batch_size: int) -> str:
+    times = latency({"original": original, "exported": exported}, latent_dim, batch_size)
     return (
-        f"<tr><td>{batch}<td>{taken['original']:.2f} ms<td>{taken['exported']:.2f} ms"
-        f"<td>{taken['exported'] / taken['original']:.2f}\n"
+        f"<tr><td>{batch_size}<td>{times['original']:.2f} ms<td>{times['exported']:.2f} ms"
+        f"<td>{times['exported'] / times['original']:.2f}\n"
     )

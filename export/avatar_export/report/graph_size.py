@@ -1,34 +1,34 @@
-"""How large a graph is and how much it computes."""
+"""Counts how large a graph is and how much it computes."""
 
 from dataclasses import dataclass
 from math import prod
 
 import onnx
 
-from avatar_export.passes.batch_of_one import batch_of_one
+from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one graph."""
+    """Sizes of one graph."""
 
     nodes: int
     parameters: int
-    """Numbers in its constants, without shapes and the like."""
+    """Numbers in its constants, without integers such as shapes."""
     size: int
-    """Bytes of its file without a contract."""
+    """Bytes of its file, without metadata."""
     flops: int
     """Multiplications and additions in its convolutions and matrix products, for one image."""
 
 
 def figures(model: onnx.ModelProto) -> Figures:
-    """Count them; the shapes inside are inferred for a batch of one."""
+    """Count the figures of a graph; shapes are inferred for a batch of one."""
     constants = [tensor for tensor in model.graph.initializer if tensor.data_type != onnx.TensorProto.INT64]
     return Figures(
         nodes=len(model.graph.node),
         parameters=sum(prod(tensor.dims) for tensor in constants),
         size=model.ByteSize(),
-        flops=_flops(onnx.shape_inference.infer_shapes(batch_of_one(model)[0]).graph),
+        flops=_flops(onnx.shape_inference.infer_shapes(fix_batch_to_one(model)[0]).graph),
     )
 
 
@@ -39,7 +39,7 @@ def _flops(graph: onnx.GraphProto) -> int:
     total = 0
     for node in graph.node:
         if node.op_type in ("Conv", "ConvTranspose"):
-            # Each number of the output (if transposed, of the input) meets one [C, kh, kw] of the kernel.
+            # Each number of the output (of the input, if transposed) takes part in C * kh * kw products.
             side = node.output[0] if node.op_type == "Conv" else node.input[0]
             total += 2 * prod(shapes[side]) * prod(shapes[node.input[1]][1:])
         elif node.op_type in ("Gemm", "MatMul"):

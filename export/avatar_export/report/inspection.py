@@ -1,4 +1,4 @@
-"""The contract of a model file, for a reader. Needs neither onnx nor MindSpore."""
+"""Prints the metadata of a model file. Needs neither onnx nor MindSpore."""
 
 import hashlib
 import json
@@ -8,59 +8,60 @@ from typing import Any
 from avatar_runtime.errors import ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.model_file.metadata import KEY, OUTPUT_NAMES, ModelSpec
-from avatar_runtime.session import read_model
+from avatar_runtime.model_file.reading import read_file
 
 
 def inspect(path: Path) -> str:
-    """What a model file promises, a line for each part of its contract, and whether it keeps its golden check here.
+    """A model file's metadata as text, a field per line, and whether its golden images are drawn right here.
 
-    Raises ModelFileError if it is no model file of avatar-edge.
+    Raises ModelFileError if it is not a model file of avatar-edge.
     """
     if path.suffix == ".mindir":
-        spec, digest = _mindir_contract(path)
-        golden = "not drawn here: MindSpore runs this file"
+        metadata, digest = _mindir_metadata(path)
+        golden = "not drawn here, since this file needs MindSpore"
     else:
         generator = AvatarGenerator.load(path)
-        spec, digest = generator.spec, generator.model_sha256
+        metadata, digest = generator.spec, generator.model_sha256
         golden = _golden(generator)
     lines = {
-        "name": spec.name,
+        "name": metadata.name,
         "file": f"{path.stat().st_size / 1e6:.2f} MB, SHA-256 {digest}",
-        **describe(spec),
+        **describe(metadata),
         "golden": golden,
     }
     return "\n".join(f"{key:<11} {_printable(value)}" for key, value in lines.items())
 
 
-def _mindir_contract(path: Path) -> tuple[ModelSpec, str]:
-    """The contract beside a MINDIR file, and the file's SHA-256."""
+def _mindir_metadata(path: Path) -> tuple[ModelSpec, str]:
+    """The metadata beside a MINDIR file, and the file's SHA-256."""
     sidecar = path.with_name(f"{path.name}.json")
     try:
-        digest = hashlib.sha256(read_model(path)).hexdigest()
-        spec = ModelSpec.from_metadata({KEY: read_model(sidecar).decode(errors="replace")})
+        digest = hashlib.sha256(read_file(path)).hexdigest()
+        metadata = ModelSpec.from_metadata({KEY: read_file(sidecar).decode(errors="replace")})
         stated = json.loads(sidecar.read_bytes()).get("file_sha256")
     except ModelFileError as err:
-        raise ModelFileError(f"{path}, whose contract is {sidecar.name} beside it: {err}") from err
+        raise ModelFileError(f"{path}, with its metadata in {sidecar.name}: {err}") from err
     if stated != digest:
-        raise ModelFileError(f"{path} is not the file that {sidecar.name} beside it describes; export it again")
-    return spec, digest
+        raise ModelFileError(f"{path} is not the file that {sidecar.name} describes; export it again")
+    return metadata, digest
 
 
-def describe(spec: ModelSpec) -> dict[str, str]:
-    """The parts of a contract that tell of the model, as text."""
-    size, channels, (low, high) = spec.image_size, spec.channels, spec.pixel_range
-    shape = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
-    batch = spec.batch or "N"
+def describe(metadata: ModelSpec) -> dict[str, str]:
+    """The fields of the metadata as text, without name and golden check."""
+    size, channels, (low, high) = metadata.image_size, metadata.channels, metadata.pixel_range
+    shape = [size, size, channels] if metadata.output == "uint8" else [channels, size, size]
+    batch = metadata.batch or "N"
+    parity = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in metadata.parity.items()]
     return {
-        "input": f"z float32 [{batch}, {spec.latent_dim}], from names by {spec.latent_scheme}",
-        "output": f"{OUTPUT_NAMES[spec.output]} {spec.output} [{batch}, {', '.join(map(str, shape))}]",
+        "input": f"z float32 [{batch}, {metadata.latent_dim}], from names by {metadata.latent_scheme}",
+        "output": f"{OUTPUT_NAMES[metadata.output]} {metadata.output} [{batch}, {', '.join(map(str, shape))}]",
         "trained on": f"pixels in [{low:g}, {high:g}]",
-        "precision": spec.precision,
-        "passes": ", ".join(spec.passes) or "none",
-        "parity": ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in spec.parity.items()) or "none",
-        "checkpoint": f"SHA-256 {spec.checkpoint_sha256}" if spec.checkpoint_sha256 else "not stated",
-        "licence": spec.license or "not stated",
-        "provenance": spec.provenance or "not stated",
+        "precision": metadata.precision,
+        "passes": ", ".join(metadata.passes) or "none",
+        "parity": ", ".join(parity) or "none",
+        "checkpoint": f"SHA-256 {metadata.checkpoint_sha256}" if metadata.checkpoint_sha256 else "not stated",
+        "licence": metadata.license or "not stated",
+        "provenance": metadata.provenance or "not stated",
     }
 
 

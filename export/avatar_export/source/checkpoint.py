@@ -1,4 +1,4 @@
-"""A generator's checkpoint as plain arrays, with the architecture read off their shapes. Imports no MindSpore."""
+"""A generator's checkpoint as plain arrays, with the architecture read from their shapes. Imports no MindSpore."""
 
 import re
 from collections.abc import Mapping
@@ -8,24 +8,23 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from avatar_runtime.errors import AvatarError
+from avatar_export.source.find_generator import NORM, AnyArray, Group, UnsuitableCheckpointError, find_generator
 
 Array = npt.NDArray[np.float32]
 
 PIXEL_RANGES: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0)}
 
-# The tutorial renames what its optimiser holds: its own checkpoints may say optim_g.generator.0.weight.
-_NAME = re.compile(r"(?:optim_g\.)?generator\.(\d+)\.(\w+)")
-_MAP = ("latent_map.weight", "latent_map.bias")
+MAX_LAYERS = 8
+"""Layers of the largest generator: one more doubles the image, 512x512 is the largest."""
+MAX_ACTIVATIONS = 2**22
+"""Numbers that one layer may compute for one image: 64 images then take 1 GB. 128x128 with ngf 64 computes 2^18."""
 
-
-class UnsuitableCheckpointError(AvatarError):
-    """The checkpoint is not a generator's, or not a sound one."""
+_LATENT_MAP = ("latent_map.weight", "latent_map.bias")
 
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """A batch normalisation in inference; each array is float32 [channels]."""
+    """A batch normalisation in inference mode; each array is float32 [channels]."""
 
     gamma: Array
     beta: Array
@@ -35,7 +34,7 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Layer:
-    """A 4x4 transposed convolution and the batch norm behind it, which the last layer does not have."""
+    """A 4x4 transposed convolution and the batch norm after it, which the last layer does not have."""
 
     weight: Array  # [in, out, 4, 4]
     norm: BatchNorm | None
@@ -43,7 +42,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LatentMap:
-    """An affine map of latents before the first layer, which steering adds: z -> weight @ z + bias."""
+    """An affine map of the latent before the first layer, which steering adds: z -> weight @ z + bias."""
 
     weight: Array  # [latent_dim, latent_dim]
     bias: Array  # [latent_dim]
@@ -51,16 +50,18 @@ class LatentMap:
 
 @dataclass(frozen=True)
 class GeneratorWeights:
-    """A DCGAN generator: its layers, first to last, and what black and white are in its output."""
+    """A DCGAN generator: its layers, first to last, and the values of black and white in its output."""
 
     layers: tuple[Layer, ...]
     pixel_range: tuple[float, float]
     sha256: str
     """Digest of the checkpoint file."""
     steps: int | None = None
-    """Training steps behind it, if the checkpoint says."""
+    """How many steps it was trained for, if the checkpoint says."""
     latent_map: LatentMap | None = None
-    """What steering put before the first layer."""
+    """The map that steering has added, if any."""
+    prefix: str = "generator."
+    """What the names of its arrays begin with in the checkpoint."""
 
     @property
     def latent_dim(self) -> int:
@@ -89,11 +90,9 @@ class GeneratorWeights:
 
     def arrays(self) -> dict[str, Array]:
         """The arrays under the names that `avatar_training.networks.Generator` gives them."""
-        named = (
-            {}
-            if self.latent_map is None
-            else dict(zip(_MAP, (self.latent_map.weight, self.latent_map.bias), strict=True))
-        )
+        named: dict[str, Array] = {}
+        if self.latent_map is not None:
+            named |= zip(_LATENT_MAP, (self.latent_map.weight, self.latent_map.bias), strict=True)
         for i, layer in enumerate(self.layers):
             named[f"generator.{3 * i}.weight"] = layer.weight
             if layer.norm is not None:
@@ -104,81 +103,120 @@ class GeneratorWeights:
 
 
 def generator_weights(
-    arrays: Mapping[str, npt.NDArray[np.generic]], sha256: str = "", pixel_range: tuple[float, float] | None = None
+    arrays: Mapping[str, AnyArray],
+    sha256: str = "",
+    pixel_range: tuple[float, float] | None = None,
+    prefix: str | None = None,
 ) -> GeneratorWeights:
-    """The generator that named arrays describe.
+    """Read a generator from named arrays.
 
-    pixel_range, if given, overrides the checkpoint's own; a checkpoint without one is the tutorial's and must be told.
-    Raises UnsuitableCheckpointError if the arrays are no DCGAN generator, do not fit together, or are not finite.
+    Args:
+        arrays: All arrays of a checkpoint, by name.
+        sha256: Digest of the checkpoint file.
+        pixel_range: Overrides the checkpoint's own. The tutorial's checkpoints have none, so it must be given.
+        prefix: What the names of the generator's arrays begin with; needed only if there are several generators.
+
+    Raises:
+        UnsuitableCheckpointError: The arrays are no DCGAN generator or too large a one, do not fit together, or are not
+            finite.
     """
-    found: dict[tuple[int, str], Array] = {}
-    for name, array in arrays.items():
-        if match := _NAME.fullmatch(name):
-            if not np.isfinite(array).all():
-                raise UnsuitableCheckpointError(f"{name} holds NaN or infinity: the training had diverged")
-            found[int(match[1]), match[2]] = np.asarray(array, np.float32)
-    if not found:
-        raise UnsuitableCheckpointError(_no_generator(arrays))
-    if any(name.startswith("ema.") for name in arrays):
+    if prefix is None and any(name.startswith("ema.") for name in arrays):
         raise UnsuitableCheckpointError("it is a snapshot for resuming; give the run folder or its generator.ckpt")
-    indices = sorted(index for index, kind in found if kind == "weight")
-    if indices != list(range(0, 3 * len(indices), 3)) or len(indices) < 2:
-        raise UnsuitableCheckpointError(f"its transposed convolutions are at {indices}; a DCGAN has them at 0, 3, 6, …")
-    layers = tuple(_layer(found, index, last=index == indices[-1]) for index in indices)
-    for i, (layer, following) in enumerate(pairwise(layers)):
-        if layer.weight.shape[1] != following.weight.shape[0]:
-            raise UnsuitableCheckpointError(
-                f"generator.{3 * i}.weight gives {layer.weight.shape[1]} channels, "
-                f"generator.{3 * i + 3}.weight takes {following.weight.shape[0]}"
-            )
-    if layers[-1].weight.shape[1] not in (1, 3):
-        raise UnsuitableCheckpointError(f"its images have {layers[-1].weight.shape[1]} channels; 1 or 3 can be shown")
-    steps = int(arrays["steps"].item()) if "steps" in arrays else None
-    latent_map = _latent_map(arrays, layers[0].weight.shape[0])
-    weights = GeneratorWeights(layers, pixel_range or _stored_range(arrays), sha256, steps, latent_map)
-    if strange := {f"generator.{index}.{kind}" for index, kind in found} - weights.arrays().keys():
-        raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(sorted(strange))}")
+    prefix, group = find_generator(arrays, prefix)
+    layers = _layers(prefix, group)
+    weights = GeneratorWeights(
+        layers,
+        pixel_range or _stored_range(arrays),
+        sha256,
+        _stored_steps(arrays),
+        _latent_map(arrays, prefix, layers[0].weight.shape[0]),
+        prefix,
+    )
+    known = {name.removeprefix("generator.") for name in weights.arrays()}
+    if strange := sorted(f"{prefix}{place}.{kind}" for place, kind in group if f"{place}.{kind}" not in known):
+        raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(strange)}")
     return weights
 
 
-def _latent_map(arrays: Mapping[str, npt.NDArray[np.generic]], latent_dim: int) -> LatentMap | None:
-    if not any(name in arrays for name in _MAP):
-        return None
-    parts = []
-    for name, shape in zip(_MAP, ((latent_dim, latent_dim), (latent_dim,)), strict=True):
-        array = arrays.get(name)
-        if array is None or array.shape != shape:
-            state = "is missing" if array is None else f"has shape {list(array.shape)}"
-            raise UnsuitableCheckpointError(f"{name} {state}; it should have shape {list(shape)}")
-        if not np.isfinite(array).all():
-            raise UnsuitableCheckpointError(f"{name} holds NaN or infinity; steer the generator again")
-        parts.append(np.asarray(array, np.float32))
-    return LatentMap(*parts)
-
-
-def _layer(found: Mapping[tuple[int, str], Array], index: int, last: bool) -> Layer:
-    weight = found[index, "weight"]
-    if weight.ndim != 4 or weight.shape[2:] != (4, 4):
+def _layers(prefix: str, group: Group) -> tuple[Layer, ...]:
+    """The layers, checked by their shapes before any number is read."""
+    places = sorted(place for place, kind in group if kind == "weight")
+    if places != list(range(0, 3 * len(places), 3)) or len(places) < 2:
+        raise UnsuitableCheckpointError(f"its transposed convolutions are at {places}; a DCGAN has them at 0, 3, 6, …")
+    if len(places) > MAX_LAYERS:
         raise UnsuitableCheckpointError(
-            f"generator.{index}.weight has shape {list(weight.shape)}; a transposed convolution's is [in, out, 4, 4]"
+            f"it has {len(places)} layers, for images of 2^{len(places) + 1} pixels a side; the most is {MAX_LAYERS}, "
+            f"for {4 * 2 ** (MAX_LAYERS - 1)}"
         )
-    if last:
-        return Layer(weight, None)
-    norm = []
-    for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
-        array = found.get((index + 1, kind))
-        if array is None or array.shape != (weight.shape[1],):
-            state = "is missing" if array is None else f"has shape {list(array.shape)}"
+    shapes = [group[place, "weight"].shape for place in places]
+    for i, (place, shape) in enumerate(zip(places, shapes, strict=True)):
+        name = f"{prefix}{place}.weight"
+        if len(shape) != 4 or shape[2:] != (4, 4) or 0 in shape:
             raise UnsuitableCheckpointError(
-                f"generator.{index + 1}.{kind} {state}; it should have shape [{weight.shape[1]}]"
+                f"{name} has shape {list(shape)}; a transposed convolution's is [in, out, 4, 4]"
             )
-        norm.append(array)
-    if (norm[3] < 0).any():
-        raise UnsuitableCheckpointError(f"generator.{index + 1}.moving_variance holds negative numbers")
-    return Layer(weight, BatchNorm(*norm))
+        side = 4 * 2**i
+        if shape[1] > (most := MAX_ACTIVATIONS // side**2):
+            raise UnsuitableCheckpointError(f"{name} makes {shape[1]} channels of {side}x{side}; the most is {most}")
+    for place, (shape, following) in zip(places, pairwise(shapes), strict=False):
+        if shape[1] != following[0]:
+            raise UnsuitableCheckpointError(
+                f"{prefix}{place}.weight gives {shape[1]} channels, {prefix}{place + 3}.weight takes {following[0]}"
+            )
+    if shapes[-1][1] not in (1, 3):
+        raise UnsuitableCheckpointError(f"its images have {shapes[-1][1]} channels; 1 or 3 can be shown")
+    weights = [_finite(f"{prefix}{place}.weight", group[place, "weight"]) for place in places]
+    norms = [_batch_norm(prefix, place + 1, group, shape[1]) for place, shape in zip(places, shapes[:-1], strict=False)]
+    return tuple(Layer(weight, norm) for weight, norm in zip(weights, [*norms, None], strict=True))
 
 
-def _stored_range(arrays: Mapping[str, npt.NDArray[np.generic]]) -> tuple[float, float]:
+def _batch_norm(prefix: str, place: int, group: Group, channels: int) -> BatchNorm:
+    arrays = []
+    for kind in NORM:
+        name, array = f"{prefix}{place}.{kind}", group.get((place, kind))
+        arrays.append(_finite(name, _of_shape(name, array, (channels,))))
+    if (arrays[-1] < 0).any():
+        raise UnsuitableCheckpointError(f"{prefix}{place}.moving_variance holds negative numbers")
+    return BatchNorm(*arrays)
+
+
+def _latent_map(arrays: Mapping[str, AnyArray], prefix: str, latent_dim: int) -> LatentMap | None:
+    cell = re.sub(r"[^.]*\.$", "", prefix)  # of "network.generator." it is "network."
+    names = [cell + name for name in _LATENT_MAP]
+    if not any(name in arrays for name in names):
+        return None
+    shapes: tuple[tuple[int, ...], ...] = ((latent_dim, latent_dim), (latent_dim,))
+    return LatentMap(*(_finite(n, _of_shape(n, arrays.get(n), s)) for n, s in zip(names, shapes, strict=True)))
+
+
+def _of_shape(name: str, array: AnyArray | None, shape: tuple[int, ...]) -> AnyArray:
+    if array is None or array.shape != shape:
+        state = "is missing" if array is None else f"has shape {list(array.shape)}"
+        raise UnsuitableCheckpointError(f"{name} {state}; it should have shape {list(shape)}")
+    return array
+
+
+def _finite(name: str, array: AnyArray) -> Array:
+    with np.errstate(over="ignore"):  # of float64
+        converted = np.asarray(array, np.float32)
+    if not np.isfinite(converted).all():
+        raise UnsuitableCheckpointError(f"{name} holds NaN or infinity: the training diverged")
+    return converted
+
+
+def _stored_steps(arrays: Mapping[str, AnyArray]) -> int | None:
+    if "steps" not in arrays:
+        return None
+    values = np.ravel(arrays["steps"]).tolist()
+    if len(values) != 1 or not isinstance(values[0], int | float) or not 0 <= values[0] < 2**63 or values[0] % 1:
+        shown = ", ".join(map(str, values[:4]))
+        raise UnsuitableCheckpointError(
+            f"its number of training steps is not one whole number but {shown or 'nothing'}"
+        )
+    return int(values[0])
+
+
+def _stored_range(arrays: Mapping[str, AnyArray]) -> tuple[float, float]:
     stored = arrays.get("pixel_range")
     if stored is None:
         raise UnsuitableCheckpointError(
@@ -188,12 +226,5 @@ def _stored_range(arrays: Mapping[str, npt.NDArray[np.generic]]) -> tuple[float,
     for pixel_range in PIXEL_RANGES.values():
         if np.array_equal(stored, pixel_range):
             return pixel_range
-    raise UnsuitableCheckpointError(f"its pixel range {np.ravel(stored).tolist()} is none of {', '.join(PIXEL_RANGES)}")
-
-
-def _no_generator(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
-    if any(name.startswith(("discriminator.", "optim_d.discriminator.")) for name in arrays):
-        return "it is a discriminator's checkpoint; give the generator's, generator.ckpt of the same run"
-    return (
-        f"it holds no generator: no array named generator.0.weight among {', '.join(list(arrays)[:4]) or 'none at all'}"
-    )
+    shown = ", ".join(map(str, np.ravel(stored).tolist()[:4]))
+    raise UnsuitableCheckpointError(f"its pixel range is {shown or 'empty'}, not one of {', '.join(PIXEL_RANGES)}")

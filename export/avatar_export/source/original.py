@@ -1,12 +1,13 @@
-"""The trained generator that an export starts from, and what it draws: every variant is compared with that."""
+"""Opens the trained generator that an export starts from, and that every variant is compared with."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar_export.source.checkpoint import PIXEL_RANGES, GeneratorWeights, UnsuitableCheckpointError, generator_weights
-from avatar_export.validation.parity import Network, remembered
+from avatar_export.source.checkpoint import PIXEL_RANGES, GeneratorWeights, generator_weights
+from avatar_export.source.find_generator import UnsuitableCheckpointError
+from avatar_export.validation.parity import Network, cached
 from avatar_runtime.errors import InputError
 
 
@@ -16,44 +17,51 @@ class Original:
 
     weights: GeneratorWeights
     network: Network
-    """The original in MindSpore, on the CPU."""
-    drawn: Network
-    """The same, drawing each batch once: all variants are compared with it."""
+    """It in MindSpore, on the CPU."""
+    reference: Network
+    """The same, but it draws each batch only once. Variants are compared with it."""
     provenance: str
-    """The data it was trained on and how long, if its run says so."""
+    """The data it was trained on and for how long, if its run says so."""
 
 
-def open_original(checkpoint: Path, pixel_range: str | None = None) -> Original:
-    """The generator of a run folder (its best.ckpt, or else generator.ckpt), a .ckpt or a .safetensors.
+def open_original(checkpoint_path: Path, pixel_range: str | None = None, prefix: str | None = None) -> Original:
+    """Open the generator of a run folder, a .ckpt or a .safetensors file.
 
-    pixel_range ("-1..1" or "0..1") overrides the checkpoint's own. Raises InputError, UnsuitableCheckpointError, or
-    CheckpointError if the file cannot be read.
+    Args:
+        checkpoint_path: Of a run folder, its best.ckpt is taken, or else its generator.ckpt.
+        pixel_range: "-1..1" or "0..1"; overrides the checkpoint's own.
+        prefix: What the names of the generator's arrays begin with, if there are several generators.
+
+    Raises:
+        InputError: pixel_range is neither.
+        CheckpointError: The file cannot be read.
+        UnsuitableCheckpointError: It holds no generator, or no sound one.
     """
     if pixel_range is not None and pixel_range not in PIXEL_RANGES:
         raise InputError(f"pixel_range must be one of {', '.join(PIXEL_RANGES)}, not {pixel_range!r}")
-    checkpoint = generator_file(checkpoint)
-    weights = read_weights(checkpoint, pixel_range)
+    path = generator_file(checkpoint_path)
+    weights = read_weights(path, pixel_range, prefix)
     network = mindspore_network(weights)
-    return Original(weights, network, remembered(network), describe_run(checkpoint, weights.steps))
+    return Original(weights, network, cached(network), describe_run(path, weights.steps))
 
 
-def generator_file(checkpoint: Path) -> Path:
-    """The checkpoint file meant by a run folder or a file: of a run best.ckpt, if it chose one, or generator.ckpt.
+def generator_file(checkpoint_path: Path) -> Path:
+    """The checkpoint file itself: a run folder's best.ckpt, or else its generator.ckpt.
 
-    Raises UnsuitableCheckpointError if there is none.
+    Raises UnsuitableCheckpointError if there is no such file.
     """
-    path = checkpoint
-    if checkpoint.is_dir():
-        best = checkpoint / "best.ckpt"
-        path = best if best.is_file() else checkpoint / "generator.ckpt"
+    path = checkpoint_path
+    if checkpoint_path.is_dir():
+        best = checkpoint_path / "best.ckpt"
+        path = best if best.is_file() else checkpoint_path / "generator.ckpt"
     if not path.is_file():
-        hint = "the run has not saved one yet" if checkpoint.is_dir() else "name a run folder or a checkpoint"
+        hint = "the run has not saved one yet" if checkpoint_path.is_dir() else "give a run folder or a checkpoint"
         raise UnsuitableCheckpointError(f"{path} does not exist; {hint}")
     return path
 
 
 def newest_checkpoint(runs: Path) -> Path:
-    """The generator of the run below runs that saved last. Raises UnsuitableCheckpointError if there is none."""
+    """The generator that was saved last by a run in the folder. Raises UnsuitableCheckpointError if there is none."""
     found = list(runs.glob("*/generator.ckpt"))
     if not found:
         raise UnsuitableCheckpointError(
@@ -62,29 +70,29 @@ def newest_checkpoint(runs: Path) -> Path:
     return generator_file(max(found, key=lambda path: path.stat().st_mtime).parent)
 
 
-def read_weights(checkpoint: Path, pixel_range: str | None = None) -> GeneratorWeights:
-    """The generator in a checkpoint file. Raises UnsuitableCheckpointError, with the file's name."""
+def read_weights(path: Path, pixel_range: str | None = None, prefix: str | None = None) -> GeneratorWeights:
+    """The generator in a checkpoint file. Raises CheckpointError or UnsuitableCheckpointError, with the file's name."""
     from avatar_training.run_folder.checkpoint import read
 
-    arrays = read(checkpoint)
+    arrays = read(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
-        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-        return generator_weights(arrays, digest, PIXEL_RANGES[pixel_range] if pixel_range else None)
+        return generator_weights(arrays, digest, PIXEL_RANGES[pixel_range] if pixel_range else None, prefix)
     except UnsuitableCheckpointError as err:
-        raise UnsuitableCheckpointError(f"{checkpoint}: {err}") from err
+        raise UnsuitableCheckpointError(f"{path}: {err}") from err
 
 
 def mindspore_network(weights: GeneratorWeights) -> Network:
-    """The original in MindSpore, on the CPU, with these weights."""
+    """The generator in MindSpore, on the CPU."""
     from avatar_training.run_folder.checkpoint import generator_network
 
     return generator_network(weights.arrays(), *weights.architecture)
 
 
-def describe_run(checkpoint: Path, steps: int | None) -> str:
-    """What the run folder around a checkpoint says of its training; empty if there is none."""
+def describe_run(path: Path, steps: int | None) -> str:
+    """What the run folder of a checkpoint says about its training; empty if there is none."""
     try:
-        run_record = json.loads((checkpoint.parent / "config.json").read_text())
+        run_record = json.loads((path.parent / "config.json").read_text())
         config, dataset = run_record["config"], run_record["dataset"]
         trained = f"{steps} steps of " if steps else ""
         begun = f", begun with {Path(config['init_from']).name}" if config.get("init_from") else ""

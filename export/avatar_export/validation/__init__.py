@@ -1,1 +1,1 @@
-"""How an exported model is compared with the original, and how fast it is."""
+"""Compares an exported model with the original, in what it draws and in speed."""

@@ -1,4 +1,4 @@
-"""Whether NNAPI and CoreML can run every node of a graph, as onnxruntime's own checker sees it."""
+"""Checks with onnxruntime's own tool that NNAPI and CoreML can run every node of a graph."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def check_usability(path: Path) -> None:
     quiet = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(checker, env=quiet, capture_output=True, text=True, check=False)
     report = done.stdout + done.stderr
-    # Where a shape is dynamic a second count follows, of the model as it would be with fixed ones.
+    # If a shape is dynamic, a second count follows: of the model with fixed shapes.
     counts = {provider: (int(supported), int(nodes)) for supported, nodes, provider in _COUNT.findall(report)[::-1]}
     for provider in PROVIDERS:
         if provider not in counts:

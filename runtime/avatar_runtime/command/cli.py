@@ -1,6 +1,5 @@
 """avatar-gen: parses its options; `tasks` does the rest."""
 
-import errno
 import gc
 import re
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from avatar_runtime.errors import AvatarError, InputError
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -28,7 +27,7 @@ class ShardType(click.ParamType[tuple[int, int]]):
 PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command, context_settings=SETTINGS)
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
 @click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one a line; - is standard input.")
 @click.option("--interpolate", nargs=2, metavar="A B", help="From A to B and back: .gif, .webp or .png.")
@@ -58,7 +57,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
 @click.option("--exact", is_flag=True, help="One avatar at a time in one thread: the same to the last bit.")
-@click.version_option(package_name="avatar-edge")
+@version_option
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Draw anime avatars: the same name gives the same face, for ever.
@@ -72,23 +71,11 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
     """
-    try:
-        # Here, for they import numpy and onnxruntime: 110 ms that --help and completion do not need.
-        from avatar_runtime.command import tasks
-        from avatar_runtime.command.options import Options
+    # Here, for they import numpy and onnxruntime: 110 ms that --help and completion do not need.
+    from avatar_runtime.command import tasks
+    from avatar_runtime.command.options import Options
 
-        gc.freeze()  # what is imported stays
-        gc.enable()
-        given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
-        tasks.run(Options(given=frozenset(given), **options))
-    except InputError as err:
-        raise click.UsageError(str(err)) from err
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
-    except OSError as err:  # what the library writes is an OutputError; what is left is what we print
-        if err.errno == errno.EPIPE:
-            raise  # click ends in silence when nobody reads on
-        raise click.ClickException(f"cannot write to standard output: {err.strerror}") from err
-    except KeyboardInterrupt:
-        click.echo("Interrupted: what is written is whole.", err=True)
-        raise click.exceptions.Exit(130) from None  # 128 + SIGINT, as a shell says it
+    gc.freeze()  # what is imported stays
+    gc.enable()
+    given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    tasks.run(Options(given=frozenset(given), **options))

@@ -65,7 +65,7 @@ class Options(SimpleNamespace):
         """For a model: one where each of `draw_files`' workers runs it, and for a few, which are drawn sooner than
         a second thread is there, 20 ms.
         """
-        few = self.names_file is None and (len(self.names) or self.count or 64) <= FEW
+        few = self.info or self.check or (self.names_file is None and (len(self.names) or self.count or 64) <= FEW)
         return 1 if self.out_dir is not None or (few and self.threads is None) else self.threads
 
     def generator(self) -> AvatarGenerator:

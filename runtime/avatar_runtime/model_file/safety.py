@@ -9,6 +9,7 @@ dependencies: this walks the few messages of onnx.proto that can hold a tensor.
 from collections.abc import Iterator
 
 from avatar_runtime.errors import ModelFileError
+from avatar_runtime.model_file.reading import is_ort
 
 # Message -> field number -> the message in that field.
 _FIELDS = {
@@ -24,12 +25,11 @@ _FIELDS = {
 }
 _DIMS, _NAME, _EXTERNAL_DATA, _DATA_LOCATION = 1, 8, 13, 14
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
-_ORT_IDENTIFIER = b"ORTM"  # at byte 4 of an .ort, which is no protobuf and has no data elsewhere
 
 
 def check_self_contained(data: bytes) -> None:
     """Raise ModelFileError if an ONNX file keeps data in other files, claims more than it has, or is malformed."""
-    if data[4:8] == _ORT_IDENTIFIER:
+    if is_ort(data):  # no protobuf, and no data elsewhere
         return
     waiting = [("ModelProto", memoryview(data))]
     while waiting:

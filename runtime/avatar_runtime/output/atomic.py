@@ -40,8 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
         temporary = None
-    except OSError as err:
-        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+    except (OSError, UnicodeError) as err:  # UnicodeError: a name that the locale's encoding cannot write
+        raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err
     finally:
         if temporary is not None:
             with suppress(OSError):

@@ -1,14 +1,15 @@
 """Names out of files, and one file for each avatar."""
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
-from avatar_runtime.cpus import check_threads, cpu_limit
+from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
@@ -68,6 +69,8 @@ def draw_files(
 
     Picture(("",), truncation, portrait).check_format(extension)
     check_threads(workers)
+    workers = workers or cpu_limit()
+    check_can_start(workers if workers > 1 else 0)
     if best_of is not None:
         best_of.check(generator.spec)
     make_folder(folder)
@@ -86,11 +89,12 @@ def draw_files(
     def write(stem: str, picture: Picture, image: UInt8) -> Written:
         text = picture.text(generator)
         data = encode(portrait.show(image[None])[0], extension, text)  # one at a time: the largest takes 64 MB
-        return draw_file(folder / f"{stem}{extension}", data, text)
+        name = os.fsdecode(f"{stem}{extension}".encode())  # the same bytes on the disk in any locale
+        return draw_file(folder / name, data, text)
 
     avatars = iter(avatars)
     parts = iter(lambda: list(islice(avatars, PART)), [])
-    yield from chain.from_iterable(in_order(draw, parts, workers or cpu_limit()))
+    yield from chain.from_iterable(in_order(draw, parts, workers))
 
 
 def numbered(seed: str | int, count: int) -> Iterator[tuple[str, str]]:
@@ -118,9 +122,13 @@ def read_names(file: BinaryIO, label: str) -> Iterator[str]:
     Empty lines, the line ends of Windows and a byte order mark are passed over. Raises InputError, with the number of
     the line.
     """
-    number = 0
-    while line := file.readline(MAX_NAME_BYTES):
-        number += 1
+    for number in count(1):
+        try:
+            line = file.readline(MAX_NAME_BYTES)
+        except OSError as err:
+            raise InputError(f"cannot read {label}: {err.strerror or err}") from err
+        if not line:
+            return
         if len(line) == MAX_NAME_BYTES and not line.endswith(b"\n"):
             raise InputError(f"{label}, line {number}: longer than a mebibyte; write one name a line")
         line = line.removesuffix(b"\n").removesuffix(b"\r")

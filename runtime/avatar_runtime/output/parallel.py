@@ -1,4 +1,4 @@
-"""One function of many items by several threads, in order and lazily."""
+"""Apply one function to many items with several threads, lazily and in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +10,20 @@ R = TypeVar("R")
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """function of each item, in the order of items, by so many threads.
+    """Yield function(item) for each item, in the order of items.
 
-    At most two items for each thread are taken ahead of the result that is asked for, so items may be endless. What
-    function raises is raised in its turn; then, or when no more results are asked for, what has not begun never does,
-    and what has begun is waited for.
+    Args:
+        function: Called by several threads at a time.
+        items: May be endless: at most two items for each worker are taken ahead of the result that is asked for.
+        workers: The number of threads; 1 uses the caller's own.
+
+    Raises:
+        What function raises, when its result would have been next. Then, and when no more results are asked for, calls
+        that have not begun are cancelled and calls that have begun are waited for.
     """
+    if workers == 1:
+        yield from map(function, items)
+        return
     begun: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

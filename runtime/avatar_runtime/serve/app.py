@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from avatar_runtime.cpus import check_threads, cpu_limit
+from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.serve.answers import Answers
 from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
@@ -37,11 +37,13 @@ def create_app(
     or InputError.
     """
     check_threads(threads)
+    workers = threads or cpu_limit()
+    check_can_start(workers)
     path = Path(model) if model is not None else embedded_model()
     generator = AvatarGenerator.load(path, threads=1)
     generator.verify()
     metrics = Metrics()
-    answers = Answers(generator, limit, threads or cpu_limit(), metrics.on_batch)
+    answers = Answers(generator, limit, workers, metrics.on_batch)
     metrics.watch(answers)
     return Pictures(answers, metrics, generator.spec.image_size, _site(path, ort, metrics, answers.close))
 

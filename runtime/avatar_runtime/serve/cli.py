@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command, context_settings=SETTINGS)
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 takes a free one.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Another model than the embedded one.")
@@ -24,7 +24,7 @@ from avatar_runtime.errors import AvatarError
     metavar="DIR",
     help="The folder dist of onnxruntime-web, for the demo page.",
 )
-@click.version_option(package_name="avatar-edge")
+@version_option
 def main(host: str, port: int, model: Path | None, threads: int | None, limit: int, ort: Path | None) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
 
@@ -41,10 +41,7 @@ def main(host: str, port: int, model: Path | None, threads: int | None, limit: i
         from avatar_runtime.serve.protocol import Protocol
     except ModuleNotFoundError as err:
         raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
-    try:
-        app = create_app(model, ort=ort, limit=limit, threads=threads)
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    app = create_app(model, ort=ort, limit=limit, threads=threads)
     uvicorn.run(
         app,
         host=host,

@@ -1,7 +1,6 @@
-"""Workers in lockstep: the leader says where to begin, and after each step whether to go on; the others follow.
+"""All workers do the same steps: the leader says where to begin and, after each step, whether to continue.
 
-All compute the same steps on rows of the same batches. A follower has no files, no previews and no say, except that it
-passes on a wish to stop, which the leader grants one step later.
+A follower has no files and no previews. If it is asked to stop, it tells the leader, which ends the run one step later.
 """
 
 from collections.abc import Callable
@@ -9,44 +8,52 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar_training import device
-from avatar_training.config import TrainConfig, TrainingError
+from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
-from avatar_training.distributed.team import AGAIN, GO, join
-from avatar_training.gan import Gan
-from avatar_training.objective import reward
+from avatar_training.distributed.worker_group import CONTINUE, RESTORE, join
+from avatar_training.errors import TrainingError
+from avatar_training.networks.gan import Gan
+from avatar_training.objective import critic_file
+from avatar_training.step import TrainingStep
 
 
-def lead(gan: Gan, sha256: str, start: int, steps: int) -> None:
-    """Bring every follower to where the leader is: step `start` of `steps`, with its state, on data of this digest."""
-    about = {"sha256": sha256, "critic": reward.digests(gan.config), "rollbacks": gan.config.rollbacks}
-    gan.team.tell({**about, "start": start, "steps": steps})
-    gan.team.copy_from_leader(gan.state().values())
+def align_followers(training: TrainingStep, dataset_sha256: str, step: int, steps: int) -> None:
+    """Leader: bring every follower to `step` of `steps`, with the leader's state, and have it check its files."""
+    workers, rollbacks = training.gan.workers, training.config.rollbacks
+    digests = {"dataset_sha256": dataset_sha256, "critic": critic_file.digests(training.config)}
+    workers.broadcast({**digests, "step": step, "steps": steps, "rollbacks": rollbacks})
+    workers.broadcast_parameters(training.state().values())
 
 
 def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> tuple[int, bool]:
-    """Do what the leader does until it ends: (steps done, whether that is all of them).
+    """Follower: do the leader's steps until it ends the run.
 
-    Raises TrainingError if the images or the critic are not the leader's, DataError as `dataset.load` does.
+    Returns:
+        The number of steps done, and whether the run is finished.
+
+    Raises:
+        TrainingError: the images or the critic are not the leader's.
+        DataError: the images cannot be loaded (`dataset.load`).
     """
-    if device.schedules():
-        device.join()  # and no more: MindSpore ends the process with the job
+    if device.is_scheduler():
+        device.join()  # it does not return: MindSpore ends the scheduler's process with the job
     faces = dataset.load(Path(config.data), config.image_size, config.channels)
-    team = join()
+    workers = join()
     while True:
-        told = team.tell({})
-        if told["sha256"] != faces.sha256:
-            raise TrainingError(f"{config.data} holds other images here than where worker 0 runs; copy the same there")
-        if told["critic"] != reward.digests(config):
-            raise TrainingError("the critic or its classifier is another here than where worker 0 runs; copy those")
-        config = replace(config, rollbacks=tuple(told["rollbacks"]))
-        gan = Gan(config, team, amp)  # a compiled step would not see new parameters
-        team.copy_from_leader(gan.state().values())
-        step, steps, decision = told["start"], told["steps"], GO
-        for real in dataset.batches(faces, config, step, steps, team.rows(config.batch_size)):
-            gan.step(step, real, config.learning_rate_at(step, steps))
+        order = workers.broadcast({})
+        if order["dataset_sha256"] != faces.sha256:
+            raise TrainingError(f"{config.data} holds other images here than on worker 0's machine; copy the same ones")
+        if order["critic"] != critic_file.digests(config):
+            raise TrainingError("the critic or its classifier differs from worker 0's; copy the same files here")
+        config = replace(config, rollbacks=tuple(order["rollbacks"]))
+        training = TrainingStep(Gan(config, workers, amp))  # a compiled step does not see restored parameters
+        workers.broadcast_parameters(training.state().values())
+        step, steps, decision = order["step"], order["steps"], CONTINUE
+        for real in dataset.batches(faces, config, step, steps, workers.rows(config.batch_size)):
+            training.run(step, real, config.learning_rate_at(step, steps))
             step += 1
-            decision, _ = team.agree(wish=should_stop())
-            if decision != GO:
+            decision, _ = workers.barrier(stop_requested=should_stop())
+            if decision != CONTINUE:
                 break
-        if decision != AGAIN:
+        if decision != RESTORE:
             return step, step >= steps

@@ -33,7 +33,7 @@ def losses(axes: Axes, rows: Rows) -> None:
 def kid(axes: Axes, rows: Rows) -> None:
     """KID with its deviation; the lowest, best.ckpt's, is marked."""
     measured = [row for row in rows if "kid" in row]
-    measured = [row for row in measured if row["features"] == measured[-1]["features"]]  # others do not compare
+    measured = [row for row in measured if row["kid_network"] == measured[-1]["kid_network"]]  # others do not compare
     steps, means, deviations = ([row[key] for row in measured] for key in ("step", "kid", "kid_std"))
     axes.errorbar(steps, means, deviations, color="tab:blue", marker=".", capsize=3)
     best = min(measured, key=lambda row: float(row["kid"]))

@@ -51,7 +51,7 @@ class Report:
         except OSError as err:
             raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
 
-    def tick(self, step: int, images: UInt8) -> None:
+    def preview(self, step: int, images: UInt8) -> None:
         """Show the run so far: a preview of images [64, H, W, C], losses.png, progress.gif and report.html."""
         make_folder(self.previews)
         preview = encode(grid(images), ".png")

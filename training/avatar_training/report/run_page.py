@@ -145,7 +145,7 @@ def _curves(rows: Rows) -> str:
         if plots.has(rows, key)
     ]
     if not plots.has(rows, "kid"):
-        drawn.append("<p>KID was not measured; <code>--features FILE.onnx</code> does it.</p>")
+        drawn.append("<p>KID was not measured; <code>--kid-network FILE.onnx</code> does it.</p>")
     return "".join(drawn)
 
 

@@ -11,8 +11,8 @@ from mindspore import Tensor
 from avatar_runtime.latents import latents, series
 from avatar_runtime.output.atomic import write_file
 from avatar_training.data.dataset import Faces
-from avatar_training.gan import Gan
 from avatar_training.metrics.kid import FeatureNetwork, Features, kid
+from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint
 
 COUNT = 1000
@@ -49,7 +49,7 @@ class Best:
             record = {"kid": Tensor(np.float64(value)), "features_sha256": Tensor(digest)}
             checkpoint.save(self.path, {**gan.averaged_generator(step), **record})
             self.lowest = value
-        return {"kid": round(value, 6), "kid_std": round(deviation, 6), "features": self.network.sha256[:12]}
+        return {"kid": round(value, 6), "kid_std": round(deviation, 6), "kid_network": self.network.sha256[:12]}
 
     def _real_features(self, cache: Path, faces: Faces) -> Features:
         # A network of MobileNetV2's size takes 20 s for 1,000 faces, as long as the rest of a start.

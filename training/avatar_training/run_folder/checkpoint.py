@@ -10,7 +10,7 @@ from typing import Any
 import mindspore
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
+import safetensors
 from google.protobuf.message import DecodeError
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train.checkpoint_pb2 import Checkpoint
@@ -26,6 +26,12 @@ _NAME = re.compile(r"step-(\d+)\.ckpt")
 
 _CHECKSUM = b"crc_num"
 """save_checkpoint(crc_check=True) ends a file with this and the CRC-32 of all before, in ten bytes."""
+
+
+_SAFETENSORS_TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
+}
 
 
 class CheckpointError(AvatarError):
@@ -69,7 +75,7 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     except OSError as err:
         raise CheckpointError(f"{path} cannot be read: {err.strerror or err}") from err
     try:
-        arrays = safetensors.numpy.load(data) if path.suffix == ".safetensors" else _parse(data)
+        arrays = _parse_safetensors(data) if path.suffix == ".safetensors" else _parse(data)
     except (DecodeError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise CheckpointError(f"{path} is damaged or no checkpoint") from err
     if not arrays:
@@ -100,17 +106,37 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     for entry in Checkpoint.FromString(data).value:
         if entry.HasField("tensor"):
             tensors.setdefault(entry.tag, []).append(entry.tensor)
-    arrays = {}
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, parts in tensors.items():
         shape, kind = list(parts[0].dims), parts[0].tensor_type
         if kind == "str":
             continue
+        content = b"".join(part.tensor_content for part in parts)
+        shape = [] if shape == [0] else shape  # [0] is how MindSpore writes a scalar
+        if kind == "BFloat16":
+            arrays[name] = _widened(content, shape)
+            continue
         dtype = tensor_to_np_type(kind)
         if dtype is None:
             raise ValueError(f"no tensor has the type {kind}")
-        content = np.frombuffer(b"".join(part.tensor_content for part in parts), dtype)
-        arrays[name] = content.reshape([] if shape == [0] else shape)  # [0] is how MindSpore writes a scalar
+        arrays[name] = np.frombuffer(content, dtype).reshape(shape)
     return arrays
+
+
+def _parse_safetensors(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for name, tensor in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
+        kind, content, shape = tensor["dtype"], tensor["data"], tensor["shape"]
+        if kind == "BF16":
+            arrays[name] = _widened(content, shape)
+        else:
+            arrays[name] = np.frombuffer(content, _SAFETENSORS_TYPES[kind]).reshape(shape)
+    return arrays
+
+
+def _widened(content: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
+    """bfloat16, which NumPy does not have, as float32: it is the upper half of one."""
+    return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
 def has_checksum(path: Path) -> bool:

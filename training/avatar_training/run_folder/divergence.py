@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Parameter
 
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_training.config import TrainingError
+from avatar_training.errors import Diverged
 
 WARM_UP = 1000
 """Steps before which previews may all look alike, as a fresh generator's do."""
@@ -18,10 +18,6 @@ COLLAPSED = 0.1
 Measured on faces, which differ by 65 levels: a healthy run of the recipe edge has 0.004 at step 0, 0.09 at step 100,
 0.60 at step 1,000 and more from there to step 12,000; one with 250 times its learning rate, 0.06 at step 250.
 """
-
-
-class Diverged(TrainingError):
-    """Training has gone wrong in a way that more steps do not mend."""
 
 
 def check_losses(step: int, g_loss: float, d_loss: float) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avatar_runtime.errors import OutputError
-from avatar_training.config import TrainingError
+from avatar_training.errors import TrainingError
 
 if sys.platform != "win32":  # which has no flock: there a run is not guarded
     from fcntl import LOCK_EX, LOCK_NB, flock

@@ -7,7 +7,7 @@ from pathlib import Path
 from mindspore import Parameter
 
 from avatar_runtime.errors import OutputError
-from avatar_training.config import TrainingError
+from avatar_training.errors import TrainingError
 from avatar_training.run_folder import checkpoint
 
 
@@ -31,7 +31,9 @@ def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[
         on_message(f"resuming from {path}")
         return checkpoint.snapshot_step(path)
     if found:
-        raise TrainingError(f"no snapshot in {out / 'snapshots'} is intact; start over with --new, which keeps them")
+        raise TrainingError(
+            f"no snapshot in {out / 'snapshots'} is intact; start over with --restart, which keeps them"
+        )
     on_message(f"{out} holds no snapshot; starting from step 0")
     return 0
 
@@ -45,10 +47,10 @@ def set_aside(path: Path) -> Path:
         raise OutputError(f"cannot rename {path} to {free}: {err.strerror or err}") from err
 
 
-def sweep(out: Path) -> None:
+def remove_temporary_files(out: Path) -> None:
     """Remove what writes cut short by a kill have left in a run folder. Raises OutputError."""
-    for torn in out.rglob(".*.tmp*"):
+    for path in out.rglob(".*.tmp*"):
         try:
-            torn.unlink()
+            path.unlink()
         except OSError as err:
-            raise OutputError(f"cannot remove {torn}: {err.strerror or err}") from err
+            raise OutputError(f"cannot remove {path}: {err.strerror or err}") from err

@@ -1,4 +1,4 @@
-"""A quantized network's tanh and pixels become one lookup table."""
+"""Fuses a quantized network's tanh and its conversion to pixels into one lookup table."""
 
 import numpy as np
 import onnx
@@ -16,15 +16,15 @@ from avatar_export.passes.editing import (
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
-def sigmoid_head(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def fuse_tanh_and_pixels(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite DequantizeLinear -> Tanh as DequantizeLinear -> Sigmoid -> QuantizeLinear -> Transpose to [N, H, W, C].
 
-    For pixels in [-1, 1], level = 127.5 (tanh(x) + 1) = 255 sigmoid(2x): the numbers are read with twice their scale,
-    and what is quantized in steps of 1/255 are the levels. onnxruntime makes one table of 256 entries of the three.
-    Preconditions:
+    For pixels in [-1, 1], level = 127.5 (tanh(x) + 1) = 255 sigmoid(2x): the input is read with twice its scale, and
+    the output, quantized in steps of 1/255, is the level. onnxruntime turns the three nodes into one table of 256
+    entries. Preconditions:
 
     1. The graph's one output is `image`, float32 [batch, C, H, W].
-    2. It comes from a Tanh of a DequantizeLinear with constant scale, whose uint8 input is not read otherwise.
+    2. It comes from a Tanh of a DequantizeLinear with constant scale, whose uint8 input nothing else reads.
     """
     model = copy_of(model)
     graph = model.graph

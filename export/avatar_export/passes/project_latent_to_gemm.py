@@ -1,4 +1,4 @@
-"""The first transposed convolution, of a 1x1 image, becomes one matrix product."""
+"""Turns the first transposed convolution, of a 1x1 image, into one matrix product."""
 
 import numpy as np
 import onnx
@@ -15,11 +15,11 @@ from avatar_export.passes.editing import (
 )
 
 
-def latent_projection(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def project_latent_to_gemm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite Reshape to [-1, C, 1, 1] -> ConvTranspose as Gemm -> Reshape to [-1, M, kh, kw].
 
-    A transposed convolution of a single pixel copies the kernel, weighted by the channels: the paper's "project and
-    reshape" (Radford et al., 2016, figure 1). Preconditions:
+    A transposed convolution of a single pixel is a sum of kernels weighted by the channels: the "project and reshape"
+    of the DCGAN paper (Radford et al., 2016, figure 1). Preconditions:
 
     1. A Reshape to the constant shape [-1, C, 1, 1] of a rank-2 input of the graph, or of a Gemm, with C columns.
     2. Its output goes to one ConvTranspose alone, of one group, with constant weight and bias.

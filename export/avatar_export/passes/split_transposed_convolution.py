@@ -1,4 +1,4 @@
-"""ConvTranspose of stride 2 becomes ordinary convolutions, which are what onnxruntime quantizes."""
+"""Splits transposed convolutions of stride 2 into ordinary ones, which onnxruntime can quantize."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +15,23 @@ from avatar_export.passes.editing import (
     replace_nodes,
 )
 
-VECTOR = 16
-"""Output channels that a kernel computes at once. Four phases that fit in one vector are one 3x3 convolution with five
-of nine taps zero: 9 steps instead of 4 x 4, for RGB 0.10 of the int8 model's time."""
+VECTOR_WIDTH = 16
+"""Output channels that onnxruntime computes at once. Four phases that fit in one vector become one 3x3 convolution with
+five of nine taps zero: 9 steps instead of 4 x 4, which saves 0.10 of the int8 model's time for RGB."""
 
 _PHASES = [(row, column) for row in (0, 1) for column in (0, 1)]
-_TAPS = ((3, 1), (2, 0))  # of the 4x4 kernel: what an even and what an odd output row or column sees, first to last
+_TAPS = ((3, 1), (2, 0))  # rows (or columns) of the 4x4 kernel that an even and an odd output row use, in order
 
 
-def phase_convolutions(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def split_transposed_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite each 4x4 ConvTranspose of stride 2 and padding 1 as a 2x2 Conv for each phase, interleaved in NHWC.
 
     The outputs at even and odd rows and columns are four convolutions of the same input (W. Shi et al., "Is the
-    deconvolution layer the same as a convolutional layer?", 2016). A Relu behind goes to the phases, where it fuses.
+    deconvolution layer the same as a convolutional layer?", 2016). A Relu after it moves to the phases, where
+    onnxruntime fuses it.
     Preconditions, for each ConvTranspose: 1 to 3 of `is_doubling`, and
 
-    4. Shape inference tells the height and width of its input.
+    4. Shape inference finds the height and width of its input.
     """
     model = copy_of(model)
     graph, changed = model.graph, False
@@ -71,7 +72,7 @@ def _interleaved(
     ]
     pads = [[1 - row, 1 - column, row, column] for row, column in _PHASES]
     names = [f"{conv.name}.phase{row}{column}" for row, column in _PHASES]
-    if 4 * maps <= VECTOR:
+    if 4 * maps <= VECTOR_WIDTH:
         whole = np.zeros((4, maps, len(weight), 3, 3), weight.dtype)
         for phase, (row, column) in enumerate(_PHASES):
             whole[phase, :, :, row : row + 2, column : column + 2] = kernels[phase]

@@ -9,43 +9,50 @@ import pytest
 from mindspore import Tensor
 
 from avatar_training import device
-from avatar_training.gan import Gan
 from avatar_training.loop import train
+from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint
+from avatar_training.step import TrainingStep
 
 from .conftest import MakeConfig
 
 REAL = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
 
 
-def arrays(gan: Gan) -> dict[str, Any]:
-    return {name: parameter.asnumpy().copy() for name, parameter in gan.state().items()}
+RATE = 2e-4
+
+
+def arrays(training: TrainingStep) -> dict[str, Any]:
+    return {name: parameter.asnumpy().copy() for name, parameter in training.state().items()}
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])
 def test_a_step_in_float16_is_near_the_one_in_float32(tiny_config: MakeConfig, limit: float) -> None:
     device.select("CPU")
-    losses = [Gan(tiny_config(activation_limit=limit), amp=amp).step(0, REAL) for amp in (False, True)]
+    gans = [Gan(tiny_config(activation_limit=limit), amp=amp) for amp in (False, True)]
+    losses = [TrainingStep(gan).run(0, REAL, RATE) for gan in gans]
     assert losses[0] != losses[1]
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
 
 
 def test_overflowing_steps_halve_the_scale_and_move_nothing_until_one_fits(tiny_config: MakeConfig) -> None:
     device.select("CPU")
-    gan = Gan(tiny_config(), amp=True)
-    for update in gan.updates:
-        update.scaler.scale_value.set_data(Tensor(np.float32(2.0**24)))
-    learnt = [name for name in gan.state() if not name.startswith(("ema.", "loss_scale.")) and "moving_" not in name]
-    before = arrays(gan)
-    assert np.isfinite(gan.step(0, REAL)).all()
-    after = arrays(gan)
+    training = TrainingStep(Gan(tiny_config(), amp=True))
+    for optimizer in (training.g_optimizer, training.d_optimizer):
+        optimizer.scaler.scale_value.set_data(Tensor(np.float32(2.0**24)))
+    learnt = [
+        name for name in training.state() if not name.startswith(("ema.", "loss_scale.")) and "moving_" not in name
+    ]
+    before = arrays(training)
+    assert np.isfinite(training.run(0, REAL, RATE)).all()
+    after = arrays(training)
     for which in ("g", "d"):
         assert after[f"loss_scale.{which}.scale_value"] == 2.0**23
         assert after[f"loss_scale.{which}.counter"] == 0
     assert [name for name in learnt if after[name].tobytes() != before[name].tobytes()] == []
     for step in range(1, 16):
-        gan.step(step, REAL)
-    fitted = arrays(gan)
+        training.run(step, REAL, RATE)
+    fitted = arrays(training)
     for which, network in (("g", "generator"), ("d", "discriminator")):
         assert 1 <= fitted[f"loss_scale.{which}.scale_value"] < 2.0**23
         assert fitted[f"loss_scale.{which}.counter"] > 0
@@ -53,7 +60,7 @@ def test_overflowing_steps_halve_the_scale_and_move_nothing_until_one_fits(tiny_
 
 
 def test_a_run_in_mixed_precision_resumes_exactly(tiny_config: MakeConfig, tmp_path: Path) -> None:
-    config = tiny_config(steps=6, tick=3, amp=True, spectral_norm=True)
+    config = tiny_config(steps=6, snapshot_every=3, amp=True, spectral_norm=True)
     train(config, tmp_path / "whole")
     train(dataclasses.replace(config, steps=3), tmp_path / "parts")
     train(config, tmp_path / "parts", resume=True)

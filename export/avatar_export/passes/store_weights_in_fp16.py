@@ -1,4 +1,4 @@
-"""Constants stored in half precision: half the file, the same arithmetic."""
+"""Stores constants in half precision: half the file size, the same arithmetic."""
 
 import numpy as np
 import onnx
@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from avatar_export.passes.editing import constants, copy_of
 
 
-def half_storage(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def store_weights_in_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Store float32 arrays as float16, each with a Cast that onnxruntime folds when it loads the model.
 
     Arithmetic in half precision gains nothing on a CPU. Preconditions, for each constant:

@@ -1,4 +1,4 @@
-"""A quantized network's last sums are kept in two halves, which together have nine bits; tanh and pixels follow."""
+"""Stores a quantized network's last sums in two halves of eight bits each, and makes pixels of them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.int8.quantization import MOVING
+from avatar_export.int8.quantize_layers import MOVING
 from avatar_export.passes.editing import (
     add_constant,
     attributes,
@@ -22,22 +22,22 @@ from avatar_export.passes.editing import (
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 HALF_STEP = np.float32(1 / 508)
-"""Of a half's sigmoid, which is from 0 to 1/2: 254 steps. With 255 half of the levels would lie between two integers,
-to be rounded as each processor likes."""
+"""Step of a half's sigmoid, which is from 0 to 1/2: 254 steps. With 255, half of the levels would lie midway between
+two integers, which processors round differently."""
 
 
-def saturating_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """Give the last Conv each channel twice, the second time negated, and make pixels of the difference of their tanh.
+def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """Give the last Conv each channel twice, the second time negated, and compute pixels from the two.
 
-    In uint8 a step of the last sums x is two levels wide where tanh is steepest, and the faces get grainy. But
-    tanh(x) = tanh(min(x, 0)) - tanh(min(-x, 0)), and min(., 0) is what uint8 with zero point 255 holds: two halves
-    with half the step. For pixels in [-1, 1] level = 127.5 (tanh(x) + 1), and tanh(y) = 2 sigmoid(2y) - 1, so level =
-    127.5 + 255 (sigmoid(2 min(x, 0)) - sigmoid(2 min(-x, 0))). onnxruntime makes a table of 256 entries of the sigmoid;
-    the difference is a 1x1 Conv. Preconditions:
+    In uint8 a step of the last sums x is two levels wide where tanh is steepest, which makes faces grainy. But
+    tanh(x) = tanh(min(x, 0)) - tanh(min(-x, 0)), and uint8 with zero point 255 holds min(., 0): two halves with half
+    the step. For pixels in [-1, 1], level = 127.5 (tanh(x) + 1) and tanh(y) = 2 sigmoid(2y) - 1, so level =
+    127.5 + 255 (sigmoid(2 min(x, 0)) - sigmoid(2 min(-x, 0))). onnxruntime turns the sigmoid into a table of 256
+    entries; the difference is a 1x1 Conv. Preconditions:
 
     1. The graph's one output is `image`, float32 [batch, C, H, W].
-    2. It comes from the Tanh of a DequantizeLinear, which reads a Conv's QuantizeLinear to uint8 of the same step and
-       zero point, or what only moves its numbers; each tensor in between is read once.
+    2. It comes from a Tanh of a DequantizeLinear of a Conv's QuantizeLinear to uint8, both with the same constant step
+       and zero point. Between the two there is nothing but `MOVING` operators, and each tensor is read once.
     3. Input, weight and bias (if any) of the Conv come from DequantizeLinear, the last two along axis 0; their integers
        and all steps and zero points are constants, and the zero points of weight and bias are 0.
     """

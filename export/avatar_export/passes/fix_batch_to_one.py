@@ -1,14 +1,14 @@
-"""One image at a time: accelerators compile a graph for fixed shapes."""
+"""Fixes the batch size at 1: accelerators compile a graph for fixed shapes."""
 
 import onnx
 
 from avatar_export.passes.editing import copy_of
 
 
-def batch_of_one(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """Fix the batch of every input and output at 1. Preconditions:
+def fix_batch_to_one(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """Fix the batch size of every input and output at 1. Preconditions:
 
-    1. The first dimension of each is named, so of any size, and all have the same name.
+    1. The first dimension of each has a name instead of a size, and all have the same name.
     """
     model = copy_of(model)
     batches = [value.type.tensor_type.shape.dim[:1] for value in [*model.graph.input, *model.graph.output]]

@@ -1,4 +1,4 @@
-"""A transposed convolution becomes a convolution to four times the channels, rearranged: what NPUs have kernels for."""
+"""Turns transposed convolutions into rearranged convolutions with four times the channels, which NPUs can run."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from avatar_export.passes.editing import (
 )
 
 
-def sub_pixel(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def convert_to_sub_pixel_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite ConvTranspose as Conv -> DepthToSpace (DCR) -> Slice.
 
     W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural

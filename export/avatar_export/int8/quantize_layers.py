@@ -1,4 +1,4 @@
-"""Layers compute in eight bits: uint8 activations, int8 weights, int32 sums."""
+"""Makes layers compute in eight bits: uint8 activations, int8 weights, int32 sums."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -10,27 +10,34 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.int8.rounding import NO_PAIRS, PAIR_LIMIT, Moments, compensated, nearest, pair_sums
+from avatar_export.int8.rounding import (
+    NO_PAIRS,
+    PAIR_LIMIT,
+    Moments,
+    pair_sums,
+    round_to_nearest,
+    round_with_compensation,
+)
 from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
 
 LAYERS = ("Gemm", "Conv")
 MOVING = ("Reshape", "Transpose", "Concat")
-"""Operators that only move numbers; they move uint8."""
+"""Operators that only move numbers; in the quantized graph they move uint8."""
 
 WEIGHT_LIMIT = 127
 """Largest quantized weight."""
 LATENT_STEP = 1 / 256
-"""Latents are rounded to this before such a layer: the sums of its integers stay below 2^24, where float32 is exact, up
-to truncation 2, so these too are the same on every processor."""
+"""Latents are rounded to this before a layer that multiplies integers in float32. Up to truncation 2 its sums stay
+below 2^24, where float32 is exact, so that every processor computes the same."""
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Tensor -> its least and its largest value."""
+"""Tensor -> its smallest and its largest value."""
 NO_MOMENTS: Mapping[str, Moments] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class _Encoding:
-    """A tensor that is there as integers: its values are (integer - zero) * step."""
+    """A tensor that is stored as integers: its values are (integer - zero) * step."""
 
     name: str
     step: np.float32
@@ -40,35 +47,42 @@ class _Encoding:
 
 
 def layer_inputs(graph: onnx.GraphProto) -> list[str]:
-    """Names of the tensors that Gemm and Conv nodes read, in order: all nodes that read the same one are a layer."""
+    """Names of the tensors that Gemm and Conv nodes read, in order. All nodes that read the same tensor are a layer."""
     return list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in LAYERS))
 
 
-def quantization(
+def quantize_layers(
     model: onnx.ModelProto,
     ranges: Ranges,
     keep_float: Collection[str] = (),
     moments: Mapping[str, Moments] = NO_MOMENTS,
 ) -> tuple[onnx.ModelProto, bool]:
-    """Quantize Gemm and Conv, in ONNX's QDQ form, per output channel; what lies between them moves uint8.
+    """Quantize Gemm and Conv in ONNX's QDQ form, per output channel; operators between them move uint8.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-    CVPR 2018, section 2. A Relu becomes part of the quantization: uint8 with zero point 0 holds nothing negative.
-    (onnxruntime.quantization would give each phase and each step of the interleaving a scale of its own, and requantize
-    in between.) Layers whose input is in keep_float multiply integers in float32, and store the same int8 weights.
-    A Conv whose name is in moments gets weights that are rounded together, and a bias that takes the mean of what is
-    still wrong (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
-    section 4.2). Preconditions, for the whole graph:
+    CVPR 2018, section 2. A Relu becomes part of the quantization, since uint8 with zero point 0 has no negative values.
+    (onnxruntime.quantization would give each phase and each step of the interleaving its own scale, and requantize
+    between them.)
+
+    Args:
+        model: A float graph.
+        ranges: Of the tensors that layers and Tanh read.
+        keep_float: Inputs of the layers that multiply integers in float32, with the same int8 weights.
+        moments: Conv node -> the moments of its input. Its weights are then rounded with compensation, and its bias
+            takes the mean of the error that is left (M. Nagel et al., "Data-Free Quantization Through Weight
+            Equalization and Bias Correction", ICCV 2019, section 4.2).
+
+    Preconditions, for the whole graph:
 
     1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
     2. Gemm has no transposition, alpha or beta; Conv has one group.
-    3. ranges knows what goes into each Gemm, Conv and Tanh, and each tensor on the way there is read once.
+    3. ranges has the input of each Gemm, Conv and Tanh, and each tensor on the way there is read once.
     """
     model = copy_of(model)
     quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
-    if not quantizer.can():
+    if not quantizer.preconditions_hold():
         return model, False
-    nodes = [new for node in list(model.graph.node) for new in quantizer.rewritten(node)]
+    nodes = [new for node in list(model.graph.node) for new in quantizer.rewrite(node)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     drop_unused_constants(model.graph)
@@ -87,7 +101,7 @@ class _Quantizer:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
 
-    def can(self) -> bool:
+    def preconditions_hold(self) -> bool:
         layers = [node for node in self.graph.node if node.op_type in LAYERS]
         return (
             bool(layers)
@@ -98,8 +112,8 @@ class _Quantizer:
             and all(node.input[0] in self.ranges for node in self.graph.node if node.op_type == "Tanh")
         )
 
-    def rewritten(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """What takes the place of a node; those before it have been rewritten already."""
+    def rewrite(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """The nodes that replace a node; those before it have been rewritten already."""
         source = node.input[0]
         if node.op_type in LAYERS:
             layer = self._float_layer(node) if source in self.keep_float else self._layer(node)
@@ -116,7 +130,7 @@ class _Quantizer:
         return [_made_of(node, inputs, f"{node.output[0]}.uint8")]
 
     def _destination(self, name: str) -> tuple[str, bool]:
-        """The tensor that a layer or a Tanh reads, on the way from a layer's output; and whether a Relu is passed."""
+        """The tensor that the next layer or Tanh reads, and whether a Relu comes before it."""
         rectified = False
         while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type in (*MOVING, "Relu"):
             rectified = rectified or readers[0].op_type == "Relu"
@@ -179,7 +193,7 @@ class _Quantizer:
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
         """The weight as integers, and the float32 step of each output channel.
 
-        If they are to be multiplied in_integers, neighbours are held within PAIR_LIMIT.
+        With in_integers, neighbours are held within PAIR_LIMIT.
         """
         weight = self.known[node.input[1]]
         by_channel = weight.T if node.op_type == "Gemm" else weight
@@ -191,22 +205,22 @@ class _Quantizer:
         steps[~rows.any(axis=1)] = 1
         exact = rows / steps[:, None]
         if moments := self.moments.get(node.name):
-            integers = compensated(exact, moments, WEIGHT_LIMIT, pairs)
+            integers = round_with_compensation(exact, moments, WEIGHT_LIMIT, pairs)
         else:
-            integers = nearest(exact, WEIGHT_LIMIT)
+            integers = round_to_nearest(exact, WEIGHT_LIMIT)
         integers = integers.reshape(by_channel.shape)
         return (integers.T if node.op_type == "Gemm" else integers).astype(np.int8), steps
 
     def _bias(
         self, node: onnx.NodeProto, weight: npt.NDArray[np.int8], steps: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64] | None:
-        """The bias of a layer, less the mean of what its integer weights are wrong; None if it has and needs none."""
+        """The bias of a layer minus the mean error of its integer weights; None if it has no bias and needs none."""
         bias = self.known[node.input[2]].astype(np.float64) if len(node.input) == 3 else None
         if (moments := self.moments.get(node.name)) is None:
             return bias
-        wrong = weight.reshape(len(weight), -1) * steps[:, None].astype(np.float64)
-        wrong -= self.known[node.input[1]].reshape(len(weight), -1).astype(np.float64)
-        corrected: npt.NDArray[np.float64] = (0 if bias is None else bias) - wrong @ moments.mean
+        error = weight.reshape(len(weight), -1) * steps[:, None].astype(np.float64)
+        error -= self.known[node.input[1]].reshape(len(weight), -1).astype(np.float64)
+        corrected: npt.NDArray[np.float64] = (0 if bias is None else bias) - error @ moments.mean
         return corrected
 
     def _constant(
@@ -226,11 +240,11 @@ def _is_plain(node: onnx.NodeProto) -> bool:
 
 
 def _neighbours(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Which of a weight's K = C * rows * columns numbers lie side by side in memory, [P, 2], from an even place on.
+    """Pairs of a weight's K = C * rows * columns numbers that are neighbours in memory, [P, 2], from even places on.
 
-    AVX2 without VNNI adds the products of two such with uint8 in 16 bits, where 255 * PAIR_LIMIT fits: so every
-    processor computes the same. (uint8 weights would do too, at twice the time.) onnxruntime has channels last in
-    memory; channels first are for those that do not reorder them.
+    AVX2 without VNNI adds the products of such a pair with uint8 in 16 bits. 255 * PAIR_LIMIT fits, so that every
+    processor computes the same. (uint8 weights would do so too, but take twice the time.) onnxruntime orders weights
+    with channels last; channels first are for runtimes that do not reorder them.
     """
     places = np.arange(math.prod(shape)).reshape(shape)
     orders = (np.moveaxis(places, 0, -1).reshape(-1), places.reshape(-1))

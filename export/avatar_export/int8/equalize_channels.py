@@ -1,4 +1,4 @@
-"""Channels between two layers are scaled towards one another, so that one step serves all of them in int8."""
+"""Scales the channels between two layers to similar ranges, so that one int8 step suits all of them."""
 
 from collections.abc import Mapping
 
@@ -6,29 +6,32 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from avatar_export.int8.calibration import channel_maxima
 from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, only_consumer
 
 STRENGTH = 0.5
-"""0 scales nothing; 1 gives all channels one range, and the weights' error outweighs what that gains."""
-LEAST = 1e-3
-"""A channel is taken for no weaker than this share of the strongest."""
+"""0 scales nothing. 1 gives all channels the same range, but the weights' error then grows by more than that gains."""
+MIN_SHARE = 1e-3
+"""A channel counts as at least this share of the strongest."""
 
 Maxima = Mapping[str, npt.NDArray[np.float32]]
 """Output of a Relu -> the largest value of each of its channels, float32 [C]."""
 
 
-def channel_equalization(model: onnx.ModelProto, maxima: Maxima) -> tuple[onnx.ModelProto, bool]:
-    """Divide each channel in front of a Relu by a factor, and multiply the weights that read it by the same.
+def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> tuple[onnx.ModelProto, bool]:
+    """Divide each channel before a Relu by a factor, and multiply the weights that read it by the same factor.
 
-    The network stays what it was, as Relu(x / s) = Relu(x) / s. The factor is the largest value to the power of
-    STRENGTH, its geometric mean over the channels 1. After G. Xiao et al., "SmoothQuant: Accurate and Efficient
-    Post-Training Quantization for Large Language Models", ICML 2023, section 4, who also divide by the largest weight
-    that reads the channel: here that is 0.5 dB worse. Preconditions, for each pair of layers:
+    The network computes the same, since Relu(x / s) = Relu(x) / s. The factor is the channel's largest value to the
+    power of STRENGTH; its geometric mean over the channels is 1. maxima is measured on the calibration latents if it is
+    not given. After G. Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language
+    Models", ICML 2023, section 4, who also divide by the largest weight that reads the channel: here that is 0.5 dB
+    worse. Preconditions, for each pair of layers:
 
     1. Two ConvTranspose of one group with a Relu between them, each output read once.
     2. Their weights are constants; the first has a bias, a constant too.
-    3. maxima knows the Relu's output.
+    3. maxima has the Relu's output.
     """
+    maxima = channel_maxima(model) if maxima is None else maxima
     model = copy_of(model)
     graph, changed = model.graph, False
     for node in [node for node in graph.node if node.op_type == "ConvTranspose"]:
@@ -60,4 +63,4 @@ def _is_whole(node: onnx.NodeProto) -> bool:
 
 
 def _floored(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    return np.maximum(values.astype(np.float64), LEAST * float(values.max()) or 1.0)
+    return np.maximum(values.astype(np.float64), MIN_SHARE * float(values.max()) or 1.0)

@@ -8,21 +8,21 @@ from onnx.reference import ReferenceEvaluator
 
 from avatar_export.graph import plain_graph
 from avatar_export.int8.calibration import channel_maxima
-from avatar_export.int8.equalization import channel_equalization
-from avatar_export.passes.batch_norm_folding import batch_norm_folding
+from avatar_export.int8.equalize_channels import equalize_channels
+from avatar_export.passes.fold_batch_norm import fold_batch_norm
 from avatar_runtime.latents import latents, series
 from tiny_model import tiny_weights
 
 
 def folded(seed: int = 0) -> onnx.ModelProto:
-    return batch_norm_folding(plain_graph(tiny_weights(seed=seed)))[0]
+    return fold_batch_norm(plain_graph(tiny_weights(seed=seed)))[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_network_stays_and_its_channels_draw_nearer(seed: int) -> None:
     model = folded(seed)
     before, maxima = model.SerializeToString(), channel_maxima(model)
-    new, changed = channel_equalization(model, maxima)
+    new, changed = equalize_channels(model, maxima)
     assert changed
     assert model.SerializeToString() == before
     z = latents(list(series("test", 4)), model.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
@@ -51,6 +51,6 @@ def test_without_a_precondition_the_pair_stays_as_it_is(missing: str) -> None:
             del conv.input[2:]
         elif missing == "one group":
             conv.attribute.append(helper.make_attribute("group", 2))
-    same, changed = channel_equalization(model, maxima)
+    same, changed = equalize_channels(model, maxima)
     assert not changed
     assert same == model

@@ -1,4 +1,4 @@
-"""ConvTranspose -> BatchNormalization becomes one ConvTranspose with scaled weights and a bias."""
+"""Folds batch norms into the transposed convolutions before them."""
 
 import numpy as np
 import onnx
@@ -15,15 +15,15 @@ from avatar_export.passes.editing import (
 )
 
 
-def batch_norm_folding(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """Fold inference batch norms into the transposed convolutions before them, in double precision.
+def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """Rewrite ConvTranspose -> BatchNormalization as one ConvTranspose with a bias, computed in double precision.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
     CVPR 2018, section 3.2. Preconditions, for each pair:
 
     1. The ConvTranspose is of one group, and its weight (and bias, if any) are constants.
     2. Its output goes to the BatchNormalization alone.
-    3. The BatchNormalization is in inference (one output, training_mode 0) and its four parameters are constants.
+    3. The BatchNormalization is in inference mode (one output, training_mode 0), and its four parameters are constants.
     """
     model = copy_of(model)
     graph, changed = model.graph, False

@@ -1,4 +1,4 @@
-"""Two Gemms in a row become one: a latent map costs nothing once the first layer is a matrix product."""
+"""Folds an affine map of the latent into the first layer, once that is a matrix product."""
 
 import numpy as np
 import onnx
@@ -15,13 +15,13 @@ from avatar_export.passes.editing import (
 )
 
 
-def latent_map_folding(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+def fold_latent_map(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """Rewrite Gemm(Gemm(x, A, a), B, b) as Gemm(x, AB, aB + b), in double precision.
 
-    The bias of the result has a number for each place of each channel, which batch norm could not hold. Preconditions:
+    The new bias has a number for each place of each channel, which a batch norm could not hold. Preconditions:
 
-    1. A Gemm whose matrix and bias (if any) are constants, and whose output goes to one other Gemm alone, as its first
-       input; so is the other's.
+    1. The output of a Gemm goes to one other Gemm alone, as its first input; the matrix and bias (if any) of both are
+       constants.
     2. Both have alpha 1, beta 1 and no transA; transB does not matter.
     """
     model = copy_of(model)

@@ -1,4 +1,4 @@
-"""The network's own output becomes pixels: uint8, channels last, ready to show."""
+"""Converts the network's own output to pixels: uint8, channels last, ready to show."""
 
 import numpy as np
 import onnx
@@ -8,10 +8,10 @@ from avatar_export.passes.editing import add_constant, copy_of, give_pixels, ima
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
-def uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
+def append_uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
     """Append (x - low) * 255 / (high - low), Round (halves to even), Clip, Cast and Transpose to [batch, H, W, C].
 
-    The same arithmetic, in the same precision, as `avatar_runtime.pixels.from_network`. Preconditions:
+    The same arithmetic, in the same precision, as `avatar_runtime.imaging.arrays.from_network`. Preconditions:
 
     1. The graph's one output is `image`, float32 [batch, C, H, W].
     """

@@ -1,0 +1,63 @@
+"""A file's bytes, read only after its kind and its size are judged."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from avatar_runtime.errors import ModelFileError
+
+MAX_BYTES = 2**29
+"""The largest file that is read, 512 MiB: ten times the widest generator that we know."""
+
+_ORT_IDENTIFIER = b"ORTM"  # at byte 4 of an .ort
+_ONNX_KEYS = (0x08, 0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA, 0xD2)
+"""The first bytes of an ONNX file: the number and the wire type of a field of ModelProto."""
+
+
+def is_ort(data: bytes) -> bool:
+    """Whether these are the first bytes of an .ort file."""
+    return data[4:8] == _ORT_IDENTIFIER
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of an ONNX or .ort file. Raises ModelFileError as `read_file` does, or if it is neither."""
+    return read_file(path, check_head=_check_is_model)
+
+
+def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: None) -> bytes:
+    """The bytes of a regular file of at most MAX_BYTES.
+
+    Args:
+        path: The file.
+        check_head: Called with the first eight bytes before the rest is read; it may raise.
+
+    Raises:
+        ModelFileError: It cannot be read, is not a regular file, is empty, or is too large.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError(f"it is {_kind(status.st_mode)}, not a file")
+        if status.st_size > MAX_BYTES:
+            raise ModelFileError(
+                f"it has {status.st_size / 1e6:.0f} MB; a model of avatar-edge has at most {MAX_BYTES / 1e6:.0f}"
+            )
+        with path.open("rb") as file:
+            head = file.read(8)
+            if not head:
+                raise ModelFileError("the file is empty")
+            check_head(head)
+            return head + file.read(status.st_size)
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
+        raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
+
+
+def _check_is_model(head: bytes) -> None:
+    if not is_ort(head) and head[0] not in _ONNX_KEYS:
+        raise ModelFileError("it is not an ONNX model")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a pipe or a socket" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "a device"

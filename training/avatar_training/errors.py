@@ -1,0 +1,11 @@
+"""Errors of a training run that no single module owns."""
+
+from avatar_runtime.errors import AvatarError
+
+
+class TrainingError(AvatarError):
+    """A run cannot start, continue or be resumed."""
+
+
+class Diverged(TrainingError):
+    """Training has gone wrong in a way that more steps do not repair."""

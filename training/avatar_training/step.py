@@ -1,0 +1,100 @@
+"""One training step, from top to bottom in the order in which it happens.
+
+I. Goodfellow et al., "Generative Adversarial Networks", 2014, algorithm 1, in the order of MindSpore's DCGAN tutorial:
+the generator learns first, then the discriminator learns from the same generated images.
+"""
+
+import mindspore
+import numpy as np
+import numpy.typing as npt
+from mindspore import Parameter, Tensor, nn, ops
+
+from avatar_training import rng
+from avatar_training.distributed.worker_group import mean_over_workers
+from avatar_training.networks.gan import Gan
+from avatar_training.objective.augmentation import DRAWS, diff_augment
+from avatar_training.objective.losses import ACTIVATION_WEIGHT, discriminator_loss, generator_loss
+from avatar_training.objective.reward import VIEW_DRAWS, load_reward, penalty
+from avatar_training.optimizer import Optimizer
+
+
+class TrainingStep(nn.Cell):
+    """A GAN and the two optimizers that train it. `run` does one step; `construct` and below are one compiled graph."""
+
+    def __init__(self, gan: Gan) -> None:
+        super().__init__(auto_prefix=False)
+        self.gan, self.config, self.workers = gan, gan.config, gan.workers.size
+        self.generator, self.discriminator = gan.generator, gan.discriminator
+        self.g_optimizer = Optimizer(gan.generator, "g", gan.config, self.workers, gan.amp)
+        self.d_optimizer = Optimizer(gan.discriminator, "d", gan.config, self.workers, gan.amp)
+        self.g_gradients = mindspore.value_and_grad(self.g_objective, None, self.g_optimizer.weights, has_aux=True)
+        self.d_gradients = mindspore.value_and_grad(self.d_objective, None, self.d_optimizer.weights, has_aux=True)
+        self.spectral_convolutions = gan.discriminator.spectral_convolutions()
+        self.averaged = list(zip(gan.average.get_parameters(), gan.generator.get_parameters(), strict=True))
+        self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
+        self.activation_limit = gan.config.activation_limit
+        self.reward = load_reward(gan.config, gan.amp)
+        self.reward_weight, self.reward_every = (
+            gan.config.reward_weight,
+            gan.config.batch_size // gan.config.reward_images,
+        )
+
+    def run(self, step: int, real: npt.NDArray[np.float32], learning_rate: float) -> tuple[float, float, float]:
+        """Train on one batch; the losses of the generator and the discriminator, and the critic's mean logit or 0.
+
+        Every random number follows from the seed and the step alone, for the whole batch, whichever worker computes it.
+
+        Args:
+            step: number of steps done before this one.
+            real: this worker's rows of the batch of real images, float32 [N, C, H, W] in [-1, 1].
+            learning_rate: that of both optimizers.
+        """
+        config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
+        rows = self.gan.workers.rows(size)
+        z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
+        u_real, u_fake = (rng.uniform(seed, p, step, (size, DRAWS))[rows] for p in (rng.AUGMENT_REAL, rng.AUGMENT_FAKE))
+        u_view = rng.uniform(seed, rng.REWARD, step, (size, VIEW_DRAWS))[rows]
+        decay = np.float32(min(config.ema_decay, (1 + step) / (10 + step)))  # a short memory at first
+        results = self(*map(Tensor, (z, real, u_real, u_fake, u_view, np.float32(learning_rate), decay)))
+        g_loss, d_loss, logit = (float(result.asnumpy()) for result in results)
+        return g_loss, d_loss, logit
+
+    def construct(self, z: Tensor, real: Tensor, u_real: Tensor, u_fake: Tensor, u_view: Tensor, learning_rate: Tensor,
+                  decay: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Both networks learn from z [N, latent_dim, 1, 1] and real [N, C, H, W]; u_* [N, …] move and colour images."""
+        for convolution in self.spectral_convolutions:
+            convolution.iterate()
+        (_, g_loss, fake, logit), gradients = self.g_gradients(z, u_fake, u_view)
+        self.g_optimizer.step(gradients, learning_rate)
+        (_, d_loss), gradients = self.d_gradients(real, fake, u_real, u_fake)
+        self.d_optimizer.step(gradients, learning_rate)
+        for mean, weight in self.averaged:
+            ops.assign(mean, mean * decay + weight * (1 - decay))
+        return mean_over_workers((g_loss, d_loss, logit), self.workers)
+
+    def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the generator minimises (scaled for float16), its adversarial loss, its images, and the critic's logit."""
+        limit = self.activation_limit
+        fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
+        fake = fake.astype(mindspore.float32)
+        g_loss = generator_loss(self.judge(fake, u_fake), self.loss)
+        total, logit = g_loss + ACTIVATION_WEIGHT * excess, ops.zeros((), mindspore.float32)
+        if self.reward is not None:
+            logits = self.reward(fake[:: self.reward_every], u_view[:: self.reward_every])
+            total, logit = total + self.reward_weight * penalty(logits), logits.mean()
+        return self.g_optimizer.scale(total), g_loss, fake, logit
+
+    def d_objective(self, real: Tensor, fake: Tensor, u_real: Tensor, u_fake: Tensor) -> tuple[Tensor, Tensor]:
+        """What the discriminator minimises (scaled for float16), and its loss."""
+        d_loss = discriminator_loss(self.judge(real, u_real), self.judge(fake, u_fake), self.loss, self.real_label)
+        return self.d_optimizer.scale(d_loss), d_loss
+
+    def judge(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """The discriminator's logits [N, 1] for augmented images."""
+        images = diff_augment(images, uniform) if self.augment else images
+        return self.discriminator(images).astype(mindspore.float32)
+
+    def state(self) -> dict[str, Parameter]:
+        """Every parameter that a resumed run needs, by its name."""
+        parameters = [*self.gan.parameters(), *self.g_optimizer.parameters(), *self.d_optimizer.parameters()]
+        return {parameter.name: parameter for parameter in parameters}
