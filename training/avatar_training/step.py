@@ -73,7 +73,7 @@ class TrainingStep(nn.Cell):
         return mean_over_workers((g_loss, d_loss, logit), self.workers)
 
     def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the generator minimises (scaled for float16), its adversarial loss, its images, and the critic's logit."""
+        """What the generator minimises (scaled for float16), its adversarial loss, images, and the critic's logit."""
         limit = self.activation_limit
         fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
         fake = fake.astype(mindspore.float32)
