@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the command. It parses; `run.py` measures."""
+"""`python -m benchmarks`: parses the command line; suite/run.py measures."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +11,9 @@ from benchmarks.suite.run import PARTS
 from benchmarks.suite.setting import CHECKPOINT, Setting
 
 NEEDED = ("matplotlib", "onnx", "packaging", "scipy")
-"""Packages of the extra that are missed only after minutes."""
+"""Packages of the extra that would be missed only after minutes."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PATH = click.Path(exists=True, path_type=Path)
 
 
 @click.command(context_settings={"show_default": True})
@@ -21,61 +22,37 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/benchmarks"),
-    help="Where results.json, report.html and the plots go.",
+    help="Folder for results.json, RESULTS.md, report.html and the plots.",
 )
-@click.option(
-    "--checkpoint",
-    type=click.Path(exists=True, path_type=Path),
-    default=CHECKPOINT,
-    help="A checkpoint or run folder: all rivals get its weights.",
-)
-@click.option("--model", type=_FILE, help="The model file of cold-start, bulk and memory.  [default: the embedded one]")
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    help="Real faces, for KID and training.",
-)
-@click.option("--features", type=_FILE, help="An ONNX file that turns images into features, for KID.")
-@click.option(
-    "--python",
-    "pythons",
-    type=_FILE,
-    multiple=True,
-    help="One with another onnxruntime, to draw with it too.",
-)
-@click.option("--threads", type=click.IntRange(1, MAX_THREADS), default=cpu_limit(), help="Of every rival.")
-@click.option(
-    "--compare",
-    "old",
-    type=_FILE,
-    help="An older results.json: exit with 1 if a ratio is worse.",
-)
-@click.option("--quick", is_flag=True, help="A third of the rounds, a tenth of the latents: rough.")
-@click.option("--again", is_flag=True, help="Measure also what results.json holds already.")
+@click.option("--checkpoint", type=_PATH, default=CHECKPOINT, help="Checkpoint or run folder that all contenders use.")
+@click.option("--model", type=_FILE, help="Model file of commands and bulk.  [default: the embedded one]")
+@click.option("--data", type=_PATH, help="Folder or zip of images for training.  [default: blurred noise]")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), default=cpu_limit(), help="For every contender.")
+@click.option("--compare", "old", type=_FILE, help="An older results.json: exit with 1 if a ratio got worse.")
+@click.option("--quick", is_flag=True, help="A third of the rounds, a tenth of the latents: rough figures.")
+@click.option("--again", is_flag=True, help="Measure also what results.json already holds.")
 def main(
     parts: tuple[str, ...],
     out: Path,
     checkpoint: Path,
     model: Path | None,
     data: Path | None,
-    features: Path | None,
-    pythons: tuple[Path, ...],
     threads: int,
     old: Path | None,
     quick: bool,
     again: bool,
 ) -> None:
-    """Measure avatar-edge beside its original and its alternatives: PART of latency, parity, cold-start, bulk, memory,
-    size, training; all without any.
+    """Compare avatar-edge with the original and the alternatives.
 
-    What is finished in results.json of the same machine, versions and model is not measured again. An alternative that
-    is not installed is skipped, one that fails is shown as failed and tried again by the next run.
+    PART is one or more of latency, parity, commands, bulk, size and training; all of them by default. Parts that
+    results.json holds for the same machine, commit, versions and model are not measured again. A baseline that is not
+    installed is skipped; one that fails is shown as failed.
 
     \b
     Examples:
       python -m benchmarks
-      python -m benchmarks latency --out build/benchmarks --again
-      python -m benchmarks parity --features features.onnx --data faces.zip
+      python -m benchmarks latency --again
+      python -m benchmarks training --data faces.zip
       python -m benchmarks --compare results-of-last-week.json
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -90,22 +67,20 @@ def main(
             checkpoint=generator_file(checkpoint),
             model=model or embedded_model(),
             out=out,
-            features=features,
             data=data,
-            pythons=pythons,
             threads=threads,
             quick=quick,
         )
         before = None if old is None else results.read(old)
         chosen = [part for part in PARTS if part in parts or not parts]
-        found, failed = run.run(setting, chosen, again, lambda said: click.echo(said, err=True), click.echo)
+        found, failed = run.run(setting, chosen, again, lambda text: click.echo(text, err=True), click.echo)
         regressions = [] if before is None else compare.regressions(before, found, chosen, click.echo)
     except InputError as err:
         raise click.UsageError(str(err)) from err
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
     except KeyboardInterrupt:
-        click.echo("Interrupted: finished parts are in results.json; the same command goes on.", err=True)
+        click.echo("Interrupted. Finished parts are in results.json; run the same command to continue.", err=True)
         raise click.exceptions.Exit(130) from None
     for sentence in regressions:
         click.echo(sentence, err=True)

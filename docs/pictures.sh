@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Draws README's pictures anew with the model in the package: bash docs/pictures.sh
+# Draw the pictures of README and docs again with the model in the package: bash docs/pictures.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 
-avatar-gen --count 64 --seed readme --out grid.jpg
 avatar-gen --count 6 --seed circles --columns 6 --circle --size 96 --out circles.png
 avatar-gen --interpolate bob carol --frames 10 --size 96 --out morph.gif
 tr ' ' '\n' << EOF | avatar-gen --names-file - --columns 16 --out names.jpg
@@ -18,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.pixels import encode, grid, write_file
+from avatar_runtime.imaging.arrays import grid
+from avatar_runtime.imaging.encoding import encode
+from avatar_runtime.output.atomic import write_file
 
 generator = AvatarGenerator.load()
 walks = [generator.interpolate(a, b, 10) for a, b in (("alice", "bob"), ("carol", "dave"), ("erin", "frank"))]

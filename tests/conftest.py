@@ -1,10 +1,21 @@
-"""Fixtures that more than one room uses."""
+"""Fixtures that more than one room uses, and the time limits of the marked tests."""
 
 from pathlib import Path
 
 import pytest
 
 from tiny_model import write_tiny_model
+
+TIME_LIMITS = {"workers": 300, "faults": 300, "slow": 900, "fuzz": 900, "ray": 300, "cpp": 300, "wheel": 900}
+TIME_LIMITS |= {"compatibility": 600, "native": 900}
+"""Seconds for each test with a marker, instead of the limit in pyproject.toml."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        limits = [limit for marker, limit in TIME_LIMITS.items() if item.get_closest_marker(marker)]
+        if limits and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(max(limits)))
 
 
 @pytest.fixture(scope="session")

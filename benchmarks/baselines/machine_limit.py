@@ -1,6 +1,6 @@
-"""What the machine can do: float32 products of large matrices, by onnxruntime, which no convolution outruns in float32.
+"""The float32 limit of the machine: large matrix products by onnxruntime. No float32 convolution should be much faster.
 
-The same library and threads as our files, so the distance to it is the graph's and not the library's.
+It uses the library and threads that our files use, so the distance to it is due to the graph.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ FLOPS = 2 * SIDE**3
 
 
 def open_network(models: Models, threads: int) -> Network:
-    """A call takes the product of two matrices, whatever it is called with."""
+    """Each call multiplies the same two matrices, whatever its argument."""
     import onnxruntime
     from onnx import TensorProto, helper
 

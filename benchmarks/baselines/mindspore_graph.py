@@ -1,4 +1,4 @@
-"""The original: MindSpore in graph mode, on the CPU, held to the instruction set that is fast for it."""
+"""The original: MindSpore in graph mode on the CPU."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from benchmarks.suite.process import Network
 
 
 def open_network(models: Models, threads: int, exact_tanh: bool = False) -> Network:
-    """`device.select` sets ONEDNN_MAX_CPU_ISA=AVX2 and MS_DEV_HOST_BLOCKING_RUN=1: without them it is far slower."""
+    """Open it with the settings of avatar-train's CPU device: without ONEDNN_MAX_CPU_ISA=AVX2 it is far slower."""
     from mindspore import Tensor, device_context
 
     from avatar_training.run_folder.checkpoint import generator_cell

@@ -5,7 +5,7 @@ from benchmarks.suite.process import Network
 
 
 def open_network(models: Models, threads: int, file: str) -> Network:
-    """Float32, as the others: OpenVINO may otherwise compute in bfloat16 where the processor can."""
+    """Open it in float32 like the others: by default OpenVINO may compute in bfloat16."""
     import openvino
 
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}

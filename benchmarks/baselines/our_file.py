@@ -1,4 +1,4 @@
-"""A file of avatar-export, by the runtime's own session."""
+"""A file of avatar-export in the runtime's own session."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ from benchmarks.suite.process import Network
 
 
 def open_network(models: Models, threads: int, file: str) -> Network:
-    """With all that the runtime checks on the way."""
+    """Open it with all checks of the runtime."""
     from avatar_runtime.session import open_session, run
 
     return partial(run, open_session(models.folder / file, threads=threads))

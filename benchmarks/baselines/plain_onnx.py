@@ -1,11 +1,11 @@
-"""onnxruntime as most people use it: a converter's graph, and a session with nothing set but the number of threads."""
+"""onnxruntime as most people use it: the plain graph, and default settings but for the number of threads."""
 
 from benchmarks.suite.models import Models
 from benchmarks.suite.process import Network
 
 
 def open_network(models: Models, threads: int, file: str) -> Network:
-    """Its optimizations are on by default."""
+    """Open it. Graph optimizations are on by default."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""PyTorch as its users run it: eager, in channels last, or by torch.compile; inference mode, float32."""
+"""PyTorch as its users run it: eager, channels last, or torch.compile; inference mode, float32."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ _NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "mov
 
 
 def generator(weights: Any) -> nn.Sequential:
-    """The same network with the arrays of a MindSpore checkpoint, by name."""
+    """Build the same network from the arrays of a MindSpore checkpoint."""
     shapes = [weights[name].shape for name in sorted(weights, key=_layer) if name.endswith(".weight")]
     layers: list[nn.Module] = []
     for i, (shape, following) in enumerate(pairwise([*shapes, ()])):
@@ -26,7 +26,7 @@ def generator(weights: Any) -> nn.Sequential:
 
 
 def state_dict(weights: Any) -> dict[str, torch.Tensor]:
-    """A network's arrays of a MindSpore checkpoint, by name, under the names of an nn.Sequential of the same layers."""
+    """Rename the arrays of a MindSpore checkpoint as in an nn.Sequential of the same layers."""
     state = {}
     for name, array in weights.items():
         _, layer, kind = name.split(".")
@@ -39,7 +39,7 @@ def _layer(name: str) -> int:
 
 
 def open_network(models: Models, threads: int, channels_last: bool = False, compiled: bool = False) -> Network:
-    """Compiled once for each batch size, as shapes are static there."""
+    """Open it. torch.compile compiles once for each batch size, since shapes are static there."""
     torch.set_num_threads(threads)
     network: Any = generator(dict(np.load(models.folder / WEIGHTS)))
     if channels_last:

@@ -1,6 +1,6 @@
-"""The training step of avatar_training in PyTorch: the same networks, losses, optimisers, order and moving average.
+"""avatar-train's step in PyTorch: the same networks, losses, augmentation, optimizers, order and moving average.
 
-What it is compared with, so it is written as a PyTorch user would: eager, in-place activations, autograd.
+Written as a PyTorch user would write it: eager, in-place activations, autograd.
 """
 
 from itertools import pairwise
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from avatar_training.config import TrainConfig
 
+TRANSLATION, CUTOUT = 1 / 8, 0.35
+"""As in avatar_training.objective.augmentation."""
+
 
 class PyTorchGan:
-    """`Gan` of a recipe without spectral norm and augmentation. memory_format: how images lie in memory."""
+    """The networks of a recipe without spectral norm; images are stored in memory_format."""
 
     def __init__(self, config: TrainConfig, memory_format: torch.memory_format) -> None:
         self.config, self.memory_format = config, memory_format
@@ -40,14 +43,15 @@ class PyTorchGan:
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), **adam)
 
     def step(self, z: Tensor, real: Tensor) -> tuple[float, float]:
-        """z float32 [N, latent_dim, 1, 1], real float32 [N, C, H, W]; the generator's and the discriminator's loss."""
+        """Train on z [N, latent_dim, 1, 1] and real [N, C, H, W]; returns the generator's and discriminator's loss."""
         real = real.contiguous(memory_format=self.memory_format)
         fake = self.generator(z)
-        g_loss = self._cross_entropy(self.discriminator(fake), 1.0)
+        draws = torch.rand(2, len(real), 7)
+        g_loss = self._cross_entropy(self._judge(fake, draws[1]), 1.0)
         self.adam_g.zero_grad()
         g_loss.backward(inputs=list(self.generator.parameters()))
         self.adam_g.step()
-        judged = [self.discriminator(real), self.discriminator(fake.detach())]
+        judged = [self._judge(real, draws[0]), self._judge(fake.detach(), draws[1])]
         d_loss = (self._cross_entropy(judged[0], self.config.real_label) + self._cross_entropy(judged[1], 0.0)) / 2
         self.adam_d.zero_grad()
         d_loss.backward()
@@ -56,6 +60,9 @@ class PyTorchGan:
             for mean, value in zip(self.average, self._averaged(), strict=True):
                 mean.lerp_(value, 1 - self.config.ema_decay)
         return g_loss.item(), d_loss.item()
+
+    def _judge(self, images: Tensor, draws: Tensor) -> Tensor:
+        return self.discriminator(diff_augment(images, draws) if self.config.diff_augment else images)
 
     def _averaged(self) -> list[Tensor]:
         return [value for value in self.generator.state_dict().values() if value.is_floating_point()]
@@ -66,3 +73,22 @@ class PyTorchGan:
         if self.config.loss == "bce":
             return F.binary_cross_entropy(torch.sigmoid(logits), labels)
         return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def diff_augment(images: Tensor, draws: Tensor) -> Tensor:
+    """DiffAugment of float32 [N, C, S, S] by uniform numbers [N, 7]: brightness to contrast, translation, cutout."""
+    u, side = draws[:, :, None, None, None], images.shape[-1]
+    images = images + (u[:, 0] - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = (images - grey) * (u[:, 1] * 2) + grey
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = (images - mean) * (u[:, 2] + 0.5) + mean
+    places = torch.arange(side)
+    reach, size = int(side * TRANSLATION + 0.5), int(side * CUTOUT + 0.5)
+    offsets = (draws[:, 3:5] * (2 * reach + 1)).long() - reach
+    rows, columns = ((places + offsets[:, i : i + 1]).clamp(0, side - 1) for i in (0, 1))
+    images = images.gather(2, rows[:, None, :, None].expand_as(images))
+    images = images.gather(3, columns[:, None, None, :].expand_as(images))
+    corner = (draws[:, 5:7] * (side + 1 - size % 2)).long() - size // 2
+    inside = [(places >= corner[:, i : i + 1]) & (places < corner[:, i : i + 1] + size) for i in (0, 1)]
+    return images * (1 - (inside[0][:, None, :, None] & inside[1][:, None, None, :]).float())

@@ -1,8 +1,8 @@
-"""Do two names look the same, and is a face of the training set drawn again? python -m benchmarks.studies.likeness
+"""Do two names look the same, and does the model repeat training images? `python -m benchmarks.studies.likeness`
 
-Distances between a thousand avatars, and from them to every training image, beside the same distances of real faces.
-Writes two pictures: the closest pairs of avatars, and the avatars that are closest to a training image with the three
-images next to each.
+Prints the distances between a thousand avatars, and from each to the nearest training image, beside the same distances
+for real faces. Writes two pictures to look at: the closest pairs of avatars, and the avatars closest to a training
+image, each with the three nearest images.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ SHOWN = 12
 @click.option("--model", type=_FILE, help="A model file.  [default: the embedded one]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/likeness"), show_default=True)
 def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
-    """Compare avatars with each other and with what was learnt from."""
+    """Compare avatars with each other and with the training images."""
     from avatar_runtime import AvatarGenerator
     from avatar_runtime.imaging.arrays import grid
     from avatar_runtime.imaging.encoding import encode
@@ -45,22 +45,22 @@ def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
     between = [_distances(own, own) for own in seen]
     for own in between:
         np.fill_diagonal(own, np.inf)
-    _tell("Features: the nearest other avatar / the nearest other real face", between[0].min(1), between[1].min(1))
+    _print("Features: distance to the nearest other face", between[0].min(1), between[1].min(1))
     nearest = between[0].argmin(1)
     pairs = sorted({(min(i, j), max(i, j)) for i, j in enumerate(nearest)}, key=lambda pair: between[0][pair])[:SHOWN]
     write_file(out / "pairs.png", encode(grid(drawn[np.ravel(pairs)], 2 * SHOWN // 3, 2), ".png"))
 
-    # Training mirrors half of the images, so an avatar may also be near a mirrored one.
+    # Training mirrors half of the images, so an avatar may repeat a mirrored one.
     both = np.concatenate([rest, rest[:, :, ::-1]])
     to_avatars, to_real = (_pixel_distances(faces, both) for faces in (drawn, real))
-    _tell("Pixels: the nearest training image to an avatar / to a real face", to_avatars.min(1), to_real.min(1))
+    _print("Pixels: levels to the nearest training image", to_avatars.min(1), to_real.min(1))
     closest = to_avatars.min(1).argsort()[:SHOWN]
     rows = [np.concatenate([drawn[i : i + 1], both[to_avatars[i].argsort()[:3]]]) for i in closest]
     write_file(out / "training.png", encode(grid(np.concatenate(rows), 12, 2), ".png"))
-    click.echo(f"look at {out}/pairs.png and {out}/training.png: an avatar, and the three nearest images beside it")
+    click.echo(f"wrote {out}/pairs.png, and {out}/training.png: an avatar, then its three nearest training images")
 
 
-def _tell(what: str, generated: Matrix, real: Matrix) -> None:
+def _print(what: str, generated: Matrix, real: Matrix) -> None:
     click.echo(what)
     for name, values in (("avatars", generated), ("real", real)):
         points = np.percentile(values, (0, 1, 50))
@@ -76,7 +76,7 @@ def _distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Matrix:
 
 def _pixel_distances(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Matrix:
     """Root mean square difference in levels, of images [N, H, W, C] and [M, H, W, C]: [N, M]."""
-    flat = [images.reshape(len(images), -1) for images in (a, b)]  # uint8: the larger one has 700 MB
+    flat = [images.reshape(len(images), -1) for images in (a, b)]  # stays uint8: as float32 it would take 2.8 GB
     parts = [_distances(flat[0], flat[1][i : i + 4096]) for i in range(0, len(b), 4096)]
     return np.concatenate(parts, axis=1) / np.float32(np.sqrt(flat[0].shape[1]))
 

@@ -1,10 +1,10 @@
-"""What avatar-serve bears: python -m benchmarks.studies.serve [--memory]
+"""How many requests does avatar-serve answer? `python -m benchmarks.studies.serve [--memory]`
 
-Starts avatar-serve, asks for avatars of different names over kept connections from 1, 16 and 128 clients on the same
-machine, compares every answer with what the library draws, and prints throughput beside two rates of the library, with
-encoding: its best, and that for as many images at a time as there are clients. The clients are one loop over raw
-sockets; they share the processors with the server, and what they take of it is printed. --memory asks on when the
-server's cache is full.
+Starts avatar-serve and requests avatars of different names over persistent connections from 1, 16 and 128 clients on
+the same machine. Every answer is compared with what the library draws. Prints throughput beside two rates of the
+library, both with encoding: its best, and its rate for as many images at a time as there are clients. The clients are
+one loop over raw sockets; they share the CPUs with the server, and their CPU time is printed. --memory continues until
+the server's cache is full.
 """
 
 import os
@@ -40,13 +40,13 @@ from avatar_runtime.output.picture import Picture
 @click.option("--clients", "numbers", default=(1, 16, 128), multiple=True, type=click.IntRange(min=1))
 @click.option("--memory", is_flag=True, help="Instead, 40,000 requests: four times what the server's cache holds.")
 def main(rounds: int, requests: int, numbers: tuple[int, ...], memory: bool) -> None:
-    """Load avatar-serve and compare with the library."""
+    """Load avatar-serve and compare it with the library."""
     with _server() as (port, pid):
         _load(port, list(series("warm", 200)), 16)
         if memory:
             for i in range(20):
                 _load(port, list(series(f"memory{i}", 2000)), 128)
-                print(f"{(i + 1) * 2000:6} requests: {_resident(pid)} MiB, {_cached(port)} MiB of them pictures kept")
+                print(f"{(i + 1) * 2000:6} requests: {_resident(pid)} MiB, {_cached(port)} MiB of them cached pictures")
             return
         for number in numbers:
             print(_line(port, pid, number, rounds, requests))
@@ -57,7 +57,7 @@ def main(rounds: int, requests: int, numbers: tuple[int, ...], memory: bool) -> 
 
 
 def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
-    """What so many clients get. In each round the library and the server take turns, and ratios are of one round."""
+    """A line for a number of clients. In each round the library and the server take turns; ratios compare one round."""
     found: dict[str, list[float]] = {key: [] for key in ("rate", "of best", "of alike", "server", "client")}
     latencies: list[float] = []
     wrong = 0
@@ -86,7 +86,7 @@ def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
 
 
 def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
-    """The files of names, and images/s of drawing and encoding them as fast as the library can."""
+    """Draw and encode the names as fast as the library can: the files, and images per second."""
     generator = AvatarGenerator.load(threads=1)
 
     def draw(part: list[str]) -> list[bytes]:
@@ -99,7 +99,7 @@ def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
 
 
 def _at_a_time(names: list[str], count: int) -> float:
-    """Images/s of drawing and encoding count at a time, each time waiting for the last."""
+    """Images per second when count at a time are drawn and encoded, and the next wait for the last."""
     generator = AvatarGenerator.load()
     with ThreadPoolExecutor(cpu_limit()) as pool:
         began = time.monotonic()
@@ -129,13 +129,13 @@ def _server() -> Iterator[tuple[int, int]]:
 
 
 def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], list[float]]:
-    """Ask for names over so many connections: the answers and the seconds that each took."""
+    """Request the names over this many connections: the answers, and the seconds that each took."""
     answers: dict[str, bytes] = {}
     seconds: list[float] = []
     left = iter(names)
 
     def client(connection: socket.socket) -> Iterator[None]:
-        """One client; it yields when it has to wait for its socket."""
+        """One client; it yields while it waits for its socket."""
         for name in left:
             began, received, length = time.monotonic(), b"", -1
             connection.sendall(b"GET /%b.png HTTP/1.1\r\nHost: localhost\r\n\r\n" % quote(name).encode())
@@ -163,19 +163,19 @@ def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], 
 
 
 def _resident(pid: int) -> int:
-    """Memory of a process in MiB."""
+    """Resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has taken."""
+    """CPU seconds that a process has used."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _cached(port: int) -> int:
-    """What the server says that it keeps, in MiB."""
+    """MiB of pictures in the server's cache, by its metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         found = re.search(rb"(?m)^avatar_cached_bytes (\S+)", answer.read())
     assert found is not None

@@ -1,4 +1,4 @@
-"""Mixed calls for a long time: what a process holds must not grow. `python -m benchmarks.studies.soak --minutes 30`"""
+"""Does a process that draws for long hold more and more? `python -m benchmarks.studies.soak --minutes 30`"""
 
 import os
 import random
@@ -16,7 +16,7 @@ from avatar_runtime.output.picture import Picture
 
 
 def held() -> tuple[float, int, int]:
-    """MiB of memory, open descriptors and threads of this process, on Linux."""
+    """This process's memory in MiB, open descriptors and threads; on Linux."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return (
         pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
@@ -26,7 +26,7 @@ def held() -> tuple[float, int, int]:
 
 
 def mixed_call(generator: AvatarGenerator, folder: Path, model: Path, rng: random.Random) -> None:
-    """One call of the library, chosen at random."""
+    """Make a random call of the library."""
     names = [f"name {rng.random()}" for _ in range(rng.choice([1, 2, 7, 64, 100]))]
     match rng.randrange(8):
         case 0:
@@ -57,7 +57,7 @@ def mixed_call(generator: AvatarGenerator, folder: Path, model: Path, rng: rando
 @click.option("--minutes", type=float, default=30.0, show_default=True, help="How long.")
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="Another model than the embedded one.")
 def main(minutes: float, model: Path | None) -> None:
-    """Call the library at random and watch what the process holds. The first fifth of the time is warm-up."""
+    """Call the library at random and print what the process holds. The first fifth of the time is warm-up."""
     model = model or embedded_model()
     rng, calls = random.Random(0), 0
     rows: list[tuple[float, int, int]] = []

@@ -1,4 +1,4 @@
-"""Many files beside bare inference, and one call of the library beside one bare run."""
+"""Writing many files beside bare inference, and one library call beside one bare run."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,23 +10,22 @@ import numpy as np
 
 from benchmarks.suite.models import Models
 from benchmarks.suite.plots import Bar, Bars
-from benchmarks.suite.samples import Turns, alternate, ratio, seconds, timed
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table, milliseconds, times
+from benchmarks.suite.timing import Turns, alternate, ratio, seconds, timed
 
 READ = (
-    "Single files of different faces through the library (draw_files: names to latents, inference, encoding, writing "
-    "whole or not at all, a SHA-256 each), a thread for each CPU, into a temporary folder; beside bare inference: "
-    "onnxruntime as it comes, batches of 64, nothing else done. One call is generate() of one name beside a bare run "
-    "of one latent."
+    "Single files of different faces by draw_files (names to latents, inference, encoding, atomic writes, a SHA-256 "
+    "each) with a thread for each CPU, into a temporary folder. Bare inference is onnxruntime with its defaults in "
+    "batches of 64, and nothing else. One call is generate() of one name; one bare run draws one latent."
 )
 COUNT, ROUNDS = 1920, 6
 FORMATS = (".png", ".webp", ".jpg")
 BARE, CALL, RUN = "bare inference", "one call", "one bare run"
 
 
-def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
-    """Seconds of COUNT faces by each format, and of one."""
+def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Seconds for COUNT files of each format, and for one face."""
     import onnxruntime
 
     from avatar_runtime import AvatarGenerator
@@ -45,7 +44,7 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
     with tempfile.TemporaryDirectory() as folder:
 
         def write(extension: str) -> None:
-            new = tempfile.mkdtemp(dir=folder)  # to replace a file takes ext4 twice as long as to make one
+            new = tempfile.mkdtemp(dir=folder)  # a new folder: ext4 takes twice as long to replace a file
             for _ in draw_files(drawer, numbered("S", COUNT), Path(new), extension):
                 pass
 
@@ -58,7 +57,7 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
 
 
 def tables(part: dict[str, Any]) -> list[Table]:
-    """Each format, and one call."""
+    """A row for each format, and one call."""
     turns: dict[str, Turns] = part["turns"]
     one: dict[str, Turns] = part["one"]
     rows = [
@@ -74,16 +73,16 @@ def tables(part: dict[str, Any]) -> list[Table]:
 
 
 def headline(part: dict[str, Any]) -> str:
-    """Files a second."""
+    """Files per second."""
     said = [
         f"{part['count'] / seconds(part['turns'][name]).median:,.0f} {name} a second"
         for name in FORMATS
         if name in part["turns"]
     ]
-    return f"Single files of different faces: {', '.join(said)}."
+    return f"Writes {', '.join(said)}."
 
 
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Milliseconds a file."""
+    """Milliseconds per file."""
     shown = [Bar(name, seconds(row).over(part["count"]), name != BARE) for name, row in part["turns"].items()]
     return {"bulk": Bars("Many single files", [("", shown)], "ms a file", 1e3)}

@@ -1,25 +1,26 @@
-"""Whether a ratio has become worse than both measurements' noise explains. Absolute times are never compared."""
+"""Find ratios that got worse by more than the noise of both measurements. Absolute times are never compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 LEAST = 1.05
-"""A change by less than this factor is no regression however quiet both machines were: two builds of the same code in
-other places of memory differ by as much."""
+"""A smaller change is never a regression: two builds of the same code differ by as much."""
 
 
 def regressions(
-    old: Mapping[str, Any], new: Mapping[str, Any], parts: Sequence[str], say: Callable[[str], None] = lambda said: None
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    parts: Sequence[str],
+    say: Callable[[str], None] = lambda message: None,
 ) -> list[str]:
-    """One sentence for each ratio of the parts that is worse than in old; all ratios are better when lower.
+    """Compare two results: one sentence for each ratio that got worse. All ratios are better when lower.
 
-    Each ratio comes with the interval that holds eight tenths of its rounds. It is worse if the intervals do not touch
-    and the median has grown by more than LEAST: so the tolerance is the noise that was measured. say gets what could
-    not be compared, and a summary.
+    Each ratio comes with the range of 80% of its rounds. It is worse if the two ranges do not touch and the median has
+    grown by more than LEAST. say receives what could not be compared, and a summary.
     """
     found, count = [], 0
     if old["setting"]["quick"] or new["setting"]["quick"]:
-        say("one of the two was measured with --quick: its intervals come from few rounds")
+        say("one of the two was measured with --quick: its ranges come from few rounds")
     for part in parts:
         before, now = (results["parts"].get(part, {}).get("ratios", {}) for results in (old, new))
         if gone := before.keys() - now.keys():

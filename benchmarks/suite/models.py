@@ -1,4 +1,4 @@
-"""What the rivals run: one generator's weights in every form, exported and proved by avatar-export's own code."""
+"""The model files that are compared: one generator in every form, written by avatar-export's own code."""
 
 import multiprocessing
 from dataclasses import dataclass
@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from avatar_runtime.errors import AvatarError
-from benchmarks.suite.process import own_environment
+from benchmarks.suite.process import quiet_environment
 
 PLAIN = "plain.onnx"
-"""ConvTranspose, BatchNormalization, Relu … as any converter writes them."""
+"""The graph as a plain converter writes it: ConvTranspose, BatchNormalization, Relu, …"""
 WEIGHTS = "weights.npz"
 """The checkpoint's arrays under its own names."""
 OURS = ("fp32.onnx", "fp16.onnx", "int8.onnx", "int8.ort")
 """Our files, as `avatar-export --precision` and `--target mobile` make them."""
-LIMITS = {"int8": {"max_levels": 14.0}}
-"""Where the embedded model was exported with other limits than its gate's: 12 levels, and its worst are 14 off."""
 
 
 @dataclass(frozen=True)
 class Models:
-    """A folder with OURS, PLAIN and WEIGHTS, and what is known of the generator."""
+    """A folder with OURS, PLAIN and WEIGHTS, and facts about the generator."""
 
     folder: Path
     latent_dim: int
@@ -28,21 +26,21 @@ class Models:
     architecture: tuple[int, int, int, int]
     """image_size, channels, latent_dim and ngf."""
     flops: int
-    """Of one image, as the plain graph computes it: multiplications and additions."""
+    """Multiplications and additions for one image in the plain graph."""
     sizes: dict[str, int]
     """Bytes of each file, and of the checkpoint."""
     limits: dict[str, float]
-    """The most levels (of 255) by which each of our files may differ from the original: its gate's."""
+    """The most levels (of 255) by which each of our files may differ from the original."""
     failed: dict[str, str]
-    """The files that were not made, and why."""
+    """A reason for each file that could not be written."""
 
 
 def make(checkpoint: Path, folder: Path) -> Models:
-    """Make all forms of a checkpoint's generator, in a process of its own: MindSpore's threads would stay in this one.
+    """Write a checkpoint's generator in every form, in a separate process: MindSpore's threads would stay in this one.
 
     Raises AvatarError if the checkpoint cannot be read.
     """
-    with own_environment(), multiprocessing.get_context("spawn").Pool(1) as pool:
+    with quiet_environment(), multiprocessing.get_context("spawn").Pool(1) as pool:
         made = pool.apply(_make, (checkpoint, folder))
     if isinstance(made, str):
         raise AvatarError(made)
@@ -83,7 +81,7 @@ def _made(checkpoint: Path, folder: Path) -> dict[str, Any]:
         path.unlink(missing_ok=True)
         try:
             variant = Variant(path.suffix[1:], path.stem)
-            export = export_variant(original, variant, path, name=path.stem, limits=LIMITS.get(variant.precision, {}))
+            export = export_variant(original, variant, path, name=path.stem)
         except AvatarError as err:
             failed[name] = str(err)
         else:

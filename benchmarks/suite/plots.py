@@ -1,13 +1,13 @@
-"""Bars that are understood at a glance: ours in colour, others in grey, what must be beaten as a line."""
+"""Bar charts: our files in colour, the others in grey, and the limit as a dashed line."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.suite.samples import Spread
+from benchmarks.suite.timing import Spread
 
 OURS, OTHERS, LINE = "#1f6fd4", "#b3b8c0", "#c2410c"
-_GROUND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a number that a line would cross
+_LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps a line from crossing a number
 
 
 @dataclass(frozen=True)
@@ -16,28 +16,27 @@ class Bar:
 
     name: str
     value: Spread | None
-    """None: it failed, and says so in place of a bar."""
+    """None if it failed: the row then says so."""
     ours: bool = False
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A plot of several panels with the same kind of bars."""
+    """A plot of one or more panels with the same rows."""
 
     title: str
     panels: Sequence[tuple[str, Sequence[Bar]]]
-    """A title, and its bars in order."""
+    """Title and bars of each panel."""
     unit: str
     scale: float = 1.0
-    """What values are multiplied with to be in that unit."""
+    """Values are multiplied by this to get the unit."""
     line: str = ""
-    """The name of the bar that becomes a line in each panel."""
-    note: str = ""
+    """Name of the bar that is drawn as a line."""
 
 
 def png(bars: Bars) -> bytes:
-    """The picture as a PNG file."""
-    from matplotlib.figure import Figure  # here, for every rival's process would import it
+    """Draw the chart as a PNG file."""
+    from matplotlib.figure import Figure  # imported late: every contender's process would import it
 
     count = len(bars.panels)
     rows = max(len(panel) for _, panel in bars.panels)
@@ -57,7 +56,12 @@ def png(bars: Bars) -> bytes:
             if high > low:
                 axes.plot([low, min(high, most)], [y, y], color="#333", linewidth=1)
             axes.text(
-                min(max(middle, high), most) + most * 0.015, y, written(middle), va="center", fontsize=8, bbox=_GROUND
+                min(max(middle, high), most) + most * 0.015,
+                y,
+                written(middle),
+                va="center",
+                fontsize=8,
+                bbox=_LABEL_BOX,
             )
         if line is not None:
             at = line.median * bars.scale
@@ -65,17 +69,15 @@ def png(bars: Bars) -> bytes:
             axes.text(at, -0.75, f"{bars.line} {written(at)}", color=LINE, fontsize=8, ha="left", va="center")
         axes.set(xlim=(0, most * 1.12), ylim=(len(shown) - 0.4, -1.1 if line is not None else -0.6))
         axes.set_yticks(range(len(shown)), [bar.name for bar in shown] if i == 0 else [""] * len(shown), fontsize=9)
-        axes.set_title(f"{title}, {bars.unit}" if title else bars.unit, fontsize=10, loc="left")
+        axes.set_title(", ".join(filter(None, (title, bars.unit))), fontsize=10, loc="left")
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labelsize=8)
-    if bars.note:
-        figure.supxlabel(bars.note, fontsize=8, x=0.01, ha="left", color="#555")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="white")
     return buffer.getvalue()
 
 
 def written(value: float) -> str:
-    """A number with three digits."""
+    """A number with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,9 +1,9 @@
-"""A rival in a process of its own, which works when it is asked and is stopped otherwise.
+"""Run a contender in its own process, which is stopped (SIGSTOP) except while it works.
 
-MindSpore, PyTorch, OpenVINO and onnxruntime each keep a pool of threads that spin for a while, or for ever, when there
-is nothing to do. In one process, or in processes left running, the last rival's threads would take the processors from
-the next. A stopped process cannot spin; and what one rival does to a process (oneDNN's instruction set, the allocator,
-signal handlers) no other sees.
+MindSpore, PyTorch, OpenVINO and onnxruntime each keep a pool of threads that spin for a while, or for ever, when idle.
+In one process, or in processes left running, the last contender's threads would take CPU time from the next: fp32 took
+3.0 ms there and takes 1.5 ms alone. A stopped process cannot spin, and what a library does to its process (oneDNN's
+instruction set, the allocator, signal handlers) does not touch the others.
 """
 
 import multiprocessing
@@ -15,26 +15,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite.samples import TurnError
+from benchmarks.suite.timing import TurnError
 
-PATIENCE = 240.0
-"""Seconds for an answer; torch.compile needs 60 of them for a new shape on two busy cores."""
+ANSWER_TIMEOUT = 240.0
+"""Seconds. torch.compile takes up to 60 for a new shape on two busy cores."""
 
 Network = Callable[[Any], Any]
 """z float32 [N, latent_dim] -> images: float32 [N, C, H, W] or uint8 [N, H, W, C]."""
 
 
 class Process:
-    """What open_it(*args) gives, in a process of its own: a network, or a training step.
+    """The result of open_it(*args) (a network, or a training step) in a separate process.
 
-    What that process prints goes to a log file. Raises TurnError if it cannot be opened.
+    Its output goes to a log file. Raises TurnError if open_it fails.
     """
 
     def __init__(self, open_it: Callable[..., Any], *args: Any, log: Path, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, log, open_it, args), daemon=True)
-        with own_environment(threads):
+        with quiet_environment(threads):
             self._process.start()
         theirs.close()
         self._log = log
@@ -46,18 +46,18 @@ class Process:
         self._signal("SIGSTOP")
 
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What function(opened, *args) gives there; function must be importable. Raises TurnError."""
+        """Return function(opened, *args), computed there. The function must be importable. Raises TurnError."""
         self._signal("SIGCONT")
         try:
             self._pipe.send((function, args))
             return self._answer()
         except OSError as err:
-            raise TurnError(f"its process has ended; {self._log} may say why") from err
+            raise TurnError(f"its process has ended; see {self._log}") from err
         finally:
             self._signal("SIGSTOP")
 
     def close(self) -> None:
-        """End the process: it is asked to, and killed if it has not ended 5 s later."""
+        """End the process; kill it if it has not ended after 5 s."""
         self._pipe.close()
         self._signal("SIGCONT")
         self._process.join(5)
@@ -65,19 +65,19 @@ class Process:
         self._process.join()
 
     def _answer(self) -> Any:
-        if not self._pipe.poll(PATIENCE):
-            raise TurnError(f"no answer within {PATIENCE:.0f} s")
+        if not self._pipe.poll(ANSWER_TIMEOUT):
+            raise TurnError(f"no answer within {ANSWER_TIMEOUT:.0f} s")
         try:
             succeeded, answer = self._pipe.recv()
         except EOFError as err:
             self._process.join()
-            raise TurnError(f"its process ended with {self._process.exitcode}; {self._log} may say why") from err
+            raise TurnError(f"its process ended with {self._process.exitcode}; see {self._log}") from err
         if not succeeded:
             raise TurnError(answer)
         return answer
 
     def _signal(self, name: str) -> None:
-        number = getattr(signal, name, None)  # Windows has neither, and leaves its processes running
+        number = getattr(signal, name, None)  # Windows has neither signal: its processes keep running
         if number is not None and self._process.pid is not None and self._process.is_alive():
             os.kill(self._process.pid, number)
 
@@ -90,8 +90,8 @@ def _serve(pipe: Connection, log: Path, open_it: Callable[..., Any], args: tuple
     answer: Any = None
     try:
         opened = open_it(*args)
-    except Exception as err:  # a rival may raise anything; it is shown in the table
-        pipe.send((False, _sentence(err)))
+    except Exception as err:  # a library may raise anything; the table shows it
+        pipe.send((False, _one_line(err)))
         return
     pipe.send((True, None))
     while True:
@@ -102,17 +102,17 @@ def _serve(pipe: Connection, log: Path, open_it: Callable[..., Any], args: tuple
         try:
             answer = True, function(opened, *arguments)
         except Exception as err:  # as above
-            answer = False, _sentence(err)
+            answer = False, _one_line(err)
         pipe.send(answer)
 
 
-def _sentence(err: Exception) -> str:
+def _one_line(err: Exception) -> str:
     return f"{type(err).__name__}: {' '.join(str(err).split())[:300]}"
 
 
 @contextmanager
-def own_environment(threads: int | None = None) -> Iterator[None]:
-    """The environment of the processes that are started in the block: quiet, and with so many threads for OpenMP."""
+def quiet_environment(threads: int | None = None) -> Iterator[None]:
+    """Start processes in this block with logs and telemetry off, and with this many OpenMP threads."""
     changes = {"GLOG_v": "3", "ORT_DISABLE_TELEMETRY": "1", "OPENVINO_TELEMETRY_DISABLE": "1"}
     if threads is not None:
         changes |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

@@ -1,4 +1,4 @@
-"""report.html: every part on one page that needs no other file."""
+"""report.html: every part with its plots on one page that needs no other file."""
 
 import base64
 import html
@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from benchmarks.suite.results_page import facts, remarks
 from benchmarks.suite.tables import Table
 
 NAME = "report.html"
@@ -14,10 +15,10 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 def page(results: Mapping[str, Any], plots: Mapping[str, bytes], failed: Mapping[str, str], out: Path) -> str:
-    """The page of results, with plots (name -> PNG) and pictures that parts have left in out; failed: part -> why."""
+    """Lay out results with plots (name -> PNG), pictures that parts left in `out`, and failed parts with reasons."""
     from benchmarks.suite.run import module
 
-    setting, sections, headlines = results["setting"], [], []
+    sections, headlines = [], []
     for part, measured in results["parts"].items():
         owner = module(part)
         headlines.append(owner.headline(measured))
@@ -26,37 +27,31 @@ def page(results: Mapping[str, Any], plots: Mapping[str, bytes], failed: Mapping
             if (out / name).is_file():
                 pictures[name] = ((out / name).read_bytes(), caption)
         sections.append(
-            f"<section id={part}><h2>{html.escape(part)}</h2><p class=read>{html.escape(owner.READ)}</p>"
-            + "".join(
-                f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{html.escape(name)}">'
-                f"<p class=read>{html.escape(caption)}</p>"
-                for name, (png, caption) in pictures.items()
-            )
+            f"<section id={part}><h2>{html.escape(part)}</h2>{_small(owner.READ)}"
+            + "".join(_picture(name, png, caption) for name, (png, caption) in pictures.items())
             + "".join(_table(table) for table in owner.tables(measured))
-            + "".join(_remarks(measured))
+            + "".join(_small(remark) for remark in remarks(measured))
             + "</section>"
         )
     sections += [
         f"<section><h2>{html.escape(part)}</h2><p class=failed>Failed: {html.escape(reason)}</p></section>"
         for part, reason in failed.items()
     ]
-    machine = setting["machine"]
-    facts = {
-        "Machine": f"{machine['processor']}, {machine['cpus']} CPUs ({machine['architecture']}, "
-        f"{', '.join(machine['vectors']) or 'vectors unknown'}), {machine['memory_gib']} GiB, {machine['system']}",
-        "Versions": ", ".join([f"Python {machine['python']}", *(f"{k} {v}" for k, v in setting["versions"].items())]),
-        "Weights": f"{setting['model']['checkpoint']} ({setting['model']['checkpoint_sha256'][:12]}…)",
-        "Model file": f"{setting['model']['file']} ({setting['model']['file_sha256'][:12]}…)",
-        "Threads": f"{setting['threads']} for every rival",
-    }
-    if setting["quick"]:
-        facts["Quick"] = "few rounds and latents: the figures are rough"
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         headlines="".join(f"<li>{html.escape(line)}</li>" for line in headlines if line),
-        facts="".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items()),
+        facts="".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts(results).items()),
         links=" · ".join(f'<a href="#{part}">{part}</a>' for part in results["parts"]),
         sections="".join(sections),
     )
+
+
+def _small(text: str) -> str:
+    return f"<p class=read>{html.escape(text)}</p>" if text else ""
+
+
+def _picture(name: str, png: bytes, caption: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(name)}">{_small(caption)}'
 
 
 def _table(table: Table) -> str:
@@ -67,17 +62,8 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
-    note = f"<p class=read>{html.escape(table.note)}</p>" if table.note else ""
     title = f"<h3>{html.escape(table.title)}</h3>"
-    return f"{title}<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
-
-
-def _remarks(measured: Mapping[str, Any]) -> list[str]:
-    remarks = [f"Skipped {name}: {reason}" for name, reason in measured.get("skipped", {}).items()]
-    load = measured["load"]
-    used = "unknown" if load["busy"] is None else f"{load['busy']:.0%}"
-    remarks.append(
-        f"Finished {measured['finished']} after {measured['seconds']} s; before it began others used {used} of the "
-        f"processors (load average {load['average']})."
+    return (
+        f"{title}<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        + _small(table.note)
     )
-    return [f"<p class=read>{html.escape(remark)}</p>" for remark in remarks]

@@ -1,4 +1,4 @@
-"""results.json: what has been measured so far, in one setting, so that a run goes on where it was interrupted."""
+"""results.json: all measurements of one setting, so that an interrupted run can continue."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from avatar_runtime.errors import InputError
 from avatar_runtime.output.atomic import write_file
 
-FORMAT = 1
+FORMAT = 2
 NAME = "results.json"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The results in a file. Raises InputError if there are none."""
+    """Read the results in a file. Raises InputError if there are none."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         version = results["format"]
@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def resumed(out: Path, setting: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The results in a folder that go on in this setting, or new ones; and a sentence if old ones are left behind."""
+    """Results in a folder that were measured in this setting, or new ones; and a message if old ones were set aside."""
     path = out / NAME
     if not path.exists():
         return {"format": FORMAT, "setting": setting, "parts": {}}, ""
@@ -43,7 +43,7 @@ def resumed(out: Path, setting: dict[str, Any]) -> tuple[dict[str, Any], str]:
     path.rename(aside)
     return (
         {"format": FORMAT, "setting": setting, "parts": {}},
-        f"the results in {path} were measured with another {' and another '.join(changed)}; they are {aside.name} now",
+        f"{path} was measured with another {' and another '.join(changed)}; it is now {aside.name}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Measure parts one after the other, each written down as soon as it is finished."""
+"""Measure parts one after the other, and save each as soon as it is finished."""
 
 import importlib
 import time
@@ -8,73 +8,79 @@ from types import ModuleType
 from typing import Any
 
 from avatar_runtime.output.atomic import make_folder, write_file
-from benchmarks.suite import models, plots, report_page, results
-from benchmarks.suite.setting import QUIET, Setting, load
+from benchmarks.suite import models, plots, report_page, results, results_page
+from benchmarks.suite.setting import QUIET, RESULTS, ROOT, Setting, load
 
-PARTS = ("latency", "parity", "cold-start", "bulk", "memory", "size", "training")
+PARTS = ("latency", "parity", "commands", "bulk", "size", "training")
 """In the order in which they are measured and shown."""
 Say = Callable[[str], None]
 
 
 def module(part: str) -> ModuleType:
-    """The module of a part: `measure(setting, made, say)`, `tables`, `bars` and `headline` of what that gave, and
-    `READ`: how it is measured and to be read. What it takes of the setting besides the model is in `INPUTS`."""
-    return importlib.import_module(f"benchmarks.suite.{part.replace('-', '_')}")
+    """The module of a part.
+
+    It has `measure(setting, make_models, say)`; `tables`, `bars` and `headline`, which take what measure returned; and
+    `READ`, a text on how to read them. `INPUTS` names the fields of the setting that it uses besides the model.
+    """
+    return importlib.import_module(f"benchmarks.suite.{part}")
 
 
 def run(
     setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measure parts that results.json does not hold yet (or all of them again), show their tables, write the report.
+    """Measure the parts that results.json does not hold yet, and write the report.
 
-    say gets what happens, show the tables. Returns the results, and why which parts failed: these are left out of
-    results.json, so that the next run tries them again. Raises InputError or OutputError.
+    Args:
+        setting: What to measure.
+        parts: Names of PARTS.
+        again: Measure also what results.json holds.
+        say: Receives progress messages.
+        show: Receives the tables.
+
+    Returns:
+        The results, and a reason for each part that failed. Failed parts are not saved: the next run tries them again.
+
+    Raises:
+        InputError: results.json cannot be read.
+        OutputError: A file cannot be written.
     """
     make_folder(setting.out)
-    described = setting.to_dict()
-    found, left = results.resumed(setting.out, described)
-    if left:
-        say(left)
+    found, message = results.resumed(setting.out, setting.to_dict())
+    if message:
+        say(message)
 
     @cache
-    def made() -> models.Models:
+    def make_models() -> models.Models:
         say("exporting the model in every form")
         return models.make(setting.checkpoint, setting.out / "models")
 
     failed = {}
     for number, part in enumerate(parts, 1):
-        began = time.monotonic()
         step = f"[{number}/{len(parts)}] {part}"
         given = {name: str(getattr(setting, name)) for name in getattr(module(part), "INPUTS", ())}
         known = found["parts"].get(part)
         if known and known["given"] == given and not known.get("failed") and not again:
-            say(f"{step}: measured on {known['finished']} already; --again measures it again")
+            say(f"{step}: already measured on {known['finished']}; --again measures it again")
         else:
             busy = load()
             if busy["busy"] is not None and busy["busy"] > QUIET:
-                say(f"{step}: others use {busy['busy']:.0%} of the processors: times are too long, ratios noisy")
+                say(f"{step}: other programs use {busy['busy']:.0%} of the processors; times will be too long")
+            began = time.monotonic()
             try:
-                measured = module(part).measure(setting, made, lambda said, step=step: say(f"{step}: {said}"))
+                measured = module(part).measure(setting, make_models, lambda text, step=step: say(f"{step}: {text}"))
             except Exception as err:  # the libraries raise anything, and one part must not end the others
                 failed[part] = " ".join(str(err).split()) or type(err).__name__
                 say(f"{step}: failed: {failed[part]}")
                 continue
-            took = time.monotonic() - began
-            finished = time.strftime("%Y-%m-%dT%H-%M-%S")
-            found["parts"][part] = {
-                "finished": finished,
-                "seconds": round(took),
-                "load": busy,
-                "given": given,
-                **measured,
-            }
+            took = round(time.monotonic() - began)
+            about = {"finished": time.strftime("%Y-%m-%dT%H-%M-%S"), "seconds": took, "load": busy, "given": given}
+            found["parts"][part] = {**about, **measured}
             found["parts"] = {name: found["parts"][name] for name in PARTS if name in found["parts"]}
             results.write(setting.out, found)
-            say(f"{step}: took {took:.0f} s")
+            say(f"{step}: took {took} s")
         for line in lines(part, found["parts"][part]):
             show(line)
-    report(setting, found, failed)
-    say(f"the report: {setting.out / report_page.NAME}")
+    report(setting, found, failed, say)
     return found, failed
 
 
@@ -84,13 +90,33 @@ def lines(part: str, measured: Mapping[str, Any]) -> list[str]:
     return [f"{table.text()}\n" for table in module(part).tables(measured)] + skipped
 
 
-def report(setting: Setting, found: Mapping[str, Any], failed: Mapping[str, str]) -> None:
-    """Write plots, the page, and its tables in Markdown, of all parts that have been measured. Raises OutputError."""
-    drawn, tables = {}, []
+def report(setting: Setting, found: Mapping[str, Any], failed: Mapping[str, str], say: Say) -> None:
+    """Write plots, report.html and RESULTS.md for all measured parts. Raises OutputError."""
+    drawn = {}
     for part, measured in found["parts"].items():
         for name, bars in module(part).bars(measured).items():
             drawn[name] = plots.png(bars)
             write_file(setting.out / f"{name}.png", drawn[name])
-        tables += [f"{table.markdown()}\n" for table in module(part).tables(measured)]
-    write_file(setting.out / "report.md", "\n".join(tables).encode())
     write_file(setting.out / report_page.NAME, report_page.page(found, drawn, failed, setting.out).encode())
+    say(f"wrote {setting.out / report_page.NAME}")
+    if not found["parts"]:
+        return
+    page = results_page.page(found).encode()
+    write_file(setting.out / results_page.NAME, page)
+    if reason := unfit(found):
+        say(f"wrote {setting.out / results_page.NAME}, but not {RESULTS}: {reason}")
+    else:
+        write_file(ROOT / RESULTS, page)
+        say(f"wrote {RESULTS}")
+
+
+def unfit(found: Mapping[str, Any]) -> str:
+    """Why these results are not fit for the repository's page; empty if they are."""
+    setting, parts = found["setting"], found["parts"]
+    if missing := [part for part in PARTS if part not in parts or parts[part].get("failed")]:
+        return f"not measured completely: {', '.join(missing)}"
+    if setting["quick"]:
+        return "they were measured with --quick"
+    if setting["commit"] == "unknown" or setting["commit"].endswith("+changes"):
+        return "the tree has uncommitted changes"
+    return ""

@@ -1,8 +1,9 @@
-"""What a measurement was made with: the machine, the versions, the model. Results of another setting do not mix."""
+"""What a measurement was made with: machine, versions, commit and model. Results of different settings never mix."""
 
 import hashlib
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,41 +14,41 @@ from typing import Any
 from avatar_runtime.cpus import cpu_limit
 
 PACKAGES = ("avatar-edge", "numpy", "onnxruntime", "pillow", "onnx", "mindspore", "torch", "openvino")
-"""Whose versions decide a figure."""
+"""Packages whose versions affect the figures."""
 CHECKPOINT = Path("training/pretrained/anime-faces-64")
+ROOT = Path(__file__).parents[2]
+RESULTS = Path("benchmarks/RESULTS.md")
+"""The generated page in the repository."""
 QUIET = 0.1
-"""The share of the processors that others may use before it is said: a tenth."""
+"""Other programs may use this share of the processors before a warning is printed."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the parts measure, and how thoroughly."""
+    """What to measure, and how thoroughly."""
 
     checkpoint: Path
-    """The generator, of which every rival and file has the weights."""
+    """The generator whose weights every contender has."""
     model: Path
-    """The model file of the parts that run whole commands."""
+    """The model file that `commands` and `bulk` draw with."""
     out: Path
-    """Where results go."""
-    features: Path | None = None
-    """An ONNX feature network, for KID."""
+    """Folder of the results."""
     data: Path | None = None
-    """A folder or zip of real faces."""
-    pythons: tuple[Path, ...] = ()
-    """Interpreters with other versions of onnxruntime."""
+    """A folder or zip of real faces, for `training`."""
     threads: int = cpu_limit()
-    """Of every rival."""
+    """For every contender."""
     quick: bool = False
-    """Fewer rounds and latents: rough figures."""
+    """Fewer rounds and latents, rough figures."""
 
     def rounds(self, thorough: int) -> int:
-        """So many, or a third of them when it must be quick."""
+        """The number of rounds: a third of them with --quick."""
         return max(2, thorough // 3) if self.quick else thorough
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values: what must be equal for results to belong together."""
+        """As JSON values. Results belong together only if all of these are equal."""
         return {
             "machine": machine(),
+            "commit": commit(),
             "versions": versions(),
             "model": {
                 "checkpoint": self.checkpoint.name,
@@ -61,7 +62,7 @@ class Setting:
 
 
 def machine() -> dict[str, Any]:
-    """The processor and what runs on it."""
+    """The processor, its vector instructions, memory and system."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -80,8 +81,22 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """The commit of this tree, with "+changes" if tracked files other than the generated results differ from it."""
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return "unknown"
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{RESULTS}")
+    return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed not in ("", "unknown") else "")
+
+
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Versions of the installed PACKAGES."""
     found = {}
     for name in PACKAGES:
         try:
@@ -92,10 +107,9 @@ def versions() -> dict[str, str]:
 
 
 def load(seconds: float = 1.0) -> dict[str, float | None]:
-    """What else the machine does while this process sleeps: the load average, and the share of processors in use.
+    """Sleep, and measure what else the machine does: the load average, and the share of the processors in use.
 
-    The load average remembers the last minute, so also what this program did; the share does not. None where the system
-    does not say.
+    The load average covers the last minute, so it includes this program; the share does not. None where unknown.
     """
     before = _used()
     time.sleep(seconds)
@@ -107,7 +121,7 @@ def load(seconds: float = 1.0) -> dict[str, float | None]:
 
 
 def _used() -> tuple[int, int] | None:
-    """Ticks that all processors worked, and all their ticks."""
+    """Busy ticks of all processors, and all ticks."""
     path = Path("/proc/stat")
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What has to be installed and shipped: bytes that no noise touches."""
+"""Size of the installed environments, the wheel and the model files."""
 
 import io
 import zipfile
@@ -9,14 +9,13 @@ from typing import Any
 
 from benchmarks.suite.models import OURS, PLAIN, Models
 from benchmarks.suite.plots import Bar, Bars
-from benchmarks.suite.samples import exactly
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table
+from benchmarks.suite.timing import exactly
 
 READ = (
-    "An environment is what pip installs for it: the packages that its requirements lead to, as they lie in the "
-    "environment that measures, each file of their RECORDs once, without pip and Python itself. The wheel is the "
-    "repository's tree, deflated as in a wheel."
+    "An environment holds everything that pip installs for a requirement, counted from the RECORD files of this "
+    "environment, without Python and pip. The wheel is the repository's tree, deflated as in a wheel."
 )
 ENVIRONMENTS = {
     "avatar-edge": ("avatar-edge",),
@@ -26,20 +25,20 @@ ENVIRONMENTS = {
     "PyTorch, Pillow": ("torch", "pillow"),
     "MindSpore, Pillow": ("mindspore", "pillow"),
 }
-"""Ours, and what drawing a PNG would need with the alternatives."""
+"""Ours, and what a program needs that draws a PNG with a baseline."""
 ROOT = Path(__file__).parents[2]
 MB = 1e6
 
 
-def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
-    """Bytes of environments, of the wheel and of each model file."""
-    models = made()
+def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
+    """Count bytes of environments, of the wheel and of each model file."""
+    models = make_models()
     environments, skipped = {}, {}
     for name, requirements in ENVIRONMENTS.items():
         say(name)
         found, missing = closure(requirements)
         if missing:
-            skipped[name] = f"{', '.join(sorted(missing))} not installed here, so its size cannot be measured"
+            skipped[name] = f"{', '.join(sorted(missing))} not installed here, so its size is unknown"
         else:
             environments[name] = sum(map(installed, found)) + (tree() if "avatar-edge" in found else 0)
     packed = wheel()
@@ -60,7 +59,7 @@ def measure(setting: Setting, made: Callable[[], Models], say: Callable[[str], N
 
 
 def closure(requirements: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """The distributions that requirements lead to on this Python, by name; and those of them that are missing here."""
+    """Follow requirements on this Python: the installed distributions they lead to, and those missing here."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -88,13 +87,13 @@ def closure(requirements: tuple[str, ...]) -> tuple[set[str], set[str]]:
 
 
 def installed(name: str) -> int:
-    """Bytes of a distribution's files."""
+    """Bytes of an installed distribution's files."""
     files = [Path(str(file.locate())) for file in metadata.files(name) or []]
     return sum(path.stat().st_size for path in set(files) if path.is_file())
 
 
 def packaged() -> dict[str, Path]:
-    """The files of this repository that a wheel holds: the path in it -> the file."""
+    """The files of this repository that go into a wheel: path in the wheel -> file."""
     folders = {folder.name: folder for folder in sorted(ROOT.glob("*/avatar_*"))}
     web = ROOT / "runtime" / "web"
     folders |= {"avatar_runtime/web/src": web / "src", "avatar_runtime/web/demo": web / "demo"}
@@ -107,13 +106,13 @@ def packaged() -> dict[str, Path]:
 
 
 def tree() -> int:
-    """Bytes of what a wheel holds, unpacked; an editable installation's RECORD has none of it."""
+    """Bytes of our own files where the installation is editable: its RECORD does not list them."""
     editable = all("avatar_runtime/" not in str(file) for file in metadata.files("avatar-edge") or [])
     return sum(path.stat().st_size for path in packaged().values()) if editable else 0
 
 
 def wheel() -> int:
-    """Bytes of the same, deflated."""
+    """Bytes of the same files, deflated."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in packaged().items():
@@ -122,7 +121,7 @@ def wheel() -> int:
 
 
 def tables(part: dict[str, Any]) -> list[Table]:
-    """Environments, and files."""
+    """Environments and files."""
     least = min(part["environments"].values(), default=1)
     environments = [[name, f"{size / MB:,.0f}", f"{size / least:.1f}"] for name, size in part["environments"].items()]
     checkpoint = part["models"]["checkpoint"]
@@ -135,12 +134,12 @@ def tables(part: dict[str, Any]) -> list[Table]:
 
 
 def headline(part: dict[str, Any]) -> str:
-    """What has to be installed."""
+    """Size of each environment."""
     sizes = [f"{size / MB:,.0f} MB for {name}" for name, size in part["environments"].items()]
-    return f"To install: {', '.join(sizes)}."
+    return f"Installed: {', '.join(sizes)}."
 
 
 def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Environments."""
+    """Size of each environment."""
     shown = [Bar(name, exactly(size), name.startswith("avatar-")) for name, size in part["environments"].items()]
     return {"size": Bars("What has to be installed", [("", shown)], "MB", 1 / MB)}

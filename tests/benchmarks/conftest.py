@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.suite import bulk, cold_start, latency, memory, quality, training
-from benchmarks.suite.samples import exactly, ratio
+from benchmarks.suite import bulk, commands, image_difference, latency, training
+from benchmarks.suite.results import FORMAT
 from benchmarks.suite.setting import Setting
+from benchmarks.suite.timing import exactly, ratio
 
 
 def turns(seconds: float, rounds: int = 4, runs: int = 3) -> list[list[float]]:
@@ -28,7 +29,7 @@ def setting(tmp_path: Path, tiny_model: Path) -> Setting:
 
 @pytest.fixture
 def results(setting: Setting) -> dict[str, Any]:
-    """One round of every part that needs no picture."""
+    """Results of every part."""
     taken = {latency.LIMIT: 0.001, "MindSpore": 0.008, "avatar-edge int8": 0.0007}
     faces = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8)
     rows = {batch: {name: turns(int(batch) * value) for name, value in taken.items()} for batch in ("1", "64")}
@@ -42,13 +43,16 @@ def results(setting: Setting) -> dict[str, Any]:
         },
         "parity": {
             "latents": 20,
-            "rows": {"int8.onnx": {**quality.difference(faces[0], faces[1]), "same_as": "int8.onnx"}},
+            "rows": {"int8.onnx": {**image_difference.difference(faces[0], faces[1]), "same_as": "int8.onnx"}},
             "varied": {"int8.onnx": [{"what": "batch 1", "changed": 0.0, "from_usual": 0, "from_original": 7}]},
-            "kid": {"features": "f.onnx", "faces": 9, "sets": {"int8.onnx": {"real faces": [0.04, 0.002]}}},
             "pictures": {"worst-int8.onnx.png": "The worst."},
             "failed": {"fp16.onnx": "differs"},
         },
-        "cold-start": {"turns": {cold_start.IMPORTS: turns(0.1), "avatar-gen --count 64": turns(0.2)}, "failed": {}},
+        "commands": {
+            "turns": {commands.IMPORTS: turns(0.1), commands.GRID: turns(0.2)},
+            "memory": {commands.IMPORTS: exactly(80).to_dict(), commands.GRID: exactly(99).to_dict()},
+            "failed": {},
+        },
         "bulk": {
             "count": 10,
             "turns": {bulk.BARE: turns(1), ".png": turns(2)},
@@ -60,15 +64,13 @@ def results(setting: Setting) -> dict[str, Any]:
             "wheel": 4_000_000,
             "failed": {},
         },
-        "memory": {"peaks": {memory.IMPORTS: exactly(80).to_dict(), "avatar-gen": exactly(99).to_dict()}, "failed": {}},
         "training": {
             "recipe": "edge",
             "turns": {training.OURS: turns(0.2), "PyTorch eager": turns(0.1)},
-            "around": {"inside": 0.2, "between": 0.001, "tick": 0.7, "every": 200, "share": 0.02},
-            "memory": {"decoded": 400, "ticked": [1800, 1801], "peak": 1900},
+            "run": {"step": 0.2, "snapshot": 0.7, "every": 200, "decoded": 400, "peak": 1900},
             "failed": {},
         },
     }  # fmt: skip
     about = {"finished": "2026-01-02T03-04-05", "seconds": 7, "load": {"average": 0.1, "busy": 0.02}, "ratios": {}}
     parts = {name: {**about, **part} for name, part in found.items()}
-    return json.loads(json.dumps({"format": 1, "setting": setting.to_dict(), "parts": parts}))  # type: ignore[no-any-return]  # of JSON
+    return json.loads(json.dumps({"format": FORMAT, "setting": setting.to_dict(), "parts": parts}))  # type: ignore[no-any-return]  # of JSON

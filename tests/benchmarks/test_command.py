@@ -15,7 +15,7 @@ from benchmarks.suite.setting import Setting
 
 
 def slower(results: dict[str, Any], factor: float, wide: float = 0.0) -> dict[str, Any]:
-    """The same results with all ratios of latency as many times as large, in an interval as wide."""
+    """The same results with all ratios of latency multiplied, in a range this much wider."""
     changed = copy.deepcopy(results)
     for row in changed["parts"]["latency"]["ratios"].values():
         row["median"] *= factor
@@ -26,9 +26,7 @@ def slower(results: dict[str, Any], factor: float, wide: float = 0.0) -> dict[st
 @pytest.mark.parametrize(
     ("factor", "wide", "count"), [(1, 0, 0), (0.5, 0, 0), (1.3, 0, 1), (1.3, 0.4, 0), (1.04, 0, 0)]
 )
-def test_a_regression_is_what_noise_does_not_explain(
-    results: dict[str, Any], factor: float, wide: float, count: int
-) -> None:
+def test_a_regression_is_more_than_the_noise(results: dict[str, Any], factor: float, wide: float, count: int) -> None:
     found = regressions(results, slower(results, factor, wide), ["latency"])
     assert len(found) == count
     assert all("int8, batch 1 was 0.0" in sentence for sentence in found)
@@ -56,7 +54,7 @@ def test_compare_exits_with_one_for_a_regression(
     assert ("latency: int8, batch 1 was" in result.output) == bool(status)
 
 
-def test_a_part_that_failed_ends_with_one(monkeypatch: pytest.MonkeyPatch, setting: Setting) -> None:
+def test_a_failed_part_exits_with_one(monkeypatch: pytest.MonkeyPatch, setting: Setting) -> None:
     monkeypatch.setattr(run, "run", lambda *_: ({}, {"bulk": "no room"}))
     assert command("bulk", "--out", setting.out, "--checkpoint", setting.checkpoint).exit_code == 1
 
@@ -69,10 +67,10 @@ def test_a_part_that_failed_ends_with_one(monkeypatch: pytest.MonkeyPatch, setti
         (["--compare", __file__], "does not hold results of `python -m benchmarks`"),
         (["--checkpoint", Path(__file__).parent], "generator.ckpt does not exist"),
         (["--threads", "0"], "0 is not in the range"),
-        (["--features", "missing.onnx"], "File 'missing.onnx' does not exist"),
+        (["--data", "missing.zip"], "Path 'missing.zip' does not exist"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_a_sentence(arguments: list[str | Path], said: str) -> None:
+def test_bad_options_are_refused_in_a_sentence(arguments: list[str | Path], said: str) -> None:
     result = command(*arguments)
     assert result.exit_code != 0
     assert said in result.output

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.suite import cold_start, results, run
+from benchmarks.suite import commands, results, results_page, run
 from benchmarks.suite.models import Models
-from benchmarks.suite.setting import Setting
+from benchmarks.suite.setting import RESULTS, Setting, commit
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +18,17 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Part:
-    """A part whose measurements are counted, in the place of cold-start's module."""
+    """Stands in for the module of `commands`; counts its measurements."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, measured: dict[str, Any]) -> None:
         self.count, self.error = 0, ""
         stand_in = SimpleNamespace(
-            INPUTS=("features",),
+            INPUTS=("data",),
             measure=self.measure,
-            tables=cold_start.tables,
-            bars=cold_start.bars,
-            headline=cold_start.headline,
-            READ=cold_start.READ,
+            tables=commands.tables,
+            bars=commands.bars,
+            headline=commands.headline,
+            READ=commands.READ,
         )
         self.measured = measured
         monkeypatch.setattr(run, "module", lambda part: stand_in)
@@ -38,18 +38,20 @@ class Part:
         if self.error:
             raise RuntimeError(self.error)
         say("measuring")
-        return {name: self.measured[name] for name in ("turns", "ratios", "failed")} | {"skipped": {"X": "not here"}}
+        return {name: self.measured[name] for name in ("turns", "memory", "ratios", "failed")} | {
+            "skipped": {"X": "not here"}
+        }
 
 
 @pytest.fixture
 def part(monkeypatch: pytest.MonkeyPatch, results: dict[str, Any]) -> Part:
-    return Part(monkeypatch, results["parts"]["cold-start"])
+    return Part(monkeypatch, results["parts"]["commands"])
 
 
 def ran(setting: Setting, again: bool = False) -> tuple[list[str], list[str]]:
     said: list[str] = []
     shown: list[str] = []
-    run.run(setting, ["cold-start"], again, said.append, shown.append)
+    run.run(setting, ["commands"], again, said.append, shown.append)
     return said, shown
 
 
@@ -78,12 +80,12 @@ def test_a_part_in_which_an_alternative_failed_is_measured_again(setting: Settin
 
 def test_a_part_that_was_given_less_is_measured_again(setting: Setting, part: Part) -> None:
     ran(setting)
-    said, _ = ran(replace(setting, features=Path("features.onnx")))
+    said, _ = ran(replace(setting, data=Path("faces.zip")))
     assert part.count == 2
     assert not any("already" in line for line in said)
 
 
-def test_results_of_another_setting_are_set_aside(setting: Setting, part: Part) -> None:
+def test_results_of_another_model_are_set_aside(setting: Setting, part: Part) -> None:
     ran(setting)
     setting.checkpoint.write_bytes(b"other weights")
     said, _ = ran(setting)
@@ -92,23 +94,23 @@ def test_results_of_another_setting_are_set_aside(setting: Setting, part: Part) 
     assert len(list(setting.out.glob("results*.json"))) == 2
 
 
-def test_a_part_that_fails_is_said_and_shown_and_tried_again(setting: Setting, part: Part) -> None:
+def test_a_part_that_fails_is_reported_and_tried_again(setting: Setting, part: Part) -> None:
     part.error = "no room"
     said, _ = ran(setting)
-    assert "[1/1] cold-start: failed: no room" in said
+    assert "[1/1] commands: failed: no room" in said
     assert "Failed: no room" in (setting.out / "report.html").read_text()
     part.error = ""
     ran(setting)
-    assert "cold-start" in results.read(setting.out / "results.json")["parts"]
+    assert "commands" in results.read(setting.out / "results.json")["parts"]
 
 
 def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, results: dict[str, Any]) -> None:
     setting.out.mkdir()
     (setting.out / "worst-int8.onnx.png").write_bytes(b"a picture")
-    run.report(setting, results, {"parity": "no <room>"})
+    run.report(setting, results, {"parity": "no <room>"}, lambda text: None)
     page = (setting.out / "report.html").read_text()
     assert {path.stem for path in setting.out.glob("*.png")} == {*results["parts"], "worst-int8.onnx"}
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 7
     for text in (
         "openvino is not installed",
         "RuntimeError: &lt;out of memory&gt;",
@@ -116,7 +118,7 @@ def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, r
         "avatar-edge int8",
         "The worst.",
         "times as fast as MindSpore",
-        "others used 2%",
+        "other programs used 2%",
     ):
         assert text in page
     assert "http" not in page
@@ -124,9 +126,56 @@ def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, r
         assert run.lines(name, measured)
 
 
-def test_the_report_is_written_of_old_results_too(setting: Setting, results: dict[str, Any]) -> None:
+def test_a_report_is_written_from_a_single_part(setting: Setting, results: dict[str, Any]) -> None:
     setting.out.mkdir()
     old = copy.deepcopy(results)
     old["parts"] = {"size": old["parts"]["size"]}
-    run.report(setting, old, {})
+    run.report(setting, old, {}, lambda text: None)
     assert (setting.out / "size.png").stat().st_size > 1000
+
+
+def test_results_go_into_the_repository_only_if_complete_and_from_a_clean_commit(
+    monkeypatch: pytest.MonkeyPatch, setting: Setting, results: dict[str, Any], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    (tmp_path / RESULTS).parent.mkdir()
+    setting.out.mkdir()
+    results["setting"] |= {"commit": "0123456789ab", "quick": False}
+    for part in results["parts"].values():
+        part["failed"] = {}
+
+    def written(change: dict[str, Any]) -> tuple[bool, str]:
+        said: list[str] = []
+        run.report(setting, {**results, **change}, {}, said.append)
+        path = tmp_path / RESULTS
+        done = path.exists()
+        path.unlink(missing_ok=True)
+        return done, said[-1]
+
+    assert written({})[0]
+    dirty = {**results["setting"], "commit": "0123456789ab+changes"}
+    assert written({"setting": dirty}) == (False, _refusal(setting, "the tree has uncommitted changes"))
+    quick = {**results["setting"], "quick": True}
+    assert written({"setting": quick}) == (False, _refusal(setting, "they were measured with --quick"))
+    fewer = {name: part for name, part in results["parts"].items() if name != "bulk"}
+    assert written({"parts": fewer}) == (False, _refusal(setting, "not measured completely: bulk"))
+
+
+def _refusal(setting: Setting, reason: str) -> str:
+    return f"wrote {setting.out / 'RESULTS.md'}, but not {RESULTS}: {reason}"
+
+
+def test_the_results_page_names_one_machine_model_and_commit_and_has_every_table(results: dict[str, Any]) -> None:
+    page = results_page.page(results)
+    setting = results["setting"]
+    for fact in (setting["machine"]["processor"], setting["commit"], setting["model"]["file_sha256"][:12]):
+        assert page.count(fact) == 1
+    assert "- Measured: 2026-01-02\n" in page
+    for name, part in results["parts"].items():
+        assert f"## {name}\n" in page
+        for table in run.module(name).tables(part):
+            assert table.markdown() in page
+
+
+def test_the_commit_says_whether_the_tree_was_changed() -> None:
+    assert commit() == "unknown" or len(commit().removesuffix("+changes")) == 12

@@ -26,7 +26,7 @@ def weights() -> GeneratorWeights:
     return tiny_weights(ngf=2, latent_dim=7)
 
 
-def contract(weights: GeneratorWeights, output: str) -> ModelSpec:
+def metadata(weights: GeneratorWeights, output: str) -> ModelSpec:
     size, channels, latent_dim, _ = weights.architecture
     return ModelSpec("tiny", latent_dim, size, channels, output, weights.pixel_range, SCHEME)
 
@@ -37,12 +37,12 @@ def inspected(path: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("output", ["uint8", "float32"])
-def test_an_ort_file_carries_its_contract_and_draws_the_same(
+def test_an_ort_file_carries_its_metadata_and_draws_the_same(
     tmp_path: Path, weights: GeneratorWeights, output: str
 ) -> None:
     path = tmp_path / "tiny.ort"
     candidate = build_candidate(weights, Variant("ort", output=output))
-    spec = candidate.write(path, contract(weights, output))
+    spec = candidate.write(path, metadata(weights, output))
     generator = AvatarGenerator.load(path)
     assert generator.spec == spec
     z = latents(NAMES, weights.latent_dim)
@@ -70,13 +70,13 @@ def test_what_cannot_be_converted_is_said() -> None:
 
 
 @pytest.mark.parametrize("output", ["uint8", "float32"])
-def test_a_mindir_file_draws_what_its_contract_says(tmp_path: Path, weights: GeneratorWeights, output: str) -> None:
+def test_a_mindir_file_draws_what_its_metadata_says(tmp_path: Path, weights: GeneratorWeights, output: str) -> None:
     pytest.importorskip("mindspore")
     from avatar_export.formats import mindir_file
 
     path = tmp_path / "tiny.mindir"
     candidate = build_candidate(weights, Variant("mindir", output=output))
-    candidate.write(path, contract(weights, output))
+    candidate.write(path, metadata(weights, output))
     original = open_session(check_model(plain_graph(weights)))
     assert compare(mindir_file.load(path.read_bytes()), lambda z: run(original, z), weights, output).passed
     code, text = inspected(path)

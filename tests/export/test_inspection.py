@@ -18,7 +18,7 @@ def inspected(path: Path) -> Result:
 @pytest.mark.parametrize(
     ("output", "shown"), [("uint8", "images uint8 [N, 32, 32, 3]"), ("float32", "image float32 [N, 3, 32, 32]")]
 )
-def test_the_contract_is_shown_without_the_extra(
+def test_the_metadata_is_shown_without_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, shown: str
 ) -> None:
     path = tmp_path / "tiny.onnx"
@@ -40,24 +40,24 @@ def test_the_contract_is_shown_without_the_extra(
     assert "0 levels off on this machine, 1 tolerated" in result.output
 
 
-def rewrite_contract(path: Path, spec: ModelSpec) -> None:
+def rewrite_metadata(path: Path, spec: ModelSpec) -> None:
     model = onnx.load(path)
     onnx.helper.set_model_props(model, spec.to_metadata())
     onnx.save(model, path)
 
 
-def test_a_failed_golden_check_is_told_beside_the_contract(tmp_path: Path) -> None:
+def test_a_failed_golden_check_is_told_beside_the_metadata(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     spec = write_tiny_model(path)
     assert spec.golden is not None
     png = spec.golden.png
-    rewrite_contract(path, replace(spec, golden=replace(spec.golden, png=(*png[1:], png[0]))))
+    rewrite_metadata(path, replace(spec, golden=replace(spec.golden, png=(*png[1:], png[0]))))
     assert "FAILED" in inspected(path).output
 
 
-def test_a_contract_cannot_move_the_cursor(tmp_path: Path) -> None:
+def test_metadata_cannot_move_the_cursor(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
-    rewrite_contract(path, replace(write_tiny_model(path), name="a\x1b[2Jb\nlicence MIT"))
+    rewrite_metadata(path, replace(write_tiny_model(path), name="a\x1b[2Jb\nlicence MIT"))
     assert r"a\x1b[2Jb\nlicence MIT" in inspected(path).output
 
 

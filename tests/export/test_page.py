@@ -72,7 +72,7 @@ def test_a_model_that_is_none_is_refused(ort: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_makes_a_page_of_a_checkpoint(ort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mindspore")  # the command proves what it makes
+    pytest.importorskip("mindspore")  # the command compares what it makes
     original = tiny_original()
     monkeypatch.setattr(exporter, "open_original", lambda *_: original)
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,7 @@ def test_the_command_makes_a_page_of_a_checkpoint(ort: Path, tmp_path: Path, mon
     assert AvatarGenerator.load(tmp_path / "inside.onnx").spec.name == "page"
 
     (tmp_path / "page.html").unlink()
-    refused = CliRunner().invoke(main, command)  # random weights do not pass the gate of int8
+    refused = CliRunner().invoke(main, command)  # random weights are not within the tolerance of int8
     assert (refused.exit_code, "differs from MindSpore" in refused.output) == (1, True)
     assert not (tmp_path / "page.html").exists()
 

@@ -1,4 +1,4 @@
-"""The precisions: what is in their graphs, what their gates allow, and which one auto keeps."""
+"""The precisions: what is in their graphs, their tolerances, and which one auto takes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,7 +46,7 @@ def of_type(model: onnx.ModelProto, kind: int) -> int:
 @pytest.mark.parametrize("output", ["uint8", "float32"])
 @pytest.mark.parametrize("pixel_range", [(-1.0, 1.0), (0.0, 1.0)])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_each_precision_is_as_near_as_its_gate_wants(
+def test_each_precision_is_as_near_as_its_tolerance_wants(
     precision: str, pixel_range: tuple[float, float], output: str
 ) -> None:
     weights = replace(tiny_weights(ngf=16), pixel_range=pixel_range)
@@ -142,7 +142,7 @@ def test_ranges_hold_all_that_the_calibration_saw(weights: GeneratorWeights) -> 
         ({"within_one_level": 1.0}, "within one level"),
     ],
 )
-def test_each_limit_of_a_gate_can_fail(weights: GeneratorWeights, limits: Mapping[str, float], failure: str) -> None:
+def test_each_limit_of_a_tolerance_can_fail(weights: GeneratorWeights, limits: Mapping[str, float], failure: str) -> None:
     model, _ = build_model(weights, "uint8", "int8")
     loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
     network = partial(run, open_session(check_model(model)))

@@ -39,7 +39,7 @@ def model() -> onnx.ModelProto:
     return build_model(tiny_weights(), "uint8")[0]
 
 
-def test_file_reads_back_with_the_whole_contract(tmp_path: Path, model: onnx.ModelProto) -> None:
+def test_file_reads_back_with_all_its_metadata(tmp_path: Path, model: onnx.ModelProto) -> None:
     path = tmp_path / "tiny.onnx"
     spec = write_model(path, model, SPEC)
     assert AvatarGenerator.load(path).spec == spec
@@ -99,7 +99,7 @@ def test_a_failed_check_leaves_the_target_as_it_was(
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
 
 
-def test_a_contract_that_does_not_read_back_is_refused(tmp_path: Path, model: onnx.ModelProto) -> None:
+def test_metadata_that_do_not_read_back_is_refused(tmp_path: Path, model: onnx.ModelProto) -> None:
     spec = replace(SPEC, parity={"batch_sizes": (1, 7)})  # JSON has no tuples
     with pytest.raises(ModelCheckError, match="read back"):
         write_model(tmp_path / "tiny.onnx", model, spec)

@@ -1,12 +1,15 @@
 """A tiny classifier in the manner of MobileNetV2, made with onnx alone, and a critic of its activations."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
+
+from avatar_training.steering.critic import Critic, Validation
 
 ACTIVATIONS = ("early", "late")
 """[N, 6, S / 2, S / 2] and [N, 8, S / 4, S / 4]."""
@@ -65,12 +68,16 @@ def write_classifier(path: Path, last: str = "Relu") -> Path:
     return path
 
 
-def write_critic(path: Path, network: Path, seed: int = 0, **changes: object) -> Path:
+def write_critic(path: Path, network: Path, seed: int = 0, **changes: Any) -> Path:
     """A critic that weighs the 14 activations of a network over a 4x4 grid at random."""
-    weights = np.random.default_rng(seed).normal(0, 0.1, 14 * 16).astype(np.float32)
-    what = {"weights": weights, "bias": np.float32(0.25), "tensors": np.array(ACTIVATIONS), "pool": 4}
-    how = {"input_size": 32, "pixel_range": np.array([-1, 1], np.float32), "grey": True, "mirror": True}
-    digest = hashlib.sha256(network.read_bytes()).hexdigest()
-    with path.open("wb") as file:
-        np.savez(file, **{**what, **how, "network_sha256": digest, **changes})  # type: ignore[arg-type]
+    critic = Critic(
+        weights=np.random.default_rng(seed).normal(0, 0.1, 14 * 16).astype(np.float32),
+        bias=0.25,
+        tensors=ACTIVATIONS,
+        network_sha256=hashlib.sha256(network.read_bytes()).hexdigest(),
+        grades_sha256="",
+        graders=("one",),
+        validation=Validation(0.9, 0.8, 1.0, "grader"),
+    )
+    replace(critic, **changes).save(path)
     return path

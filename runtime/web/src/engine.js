@@ -1,76 +1,72 @@
-// The only file that knows onnxruntime-web: a model's bytes become a session, a session turns latents into pixels.
+// The page's end of avatar.wasm (runtime/native/avatar.h). This file imports nothing: prepare.js makes a worker of its text.
+// It answers { id, method, args } with { id, value } or { id, error: { code, message } }.
 
-import { ModelFileError } from "./errors.js";
-import { toRGBA } from "./pixels.js";
-import { readSpec } from "./spec.js";
+/**
+ * @typedef {{ onmessage: ((event: { data: any }) => void) | null,
+ *   postMessage(message: unknown, transfer?: any): void }} Port A worker's own scope, or what stands for one.
+ */
 
-const OUTPUT_NAMES = { uint8: "images", float32: "image" };
+/** @param {Port} port */
+export function serveEngine(port) {
+  const CODES = ["", "damaged", "unsupported", "not-ours", "newer", "unsupported", "unsupported", "damaged", "unsupported", "unsupported", "memory", "memory"];
+  /** @type {any} */
+  let engine;
+  let [model, zAt, imageAt, latentDim, pixels, channels] = [0, 0, 0, 0, 0, 0];
 
-/** @typedef {{ ort: string, wasm?: string | ArrayBuffer, threads?: number }} EngineOptions */
-
-export class Engine {
-  /**
-   * @param {any} ort @param {any} session
-   * @param {import("./index.js").ModelSpec} spec
-   */
-  constructor(ort, session, spec) {
-    this.ort = ort;
-    this.session = session;
-    this.spec = spec;
+  /** @param {number} at */
+  function textAt(at) {
+    const bytes = new Uint8Array(engine.memory.buffer, at);
+    return new TextDecoder().decode(bytes.slice(0, bytes.indexOf(0)));
   }
 
-  /**
-   * @param {Uint8Array} model
-   * @param {EngineOptions} options
-   */
-  static async open(model, { ort: url, wasm, threads }) {
-    const spec = readSpec(model);
-    const ort = await import(/* webpackIgnore: true */ /* @vite-ignore */ url).catch((error) => {
-      throw new ModelFileError(
-        `cannot load onnxruntime-web from ${url} (${error.message}); install it beside this package or give its address as the option ort`,
-        { cause: error },
-      );
-    });
-    ort.env.wasm.numThreads = threads ?? (globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1);
-    if (wasm instanceof ArrayBuffer) ort.env.wasm.wasmBinary = wasm;
-    else if (wasm) ort.env.wasm.wasmPaths = wasm;
-    let session;
+  /** @param {string} code @param {string} message */
+  function failure(code, message) {
+    return Object.assign(new Error(message), { code });
+  }
+
+  /** @param {number} bytes @returns {number} */
+  function allocate(bytes) {
+    const at = engine.avatar_allocate(bytes);
+    if (!at) throw failure("memory", "there is not enough memory for the model");
+    return at;
+  }
+
+  const methods = {
+    /** @param {WebAssembly.Module} module @param {Uint8Array} file */
+    async open(module, file) {
+      engine = (await WebAssembly.instantiate(module, {})).exports;
+      const fileAt = allocate(file.length);
+      new Uint8Array(engine.memory.buffer).set(file, fileAt);
+      model = engine.avatar_open(fileAt, file.length);
+      if (model <= 0) throw failure(CODES[-model], textAt(engine.avatar_error_text(-model)));
+      latentDim = engine.avatar_latent_dim(model);
+      channels = engine.avatar_channels(model);
+      pixels = engine.avatar_width(model) * engine.avatar_height(model);
+      zAt = allocate(latentDim * 4);
+      imageAt = allocate(pixels * channels);
+    },
+
+    /** @param {Float32Array} z [latent_dim] @returns {Uint8ClampedArray} RGBA [H, W, 4] */
+    draw(z) {
+      new Float32Array(engine.memory.buffer, zAt, latentDim).set(z);
+      engine.avatar_draw(model, zAt, imageAt);
+      const drawn = new Uint8Array(engine.memory.buffer, imageAt, pixels * channels);
+      const rgba = new Uint8ClampedArray(pixels * 4);
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        for (let c = 0; c < 3; c++) rgba[pixel * 4 + c] = drawn[pixel * channels + (channels === 1 ? 0 : c)];
+        rgba[pixel * 4 + 3] = 255;
+      }
+      return rgba;
+    },
+  };
+
+  port.onmessage = async ({ data: { id, method, args } }) => {
     try {
-      session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 4 });
+      const value = await methods[/** @type {"open" | "draw"} */ (method)](.../** @type {[any, any]} */ (args));
+      port.postMessage({ id, value }, value ? [value.buffer] : []);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : error;
-      throw new ModelFileError(`it is not an ONNX model that onnxruntime-web can load (${reason})`, { cause: error });
+      const { code = "engine", message } = /** @type {Error & { code?: string }} */ (error);
+      port.postMessage({ id, error: { code, message } });
     }
-    const found = [...session.inputNames, ...session.outputNames].join(", ");
-    const promised = `z, ${OUTPUT_NAMES[spec.output]}`;
-    if (found !== promised) {
-      throw new ModelFileError(`its graph does not fit its contract (${found} instead of ${promised}); export it again`);
-    }
-    return new Engine(ort, session, spec);
-  }
-
-  /**
-   * @param {Float32Array} z [count, latent_dim]
-   * @param {number} count
-   * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA [count, H, W, 4]
-   */
-  async draw(z, count) {
-    const { latent_dim: latentDim, output, image_size: size, channels } = this.spec;
-    const tensor = new this.ort.Tensor("float32", z, [count, latentDim]);
-    let data;
-    try {
-      data = (await this.session.run({ z: tensor }))[OUTPUT_NAMES[output]].data;
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : error;
-      throw new ModelFileError(`its graph does not run (${reason}); export it again`, { cause: error });
-    }
-    if (data.length !== count * size * size * channels) {
-      throw new ModelFileError(`its graph does not fit its contract (${data.length} values for ${count} images of ${size}x${size}x${channels}); export it again`);
-    }
-    return toRGBA(data, this.spec);
-  }
-
-  async close() {
-    await this.session.release();
-  }
+  };
 }

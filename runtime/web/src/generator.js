@@ -1,46 +1,44 @@
 // AvatarGenerator: a model and names become images.
 
-import { Engine } from "./engine.js";
-import { InputError, ModelFileError } from "./errors.js";
+import { MODEL_SHA256 } from "./embedded.js";
+import { AvatarError, InputError, ModelFileError } from "./errors.js";
 import { slerp } from "./interpolation.js";
 import { latent, series, truncate } from "./latents.js";
+import { readModel } from "./model.js";
+import { OnnxRuntime } from "./onnxruntime.js";
 import { decodePNG } from "./pixels.js";
-import { RemoteEngine } from "./remote.js";
+import { Pool } from "./pool.js";
+import { readSpec } from "./spec.js";
 
 /** @typedef {import("./index.js").AvatarImage} AvatarImage */
+/** @typedef {import("./index.js").ModelSource} ModelSource */
 /** @typedef {import("./index.js").LoadOptions} LoadOptions */
 /** @typedef {import("./index.js").DrawOptions} DrawOptions */
+/** @typedef {{ name: string, latent: () => Float32Array }} Wish */
 
-const BATCH_SIZE = 16; // a hundred milliseconds of one core in WebAssembly
-const IN_BROWSER = typeof location !== "undefined"; // Worker tells nothing: onnxruntime-web makes one in Node
+const BATCH_SIZE = 16;
 
 export class AvatarGenerator {
-  /** @param {Engine | RemoteEngine} engine Use AvatarGenerator.load. */
-  constructor(engine) {
+  /** @param {Pool | OnnxRuntime} engine @param {import("./index.js").ModelSpec} spec Use AvatarGenerator.load. */
+  constructor(engine, spec) {
     this.engine = engine;
+    this.spec = spec;
   }
 
-  get spec() {
-    return this.engine.spec;
-  }
-
-  /**
-   * @param {string | URL | ArrayBuffer | Uint8Array} [model]
-   * @param {LoadOptions} [options]
-   */
-  static async load(model = new URL("../models/anime-faces-64.onnx", import.meta.url), options = {}) {
-    const { ort = defaultOrt(), wasm, threads, worker = IN_BROWSER } = options;
-    const settings = { ort: String(ort), wasm, threads };
-    const name = typeof model === "string" || model instanceof URL ? `${model}: ` : "";
+  /** @param {ModelSource} [model] @param {LoadOptions} [options] */
+  static async load(model, options = {}) {
+    const { workers = workersHere(), ort, signal } = options;
+    if (!(Number.isInteger(workers) && workers >= 0)) throw new InputError(`workers must be a whole number, not ${String(workers)}`);
+    // A literal: bundlers look for this very expression to find the file.
+    const source = model ?? new URL("../models/anime-faces-64.onnx", import.meta.url);
+    const sha256 = options.sha256 ?? (model === undefined ? MODEL_SHA256 : undefined);
     try {
-      const data = await readModel(model);
-      return new AvatarGenerator(
-        worker
-          ? await RemoteEngine.open(data, settings, worker === true ? undefined : worker)
-          : await Engine.open(data, settings),
-      );
+      const bytes = await readModel(source, { sha256, signal });
+      const spec = readSpec(bytes);
+      return new AvatarGenerator(await openEngine(bytes, spec, workers, ort), spec);
     } catch (error) {
-      if (error instanceof ModelFileError) throw new ModelFileError(name + error.message, { cause: error });
+      const address = typeof source === "string" || source instanceof URL ? `${source}: ` : "";
+      if (error instanceof ModelFileError) throw new ModelFileError(error.code, address + error.message, { cause: error });
       throw error;
     }
   }
@@ -59,33 +57,25 @@ export class AvatarGenerator {
    * @param {Iterable<string> | number} names @param {DrawOptions} [options]
    * @returns {AsyncGenerator<AvatarImage[]>}
    */
-  async *stream(names, { seed = 0, truncation = 1, batchSize = BATCH_SIZE } = {}) {
-    if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
-      throw new InputError(`batchSize must be at least 1, not ${batchSize}`);
-    }
-    const all = checkNames(names, seed);
-    for (let start = 0; start < all.length; start += batchSize) {
-      const batch = all.slice(start, start + batchSize);
-      const latents = batch.map((name) => truncate(latent(name, this.spec.latent_dim), truncation));
-      yield await this.draw(latents, batch);
-    }
+  async *stream(names, options = {}) {
+    const { seed = 0, truncation = 1 } = options;
+    const dim = this.spec.latent_dim;
+    truncate(new Float32Array(1), truncation); // refuses what is out of range
+    const wishes = checkNames(names, seed).map((name) => ({ name, latent: () => truncate(latent(name, dim), truncation) }));
+    yield* this.drawInOrder(wishes, options);
   }
 
   /**
    * @param {string} a @param {string} b @param {number} frames @param {DrawOptions} [options]
    * @returns {Promise<AvatarImage[]>}
    */
-  async interpolate(a, b, frames, { truncation = 1, batchSize = BATCH_SIZE } = {}) {
+  async interpolate(a, b, frames, options = {}) {
     if (!(Number.isInteger(frames) && frames >= 2)) {
       throw new InputError(`the number of frames must be a whole number of at least 2, not ${frames}`);
     }
-    const ends = [a, b].map((name) => latent(name, this.spec.latent_dim));
+    const wishes = Array.from({ length: frames }, (_, i) => this.between(a, b, i / (frames - 1), options));
     const images = [];
-    for (let start = 0; start < frames; start += batchSize) {
-      const positions = Array.from({ length: Math.min(batchSize, frames - start) }, (_, i) => (start + i) / (frames - 1));
-      const latents = positions.map((t) => truncate(slerp(ends[0], ends[1], t), truncation));
-      images.push(...(await this.draw(latents, positions.map((t) => between(a, b, t)))));
-    }
+    for await (const part of this.drawInOrder(wishes, options)) images.push(...part);
     return images;
   }
 
@@ -93,15 +83,13 @@ export class AvatarGenerator {
    * @param {string} a @param {string} b @param {number} t @param {DrawOptions} [options]
    * @returns {Promise<AvatarImage>}
    */
-  async mix(a, b, t, { truncation = 1 } = {}) {
-    const z = slerp(latent(a, this.spec.latent_dim), latent(b, this.spec.latent_dim), t);
-    const [image] = await this.draw([truncate(z, truncation)], [between(a, b, t)]);
-    return image;
+  async mix(a, b, t, options = {}) {
+    return this.draw(this.between(a, b, t, options), options);
   }
 
   async verify() {
     const { golden, image_size: size, channels } = this.spec;
-    if (!golden) throw new ModelFileError("the model carries no golden check; export it again");
+    if (!golden) throw new ModelFileError("not-ours", "the model carries no golden check; export it again");
     const images = await this.generate(golden.names);
     let difference = 0;
     for (const [i, image] of images.entries()) {
@@ -113,8 +101,8 @@ export class AvatarGenerator {
     }
     if (difference > golden.tolerance) {
       throw new ModelFileError(
-        `the model draws its golden images ${difference} levels off, ${golden.tolerance} are tolerated; ` +
-          "the file or this onnxruntime-web is damaged",
+        "damaged",
+        `the model draws its golden images ${difference} levels off, ${golden.tolerance} are tolerated; the file is damaged`,
       );
     }
     return difference;
@@ -124,23 +112,85 @@ export class AvatarGenerator {
     await this.engine.close();
   }
 
+  /** @param {string} a @param {string} b @param {number} t @param {DrawOptions} options @returns {Wish} */
+  between(a, b, t, { truncation = 1 }) {
+    const dim = this.spec.latent_dim;
+    const [start, end] = [latent(a, dim), latent(b, dim)];
+    truncate(slerp(start, end, t), truncation); // refuses what is out of range now, not at its turn
+    const name = t === 0 ? a : t === 1 ? b : `${a} → ${b}, ${Math.round(t * 100)} %`;
+    return { name, latent: () => truncate(slerp(start, end, t), truncation) };
+  }
+
   /**
-   * @param {Float32Array[]} latents @param {string[]} names
-   * @returns {Promise<AvatarImage[]>}
+   * Parts of batchSize in order. As many are under way as keep every worker busy, and no more: any number fits in memory.
+   * @param {Wish[]} wishes @param {DrawOptions} options
    */
-  async draw(latents, names) {
-    const { latent_dim: latentDim, image_size: size } = this.spec;
-    const z = new Float32Array(latents.length * latentDim);
-    latents.forEach((row, i) => z.set(row, i * latentDim));
-    const rgba = await this.engine.draw(z, latents.length);
-    const length = size * size * 4;
-    return names.map((name, i) => ({ name, width: size, height: size, data: rgba.slice(i * length, (i + 1) * length) }));
+  async *drawInOrder(wishes, { batchSize = BATCH_SIZE, priority, signal } = {}) {
+    if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
+      throw new InputError(`batchSize must be at least 1, not ${batchSize}`);
+    }
+    let stopped = false; // by a failure, or a caller who listens no more: those that wait are passed over
+    const ahead = batchSize + 32 * Math.max(1, workersHere());
+    /** @type {Promise<AvatarImage>[]} */
+    const under = [];
+    let asked = 0;
+    try {
+      for (let start = 0; start < wishes.length; start += batchSize) {
+        for (; asked < Math.min(wishes.length, start + ahead); asked++) {
+          const { name, latent } = wishes[asked];
+          const unlessStopped = () => {
+            if (stopped) throw new AvatarError("closed", "no longer wanted");
+            return latent();
+          };
+          const drawn = this.draw({ name, latent: unlessStopped }, { priority });
+          drawn.catch(() => {}); // reported when its part is awaited
+          under.push(drawn);
+        }
+        yield await orAborted(Promise.all(under.splice(0, batchSize)), signal);
+      }
+    } finally {
+      stopped = true;
+    }
+  }
+
+  /** @param {Wish} wish @param {DrawOptions} options @returns {Promise<AvatarImage>} */
+  async draw({ name, latent }, { priority, signal }) {
+    const { image_size: size } = this.spec;
+    const data = await this.engine.draw(latent, { urgent: priority === "high", signal });
+    return { name, width: size, height: size, data };
   }
 }
 
-/** @param {string} a @param {string} b @param {number} t What an image between two names is called. */
-function between(a, b, t) {
-  return t === 0 ? a : t === 1 ? b : `${a} → ${b}, ${Math.round(t * 100)} %`;
+/** @param {Uint8Array} bytes @param {import("./index.js").ModelSpec} spec @param {number} workers @param {LoadOptions["ort"]} ort */
+async function openEngine(bytes, spec, workers, ort) {
+  try {
+    return await Pool.open(bytes, workers);
+  } catch (error) {
+    if (!(error instanceof ModelFileError && error.code === "unsupported")) throw error;
+    if (ort) return OnnxRuntime.open(bytes, spec, await (typeof ort === "function" ? ort() : ort));
+    throw new ModelFileError(
+      "unsupported",
+      `${error.message}; export it in int8, or install onnxruntime-web and load it with { ort: () => import("onnxruntime-web/wasm") }`,
+      { cause: error },
+    );
+  }
+}
+
+/** One worker for each CPU; where there are none, as in Node or a service worker, this thread draws. */
+function workersHere() {
+  const browser = typeof location !== "undefined" && typeof Worker !== "undefined";
+  return browser ? Math.max(1, navigator.hardwareConcurrency || 1) : 0;
+}
+
+/** @template T @param {Promise<T>} work @param {AbortSignal} [signal] @returns {Promise<T>} */
+function orAborted(work, signal) {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }
 
 /** @param {Iterable<string> | number} names @param {string | number} seed */
@@ -155,32 +205,11 @@ function checkNames(names, seed) {
   if (typeof names?.[Symbol.iterator] !== "function") {
     throw new InputError(`names must be an array of strings, or a whole number of avatars, not ${String(names)}`);
   }
-  return [...names];
-}
-
-/** @param {string | URL | ArrayBuffer | Uint8Array} model @returns {Promise<Uint8Array>} */
-async function readModel(model) {
-  if (model instanceof ArrayBuffer) return new Uint8Array(model);
-  if (model instanceof Uint8Array) return model;
-  if (!IN_BROWSER && !/^https?:/.test(String(model))) {
-    const { readFile } = await import("node:fs/promises");
-    return readFile(model).catch((error) => {
-      throw new ModelFileError(`cannot read it: ${error.message}`, { cause: error });
-    });
+  const all = [...names];
+  for (const name of all) {
+    if (typeof name !== "string") {
+      throw new InputError(`a name must be a string, not ${String(name)}; for numbered avatars give a count and a seed`);
+    }
   }
-  const response = await fetch(model).catch((error) => {
-    throw new ModelFileError(`cannot read it: ${error.message}`, { cause: error });
-  });
-  if (!response.ok) throw new ModelFileError(`cannot read it: HTTP ${response.status} ${response.statusText}`.trim());
-  return new Uint8Array(await response.arrayBuffer());
+  return all;
 }
-
-/** Where onnxruntime-web is: as the import map or Node says, else in the same node_modules as this package. */
-function defaultOrt() {
-  try {
-    return import.meta.resolve("onnxruntime-web/wasm");
-  } catch {
-    return new URL("../../onnxruntime-web/dist/ort.wasm.min.mjs", import.meta.url);
-  }
-}
-

@@ -25,15 +25,18 @@ export interface ModelSpec {
   readonly golden: { names: string[]; sha256: string[]; png: string[]; tolerance: number } | null;
 }
 
+/** Where a model comes from: an address, what fetch answered, a file that a person chose, or its bytes. */
+export type ModelSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array;
+
 export interface LoadOptions {
-  /** Address of onnxruntime-web's module. Default: "onnxruntime-web/wasm" by import map, else the same node_modules. */
-  ort?: string | URL;
-  /** Where its .wasm lies: a folder's address with a slash at the end, or the file's bytes. Default: beside `ort`. */
-  wasm?: string | ArrayBuffer;
-  /** Threads to draw with. Default: 1, and up to 4 on a page that is cross-origin isolated. */
-  threads?: number;
-  /** Whether to draw in a worker, or a function that starts one of worker.js. Default: in a browser. */
-  worker?: boolean | (() => Worker);
+  /** Workers at most; 0 draws in this thread. Default: one for each CPU in a browser, 0 elsewhere. */
+  workers?: number;
+  /** The digest that the file must have, in hexadecimal: it is then checked, and kept in Cache Storage. */
+  sha256?: string;
+  /** For files of floats, which the engine does not draw: `() => import("onnxruntime-web/wasm")`. */
+  ort?: object | (() => Promise<object>);
+  /** Ends the download. */
+  signal?: AbortSignal;
 }
 
 export interface DrawOptions {
@@ -41,8 +44,12 @@ export interface DrawOptions {
   seed?: string | number;
   /** From 0 to 2; below 1 nearer to the average face. Default: 1. */
   truncation?: number;
-  /** Avatars drawn at a time. Default: 16. */
+  /** Avatars in each part of a stream. Default: 16. */
   batchSize?: number;
+  /** Ends the drawing: the promise is rejected with the signal's reason. */
+  signal?: AbortSignal;
+  /** "high" goes before all that waits. Default: "normal". */
+  priority?: "high" | "normal";
 }
 
 export class AvatarGenerator {
@@ -50,11 +57,11 @@ export class AvatarGenerator {
   readonly spec: ModelSpec;
   /**
    * Open a model file, by default the one inside this package.
-   * @throws {ModelFileError} if it cannot be read, is not one of ours, or onnxruntime-web is not found.
+   * @throws {ModelFileError} if it cannot be read or drawn, or is not one of ours.
    */
-  static load(model?: string | URL | ArrayBuffer | Uint8Array, options?: LoadOptions): Promise<AvatarGenerator>;
+  static load(model?: ModelSource, options?: LoadOptions): Promise<AvatarGenerator>;
   /**
-   * The avatars of names, or the first so many of a series.
+   * The avatars of names, or the first so many of a series, drawn by as many workers as pay.
    * @throws {InputError}
    */
   generate(names: Iterable<string> | number, options?: DrawOptions): Promise<AvatarImage[]>;
@@ -93,8 +100,45 @@ export function series(seed: string | number, count: number): string[];
 /** z scaled by truncation, from 0 to 2. @throws {InputError} */
 export function truncate(z: Float32Array, truncation: number): Float32Array;
 
+/**
+ * What went wrong, the same in every version:
+ * - argument: out of range or of the wrong type;
+ * - unreachable: the model cannot be downloaded or read;
+ * - damaged: the model is not what was published, or contradicts itself;
+ * - not-a-model, not-ours, newer: no ONNX file, one without avatar-edge's contract, one of a newer version;
+ * - unsupported: a sound model that the engine does not draw, such as one of floats;
+ * - memory: too large for this device;
+ * - webassembly: the browser or the page's Content-Security-Policy forbids the engine;
+ * - worker, engine: a worker, or the engine in it, failed;
+ * - canvas, format: no canvas here, or no such picture format;
+ * - closed: the generator was closed.
+ */
+export type ErrorCode =
+  | "argument"
+  | "unreachable"
+  | "damaged"
+  | "not-a-model"
+  | "not-ours"
+  | "newer"
+  | "unsupported"
+  | "memory"
+  | "webassembly"
+  | "worker"
+  | "engine"
+  | "canvas"
+  | "format"
+  | "closed";
+
 /** Anything that this package refuses or cannot do; its message says what is wrong and what to do. */
-export class AvatarError extends Error {}
-export class InputError extends AvatarError {}
+export class AvatarError extends Error {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+  readonly code: ErrorCode;
+}
+/** An argument is out of range or of the wrong type. */
+export class InputError extends AvatarError {
+  constructor(message: string, options?: ErrorOptions);
+}
+/** A model file cannot be read or drawn, or is not one of ours. */
 export class ModelFileError extends AvatarError {}
+/** An image cannot be shown or encoded here. */
 export class OutputError extends AvatarError {}

@@ -50,7 +50,7 @@ export function toCanvas(image, canvas = /** @type {Canvas} */ (newCanvas())) {
   canvas.width = image.width;
   canvas.height = image.height;
   const context = /** @type {CanvasRenderingContext2D | null} */ (canvas.getContext("2d"));
-  if (!context) throw new OutputError("this canvas gives no 2d context; it is in use for something else");
+  if (!context) throw new OutputError("canvas", "this canvas gives no 2d context; it is in use for something else");
   context.putImageData(new ImageData(image.data, image.width, image.height), 0, 0);
   return canvas;
 }
@@ -67,14 +67,14 @@ export async function toBlob(image, type = "image/png") {
     "convertToBlob" in canvas
       ? await canvas.convertToBlob({ type })
       : await new Promise((resolve) => canvas.toBlob(resolve, type));
-  if (!blob || blob.type !== type) throw new OutputError(`this browser cannot write ${type}`);
+  if (!blob || blob.type !== type) throw new OutputError("format", `this browser cannot write ${type}`);
   return blob;
 }
 
 function newCanvas() {
   if (typeof document !== "undefined") return document.createElement("canvas");
   if (typeof OffscreenCanvas !== "undefined") return new OffscreenCanvas(1, 1);
-  throw new OutputError("there is no canvas outside a browser; encode image.data, RGBA, with a library");
+  throw new OutputError("canvas", "there is no canvas outside a browser; encode image.data, RGBA, with a library");
 }
 
 /**

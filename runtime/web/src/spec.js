@@ -9,15 +9,16 @@ const KEY = "avatar-edge";
 /** @typedef {import("./index.js").ModelSpec} ModelSpec */
 
 /**
- * The contract in an ONNX file. onnxruntime-web does not show a model's metadata, so it is read from the bytes.
+ * The contract in an ONNX file, read from the bytes: the same sentences for the engine and for onnxruntime-web.
  * @param {Uint8Array} model
  * @returns {ModelSpec}
  */
 export function readSpec(model) {
-  if (!model.length) throw new ModelFileError("the file is empty");
+  if (!model.length) throw new ModelFileError("not-a-model", "the file is empty");
   const text = metadata(model).get(KEY);
   if (text === undefined) {
     throw new ModelFileError(
+      "not-ours",
       "it is an ONNX model, but not one of avatar-edge: it carries no contract; " +
         "make one from a checkpoint with avatar-export",
     );
@@ -28,16 +29,20 @@ export function readSpec(model) {
     if (contract.format_version <= FORMAT_VERSION) validate(contract);
   } catch (error) {
     const reason = error instanceof Error ? error.message : error;
-    throw new ModelFileError(`its avatar-edge contract is damaged (${reason}); export the model again`, { cause: error });
+    throw new ModelFileError("damaged", `its avatar-edge contract is damaged (${reason}); export the model again`, {
+      cause: error,
+    });
   }
   if (contract.format_version > FORMAT_VERSION) {
     throw new ModelFileError(
+      "newer",
       `it is an avatar-edge model of format ${contract.format_version}, newer than this version reads ` +
         `(${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`,
     );
   }
   if (contract.latent_scheme !== SCHEME) {
     throw new ModelFileError(
+      "newer",
       `it turns names into faces by the scheme '${contract.latent_scheme}', this version by '${SCHEME}'; ` +
         "use the avatar-runtime-web version that it was made for",
     );
@@ -79,7 +84,7 @@ function metadata(model) {
       found.set(text.decode(pair.get(1)), text.decode(pair.get(2)));
     }
   } catch (error) {
-    throw new ModelFileError("it is not an ONNX model", { cause: error });
+    throw new ModelFileError("not-a-model", "it is not an ONNX model", { cause: error });
   }
   return found;
 }

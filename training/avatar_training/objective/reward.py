@@ -5,17 +5,28 @@ push is weak where a face is fine already. The adversarial loss has to stay in c
 wears out, so another one, learnt from other graders, must judge the result.
 """
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from avatar_training import device
 from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
 from avatar_training.networks.feature_network import FrozenFeatures
 from avatar_training.networks.generator import PIXEL_RANGE
-from avatar_training.objective.critic_file import GREY, CriticError, CriticFile, digest
+from avatar_training.steering.activations import GREY, INPUT_SIZE, POOL
+from avatar_training.steering.activations import PIXEL_RANGE as CLASSIFIER_RANGE
+
+if TYPE_CHECKING:
+    from avatar_training.steering.critic import Critic
+
+Array = npt.NDArray[np.float32]
 
 MARGIN = 3.0
 """How far below "as likely broken as not" a logit has to be before the push becomes weak."""
@@ -31,7 +42,7 @@ class Reward(nn.Cell):
     """Generated images to the logits of a critic: higher is more broken.
 
     Args:
-        critic: the critic's .npz file.
+        critic: the critic.
         network: the ONNX classifier whose activations it weighs.
         image_size: height and width of the images.
         channels: 1 for grey, 3 for RGB.
@@ -42,25 +53,24 @@ class Reward(nn.Cell):
     section 2.
 
     Raises:
-        CriticError: the critic cannot be read or does not fit the classifier.
+        TrainingError: the critic was learnt with another classifier.
         FeatureNetworkError: the classifier cannot be read.
     """
 
-    def __init__(self, critic: Path, network: Path, image_size: int, channels: int) -> None:
+    def __init__(self, critic: "Critic", network: Path, image_size: int, channels: int) -> None:
         super().__init__()
-        file = CriticFile.read(critic)
-        self.features = FrozenFeatures(network, file.tensors, grey=True)
-        size = file.input_size
-        (low, high), (black, white) = PIXEL_RANGE, file.pixel_range
+        if critic.network_sha256 != _digest(network):
+            raise TrainingError(f"the critic was learnt with another classifier than {network}; pass that one")
+        self.features = FrozenFeatures(network, critic.tensors, grey=True)
+        (low, high), (black, white) = PIXEL_RANGE, CLASSIFIER_RANGE
         self.scale = (white - black) / (high - low)
         self.shift = black - low * self.scale
-        self.bias = file.bias
+        self.bias = critic.bias
         self.grey = Tensor(np.array(GREY if channels == 3 else (1.0,), np.float32).reshape(1, channels, 1, 1))
-        self.resize = Resize(image_size, size)
-        shapes = [value.shape for value in self.features(Tensor(np.zeros((1, 1, size, size), np.float32)))]
-        if file.network_sha256 != digest(network):
-            raise CriticError(f"{critic} was learnt with another classifier than {network}; give the one it names")
-        self.weights = tuple(Tensor(part) for part in file.spread(shapes))
+        self.resize = Resize(image_size, INPUT_SIZE)
+        blank = Tensor(np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32))
+        shapes = [activation.shape for activation in self.features(blank)]
+        self.weights = tuple(Tensor(part) for part in _spread(critic.weights, shapes))
 
     def construct(self, images: Tensor, draws: Tensor) -> Tensor:
         """[N, channels, S, S], [N, VIEW_DRAWS] -> [N]."""
@@ -101,10 +111,13 @@ class Resize(nn.Cell):
 
 
 def load_reward(config: TrainConfig, mixed_precision: bool) -> Reward | None:
-    """The reward of a run, None without a critic. Raises as Reward does."""
+    """The reward of a run, None without a critic. Raises CriticError, or as Reward does."""
     if config.critic is None or config.critic_network is None:
         return None
-    reward = Reward(Path(config.critic), Path(config.critic_network), config.image_size, config.channels)
+    from avatar_training.steering.critic import read_critic  # It imports scikit-learn, which takes a second.
+
+    critic = read_critic(Path(config.critic))
+    reward = Reward(critic, Path(config.critic_network), config.image_size, config.channels)
     if mixed_precision:
         device.mixed_precision(reward)
     return reward
@@ -114,3 +127,32 @@ def penalty(logits: Tensor) -> Tensor:
     """softplus(logit + MARGIN), its mean over the images: float32 []."""
     x = logits + MARGIN
     return (ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))).mean()
+
+
+def critic_digests(config: TrainConfig) -> dict[str, str] | None:
+    """SHA-256 of the critic and of its classifier, None without a critic: what a resumed run must find unchanged.
+
+    Raises TrainingError if one of the files cannot be read.
+    """
+    if config.critic is None or config.critic_network is None:
+        return None
+    return {"sha256": _digest(Path(config.critic)), "network_sha256": _digest(Path(config.critic_network))}
+
+
+def _spread(weights: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Weights of averaged activations as those of all activations: per shape [1, C, S, S] float32 [C * S * S, 1]."""
+    parts, taken = [], 0
+    for _, width, side, _ in shapes:
+        grid = weights[taken : taken + width * POOL * POOL].reshape(width, POOL, POOL)
+        cell = side // POOL
+        spread = grid.repeat(cell, axis=1).repeat(cell, axis=2) / np.float32(cell * cell)
+        parts.append(spread.reshape(-1, 1))
+        taken += width * POOL * POOL
+    return parts
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as err:
+        raise TrainingError(f"cannot read {path}: {err.strerror or err}") from err

@@ -1,0 +1,121 @@
+// A model's bytes, from wherever they are. Those with a known digest are checked, and kept in Cache Storage under it.
+
+import { ModelFileError, InputError } from "./errors.js";
+import { hex, sha256 } from "./sha256.js";
+
+/** @typedef {import("./index.js").ModelSource} ModelSource */
+
+const CACHE = "avatar-edge-models";
+const KEPT = 4; // models of a few MB
+
+/**
+ * @param {ModelSource} source
+ * @param {{ sha256?: string, signal?: AbortSignal }} [options] The digest that the bytes must have, in hexadecimal.
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+export async function readModel(source, { sha256: digest, signal } = {}) {
+  if (typeof source === "string" || source instanceof URL) {
+    if (!digest) return download(source, { signal });
+    return (await fromCache(digest)) ?? fresh(source, digest, signal);
+  }
+  const bytes = await bytesOf(source);
+  if (digest && (await digestOf(bytes)) !== digest) throw damaged(bytes, digest);
+  return bytes;
+}
+
+/** @param {Exclude<ModelSource, string | URL>} source @returns {Promise<Uint8Array<ArrayBuffer>>} */
+async function bytesOf(source) {
+  if (source instanceof Uint8Array) return /** @type {Uint8Array<ArrayBuffer>} */ (source);
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (source instanceof Response) return body(source);
+  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+  throw new InputError(`a model is an address, a Response, a File or bytes, not ${String(source)}`);
+}
+
+/** Downloads, and once more past every cache if what came is damaged. @param {string | URL} address @param {string} digest @param {AbortSignal} [signal] */
+async function fresh(address, digest, signal) {
+  for (const cache of /** @type {RequestCache[]} */ (["default", "reload"])) {
+    const bytes = await download(address, { cache, signal });
+    if ((await digestOf(bytes)) === digest) {
+      await keep(digest, bytes);
+      return bytes;
+    }
+    if (cache === "reload") throw damaged(bytes, digest);
+  }
+  throw new TypeError("unreachable");
+}
+
+/** @param {string | URL} address @param {RequestInit} init @returns {Promise<Uint8Array<ArrayBuffer>>} */
+async function download(address, init) {
+  if (isNode() && !/^(https?|data|blob):/.test(String(address))) return fromDisk(address);
+  const response = await fetch(address, init).catch((error) => {
+    init.signal?.throwIfAborted();
+    throw unreachable(error);
+  });
+  return body(response);
+}
+
+/** @param {Response} response */
+async function body(response) {
+  if (!response.ok) throw new ModelFileError("unreachable", `cannot read it: HTTP ${response.status} ${response.statusText}`.trim());
+  return new Uint8Array(await response.arrayBuffer().catch((error) => { throw unreachable(error); }));
+}
+
+/** @param {string | URL} path @returns {Promise<Uint8Array<ArrayBuffer>>} */
+async function fromDisk(path) {
+  const name = "node:fs/promises"; // not a literal import: bundlers for the browser would look for it
+  const { readFile } = await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name);
+  return readFile(path).catch((/** @type {Error} */ error) => { throw unreachable(error); });
+}
+
+/** @param {string} digest */
+async function fromCache(digest) {
+  try {
+    const kept = await (await caches.open(CACHE)).match(key(digest));
+    if (!kept) return undefined;
+    const bytes = new Uint8Array(await kept.arrayBuffer());
+    return (await digestOf(bytes)) === digest ? bytes : undefined;
+  } catch {
+    return undefined; // not a secure page, Node, or storage is switched off: the HTTP cache remains
+  }
+}
+
+/** @param {string} digest @param {Uint8Array<ArrayBuffer>} bytes */
+async function keep(digest, bytes) {
+  try {
+    const cache = await caches.open(CACHE);
+    await cache.put(key(digest), new Response(bytes, { headers: { "content-type": "application/octet-stream" } }));
+    for (const old of (await cache.keys()).slice(0, -KEPT)) await cache.delete(old);
+  } catch {
+    // no room, or no Cache Storage: the model is in memory all the same
+  }
+}
+
+/** @param {string} digest An address that nothing is asked for: it only names the bytes. */
+function key(digest) {
+  return new URL(`/.avatar-edge/${digest}.onnx`, location.origin);
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+async function digestOf(bytes) {
+  if (!globalThis.crypto?.subtle) return hex(sha256(bytes));
+  const digest = new DataView(await crypto.subtle.digest("SHA-256", bytes));
+  return hex(Uint32Array.from({ length: 8 }, (_, i) => digest.getUint32(i * 4)));
+}
+
+function isNode() {
+  return typeof location === "undefined" && Boolean(/** @type {any} */ (globalThis).process?.versions?.node);
+}
+
+/** @param {Error} error */
+function unreachable(error) {
+  return new ModelFileError("unreachable", `cannot read it: ${error.message}`, { cause: error });
+}
+
+/** @param {Uint8Array} bytes @param {string} digest */
+function damaged(bytes, digest) {
+  return new ModelFileError(
+    "damaged",
+    `what arrived is damaged, or another file: ${bytes.length} bytes whose SHA-256 is not ${digest}; load it again`,
+  );
+}

@@ -1,0 +1,120 @@
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from avatar_export.graph import plain_graph
+from avatar_runtime.latents import latents
+from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, our_file, plain_onnx
+from benchmarks.suite import latency
+from benchmarks.suite.models import PLAIN, Models
+from benchmarks.suite.process import Process
+from benchmarks.suite.setting import Setting
+from benchmarks.suite.timing import TurnError
+from tiny_model import tiny_weights, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    folder, weights = tmp_path_factory.mktemp("models"), tiny_weights()
+    onnx.save(plain_graph(weights), folder / PLAIN)
+    write_tiny_model(folder / "fp32.onnx", weights)
+    write_tiny_model(folder / "int8.onnx", tiny_weights(seed=1))
+    return Models(folder, 100, (-1.0, 1.0), weights.architecture, 1, {}, {"fp32.onnx": 1, "int8.onnx": 5}, {})
+
+
+def opened(base: float) -> Callable[[float], float]:
+    """What a process opens in these tests."""
+    if base < 0:
+        raise ValueError("below\nzero")
+    return lambda value: base + value
+
+
+def called(function: Callable[[float], float], value: float) -> Any:
+    """What is asked of it."""
+    if value < 0:
+        os._exit(3)
+    return function(value), os.getpid()
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells the state of a process as Linux does")
+def test_a_process_is_stopped_except_while_it_works(tmp_path: Path) -> None:
+    process = Process(opened, 1.0, log=tmp_path / "log.txt", threads=1)
+    answer, pid = process.ask(called, 2.0)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+    assert answer == 3.0
+    assert state(pid) == "T"
+    assert process.ask(called, 5.0) == (6.0, pid)
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_failure_in_a_process_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TurnError, match="ValueError: below zero"):
+        Process(opened, -1.0, log=tmp_path / "log.txt", threads=1)
+    process = Process(opened, 1.0, log=tmp_path / "log.txt", threads=1)
+    try:
+        with pytest.raises(TurnError, match="TypeError"):
+            process.ask(called, "text")
+        with pytest.raises(TurnError, match="ended with 3"):
+            process.ask(called, -1.0)
+    finally:
+        process.close()
+
+
+def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
+    assert (
+        Contender("X", "x", "no_such_package").missing()
+        == "no_such_package is not installed; pip install no_such_package"
+    )
+    assert next(contender for contender in CONTENDERS if contender.package == "onnxruntime").missing() is None
+
+
+def test_only_what_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
+    z = latents([f"name {i}" for i in range(max(latency.BATCHES))], 100)
+    expected = latency.pixels(plain_onnx.open_network(models, 1, PLAIN), z, models.pixel_range)
+    ours = latency.pixels(our_file.open_network(models, 1, "fp32.onnx"), z, models.pixel_range)
+    assert np.abs(ours.astype(np.int16) - expected).max() <= 1
+    for file, agrees in (("fp32.onnx", True), ("int8.onnx", False)):
+        contender = next(contender for contender in OUR_FILES if contender.file == file)
+        process = contender.start(models, 1, tmp_path)
+        try:
+            if agrees:
+                assert latency.compare_pixels(contender, process, expected, z, models) <= 1
+                assert len(process.ask(latency.run_timed, z[:1], 3, 1)) == 3
+            else:
+                with pytest.raises(TurnError, match=r"from the original by .* levels, 5 allowed; not timed"):
+                    latency.compare_pixels(contender, process, expected, z, models)
+        finally:
+            process.close()
+
+
+def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
+    monkeypatch: pytest.MonkeyPatch, models: Models, setting: Setting
+) -> None:
+    chosen = [contender for contender in OUR_FILES if contender.file in ("fp32.onnx", "int8.onnx")]
+    absent = Contender("X", "x", "no_such_package")
+    monkeypatch.setattr(latency, "REFERENCE", Contender("reference", "plain_onnx", "onnxruntime", file=PLAIN))
+    monkeypatch.setattr(latency, "CONTENDERS", (*chosen, absent))
+    monkeypatch.setattr(latency, "BATCHES", (1,))
+    monkeypatch.setattr(latency, "RUNS", {1: (3, 1)})
+    found = latency.measure(setting, lambda: models, lambda said: None)
+    assert found["skipped"].keys() == {"X"}
+    assert "differs from the original by" in found["failed"]["avatar-edge int8"]
+    assert {name: np.shape(row) for name, row in found["turns"]["1"].items()} == {
+        "avatar-edge fp32": (3, 3),
+        latency.LIMIT: (3, 3),
+    }
+    assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of float32 limit"}
+    (table,) = latency.tables(found)
+    assert [row[0] for row in table.rows] == [latency.LIMIT, "avatar-edge fp32", "avatar-edge int8"]

@@ -1,0 +1,80 @@
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from scipy.stats import binomtest
+
+pytest.importorskip("mindspore", reason="MindSpore has no wheel for this Python")
+
+from benchmarks.studies.quality import kappa, main, wilson
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip of 20 noisy pictures."""
+    path = tmp_path_factory.mktemp("data") / "real.zip"
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(20):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(buffer, "PNG")
+            archive.writestr(f"{i}.png", buffer.getvalue())
+    return path
+
+
+def quality(folder: Path, real: Path, model: Path, *options: str) -> Result:
+    arguments = [folder, "--data", real, "--model", model, "--faces", 12, "--real", 8, *options]
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def graded(folder: Path, grader: str, grades: dict[str, int]) -> None:
+    about = {"model": "several", "grader": grader, "sheet": f"{grader}/0", "time": "2026-01-02T03:04:05Z"}
+    lines = [json.dumps({"face": face, "grade": grade, **about}) for face, grade in grades.items()]
+    with (folder / "grades.jsonl").open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def test_faces_of_a_model_are_shuffled_among_real_ones_and_graded_by_two_people(
+    tmp_path: Path, real: Path, tiny_model: Path
+) -> None:
+    folder = tmp_path / "quality"
+    first = quality(folder, real, tiny_model)
+    assert first.exit_code == 0, first.output
+    assert "wrote 20 shuffled faces" in first.output
+    assert "nobody has graded" in first.output
+    with np.load(folder / "faces.npz", allow_pickle=False) as saved:
+        names, images = saved["names"].tolist(), saved["images"]
+    assert images.shape == (20, 32, 32, 3)
+    assert {f"real/{i}" for i in range(8)} | {f"tiny/{i}" for i in range(12)} == set(names)
+    assert names[:8] != sorted(names)[:8], "not shuffled"
+
+    graded(folder, "ana", {name: 2 if name.startswith("real") else 0 for name in names})
+    graded(folder, "ben", {name: 2 if name.startswith("real") or name == "tiny/3" else 0 for name in names})
+    table = quality(folder, real, tiny_model).output
+    assert "| real | ana | 8 | 0% (0% to 32%) | 0% (0% to 32%) | 100% (68% to 100%) |" in table
+    assert "| tiny | ben | 12 | 92% (65% to 99%) | 0% (0% to 24%) | 8% (1% to 35%) |" in table
+    assert "| ana and ben | 20 | 95% | 0.90 |" in table
+
+
+def test_too_few_real_faces_are_refused_and_leave_nothing(tmp_path: Path, real: Path, tiny_model: Path) -> None:
+    result = quality(tmp_path / "quality", real, tiny_model, "--real", "21")
+    assert result.exit_code == 1
+    assert "holds 20 images; 21 are needed" in result.output
+    assert not (tmp_path / "quality").exists()
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 10), (3, 10), (10, 10), (31, 96)])
+def test_intervals_are_wilsons(count: int, of: int) -> None:
+    expected = binomtest(count, of).proportion_ci(method="wilson")
+    assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_kappa_is_one_for_equal_grades_and_zero_for_chance() -> None:
+    grades = np.array([0, 1, 2, 0, 1, 2])
+    assert kappa(grades, grades) == 1
+    assert kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == 0

@@ -1,0 +1,6 @@
+import model from "avatar-runtime-web/models/anime-faces-64.onnx"; // --loader:.onnx=file gives its address
+import { AvatarFace } from "avatar-runtime-web/element";
+import { check } from "./check.js";
+
+AvatarFace.options = { model };
+check(model);

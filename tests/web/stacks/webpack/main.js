@@ -1,0 +1,4 @@
+import "avatar-runtime-web/element";
+import { check } from "./check.js";
+
+check();

@@ -1,0 +1,104 @@
+"""From npm pack's tarball: alice in a production build of every stack, served under a sub-path, opened in Chromium.
+
+The projects are the folders of stacks/, as their readers would write them. Three need only what runtime/web installs;
+all of them: `npm install --prefix tests/web/stacks && pytest -m stacks`.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatar_runtime import AvatarGenerator
+
+HERE = Path(__file__).parent
+WEB = HERE.parents[1] / "runtime" / "web"
+STACKS = HERE / "stacks"
+BASE = "/some/app"
+
+VITE = f"vite build --base {BASE}/ --outDir out"
+BUILDS = {  # what a developer types; index.html is copied for those that bundle scripts only
+    "vite": VITE,
+    "esbuild": "esbuild main.js --bundle --minify --format=esm --outfile=out/main.js --loader:.onnx=file "
+    f"--public-path={BASE}",
+    "none": "",
+    "webpack": "webpack",
+    "rollup": "rollup --config",
+    "parcel": f"parcel build index.html --dist-dir out --public-url {BASE} --no-cache",
+    "next": "next build",
+    "next --webpack": "next build --webpack",
+    "react-18": VITE,
+    "react-19": VITE,
+    "preact": VITE,
+    "vue": VITE,
+    "svelte": VITE,
+}
+DEFAULT = ("vite", "esbuild", "none")
+
+PIXELS = """() => Array.from(document.querySelectorAll("avatar-face"), (face) => {
+  const canvas = face.shadowRoot?.querySelector("canvas");
+  return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, 64, 64).data) : [];
+})"""
+
+
+@pytest.fixture(scope="session")
+def build(tarball: Path) -> Callable[[str], Path]:
+    """Build a stack in a folder of stacks/build, where Node finds what stacks/ has installed; returns what to serve."""
+
+    def build(stack: str) -> Path:
+        project = STACKS / "build" / stack.replace(" ", "")
+        shutil.rmtree(project, ignore_errors=True)
+        shutil.copytree(STACKS / stack.split()[0], project)
+        shutil.copy(STACKS / "check.js", project)
+        if not (project / "package.json").exists():
+            (project / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
+        installed = project / "node_modules" / "avatar-runtime-web"
+        installed.mkdir(parents=True)
+        subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", installed], check=True)
+        if not BUILDS[stack]:
+            return project
+        program, *arguments = BUILDS[stack].split()
+        modules = WEB if stack in DEFAULT else STACKS
+        path = modules / "node_modules" / ".bin" / program
+        if not path.exists():
+            pytest.skip(f"needs `npm install --prefix {modules.relative_to(HERE.parents[1])}`")
+        done = subprocess.run([path, *arguments], cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if not (project / "out" / "index.html").exists():
+            shutil.copy(project / "index.html", project / "out")
+        return project / "out"
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "stack", [pytest.param(stack, marks=() if stack in DEFAULT else (pytest.mark.stacks,)) for stack in BUILDS]
+)
+def test_alice_is_on_the_page(
+    stack: str, build: Callable[[str], Path], serve: Callable[..., str], page: Any, until: Callable[..., None]
+) -> None:
+    folder = build(stack)
+    page.goto(f"{serve(folder, under=BASE)}/index.html")
+    until(page, "window.alice !== undefined && window.loads !== undefined")
+    image = AvatarGenerator.load().generate(["alice"])[0]
+    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    assert page.evaluate("window.alice") == hashlib.sha256(rgba.tobytes()).hexdigest()
+    assert page.evaluate("window.loads") == 1
+    until(page, f"({PIXELS})()[0].length > 0")
+    assert page.evaluate(PIXELS)[0] == rgba.ravel().tolist()
+
+
+@pytest.mark.stacks
+def test_next_renders_a_sized_labelled_empty_box_on_the_server(build: Callable[[str], Path]) -> None:
+    html = (build("next") / "index.html").read_text("utf-8")
+    start = html.index("<avatar-face")
+    box = html[start : html.index("</avatar-face>", start)]
+    assert box.endswith(">")
+    for part in ('name="alice"', 'role="img"', 'aria-label="Avatar of alice"', "inline-size:48px", "aspect-ratio:1"):
+        assert part in box

@@ -1,0 +1,1 @@
+"""Steering: from people's grades of faces to a generator that draws whole faces."""

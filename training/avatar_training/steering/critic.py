@@ -1,0 +1,175 @@
+"""A critic learnt from grades: one linear map from what a classifier sees in a picture to "how broken is this face".
+
+Pooled activations are standardised, reduced to their first 120 principal components and weighed by a logistic
+regression; all three are linear, so that they collapse into one vector and one number.
+
+The file (`critic.npz`, no pickles) holds, and may be read by anything:
+
+    weights         float32 [F]   logit of "broken" = activations @ weights + bias: higher is more broken
+    bias            float32 []
+    tensors         str [T]       names of the classifier's activations, in order
+    pool            int64 []      4: each activation [C, S, S] is averaged over a 4 x 4 grid of equal cells
+    input_size      int64 []      128: pictures are resized to it bilinearly (half-pixel centres) if they differ
+    pixel_range     float32 [2]   -1, 1: what black and white are where the classifier's first convolution (or the
+                                  padding before it) reads
+    grey            bool []       true: the picture is its luma, three times over
+    grey_weights    float32 [3]   0.299, 0.587, 0.114: red's, green's and blue's part of the luma
+    mirror          bool []       true: activations are the mean of the picture's and its mirror image's
+    network_sha256  str []        digest of the classifier's ONNX file
+    grades_sha256   str []        digest of the grades
+    graders         str [G]       who graded
+    auc             float64 [3]   the AUC on graders (or sheets) not learnt from, and its 95% interval
+    unseen          str []        "grader" or "sheet": what the AUC's faces had in common that was not learnt from
+
+F is the sum of C * 16 over the tensors; a tensor's part is its [C, 4, 4] flattened in C order: channel first, then row,
+then column.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.output.atomic import write_file
+from avatar_training.steering.activations import GREY, INPUT_SIZE, PIXEL_RANGE, POOL, ActivationNetwork, Floats
+
+COMPONENTS = 120
+INVERSE_PENALTY = 0.001
+"""C of the logistic regression: from 1 to 0.0001 the AUC on unseen graders hardly moves (0.856 to 0.866)."""
+
+MIN_EACH = 30
+"""Least faces of either kind, broken and whole, to learn from."""
+
+
+class CriticError(AvatarError):
+    """No critic can be learnt from these grades, or a file is none."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How well a critic tells broken faces from whole ones that were graded by others than it learnt from."""
+
+    auc: float
+    """The chance that of a broken and a whole face of one grader the broken one gets the higher score."""
+    low: float
+    """The lower end of its 95% interval."""
+    high: float
+    """The upper end."""
+    unseen: str
+    """What was left out whole: "grader" or "sheet"."""
+
+    def __str__(self) -> str:
+        return f"AUC {self.auc:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.unseen}s not learnt from"
+
+
+@dataclass(frozen=True)
+class Critic:
+    """One linear map of pooled activations; see the module for its file."""
+
+    weights: Floats
+    """float32 [F]."""
+    bias: float
+    tensors: tuple[str, ...]
+    network_sha256: str
+    grades_sha256: str
+    graders: tuple[str, ...]
+    validation: Validation
+
+    def logits(self, activations: Floats) -> npt.NDArray[np.float64]:
+        """How broken faces are, from pooled activations float32 [N, F]: the logit of "broken", float64 [N]."""
+        if activations.shape[1:] != self.weights.shape:
+            raise CriticError(f"the critic weighs {len(self.weights)} activations, not {activations.shape[1]}")
+        scores: npt.NDArray[np.float64] = activations.astype(np.float64) @ self.weights.astype(np.float64) + self.bias
+        return scores
+
+    def score(self, network: ActivationNetwork, images: UInt8) -> npt.NDArray[np.float64]:
+        """How broken the faces in pictures uint8 [N, H, W, C] are. Raises CriticError for another classifier."""
+        if (network.sha256, network.tensors) != (self.network_sha256, self.tensors):
+            raise CriticError(f"the critic was learnt with another classifier than {network.path}")
+        return self.logits(network(images))
+
+    def save(self, path: Path) -> None:
+        """Write the file. Raises OutputError."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            weights=self.weights,
+            bias=np.float32(self.bias),
+            tensors=np.array(self.tensors),
+            pool=np.int64(POOL),
+            input_size=np.int64(INPUT_SIZE),
+            pixel_range=np.array(PIXEL_RANGE, np.float32),
+            grey=np.bool_(True),
+            grey_weights=np.array(GREY, np.float32),
+            mirror=np.bool_(True),
+            network_sha256=np.array(self.network_sha256),
+            grades_sha256=np.array(self.grades_sha256),
+            graders=np.array(self.graders),
+            auc=np.array([self.validation.auc, self.validation.low, self.validation.high]),
+            unseen=np.array(self.validation.unseen),
+        )
+        write_file(path, buffer.getvalue())
+
+
+def read_critic(path: Path) -> Critic:
+    """The critic in a file. Raises CriticError."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            values: dict[str, Any] = dict(saved)
+        auc, low, high = values["auc"].tolist()
+        critic = Critic(
+            weights=values["weights"].astype(np.float32, casting="same_kind"),
+            bias=float(values["bias"]),
+            tensors=tuple(map(str, values["tensors"])),
+            network_sha256=str(values["network_sha256"]),
+            grades_sha256=str(values["grades_sha256"]),
+            graders=tuple(map(str, values["graders"])),
+            validation=Validation(auc, low, high, str(values["unseen"])),
+        )
+    except OSError as err:
+        raise CriticError(f"cannot read the critic {path}: {err.strerror or err}") from err
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        raise CriticError(f"{path} is damaged or no critic; avatar-train steer writes one") from err
+    settings = (values.get("pool"), values.get("input_size"), values.get("grey"), values.get("mirror"))
+    if settings != (POOL, INPUT_SIZE, True, True) or critic.weights.ndim != 1 or not np.isfinite(critic.weights).all():
+        raise CriticError(f"{path} is no critic that this version can use")
+    return critic
+
+
+def pipeline() -> Pipeline:
+    """The untrained critic, in three steps."""
+    return make_pipeline(
+        StandardScaler(),
+        PCA(COMPONENTS, svd_solver="randomized", random_state=0),
+        LogisticRegression(C=INVERSE_PENALTY, max_iter=2000),
+    )
+
+
+def fit(activations: Floats, broken: npt.NDArray[np.bool_]) -> Pipeline:
+    """The critic learnt from pooled activations float32 [N, F] of faces and which are broken. Raises CriticError."""
+    few = min(broken.sum(), (~broken).sum())
+    if few < MIN_EACH or len(broken) < COMPONENTS:
+        raise CriticError(
+            f"{len(broken)} graded faces, {broken.sum()} of them broken, are too few to learn from; grade until there "
+            f"are at least {COMPONENTS} faces, {MIN_EACH} of them broken and {MIN_EACH} not"
+        )
+    return pipeline().fit(activations, broken)
+
+
+def collapse(fitted: Pipeline) -> tuple[Floats, float]:
+    """The three steps as one linear map: weights float32 [F] and a bias."""
+    scaler, pca, regression = (step for _, step in fitted.steps)
+    by_component = regression.coef_[0].astype(np.float64) @ pca.components_.astype(np.float64)  # [F]
+    weights = by_component / scaler.scale_
+    bias = regression.intercept_[0] - weights @ scaler.mean_ - by_component @ pca.mean_.astype(np.float64)
+    return weights.astype(np.float32), float(np.float32(bias))  # what the file holds

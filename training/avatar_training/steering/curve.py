@@ -1,0 +1,122 @@
+"""The trade-off: what each strength of steering mends, and what it costs in variety, colour and pose."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.latents import latents, series
+from avatar_training.metrics.kid import FeatureNetwork, Features, kid
+from avatar_training.metrics.precision_recall import precision_recall
+from avatar_training.steering.activations import ActivationNetwork, Floats
+from avatar_training.steering.critic import Critic
+from avatar_training.steering.direction import affine_map
+from avatar_training.steering.drawing import Drawing
+from avatar_training.steering.drift import Pose, hue_drift
+
+STRENGTHS = (0.6, 0.8, 1.0, 1.2, 1.5)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What faces are like at one strength; without real faces to compare with, four of the numbers are None."""
+
+    strength: float | None
+    """None for the faces as they were."""
+    broken: float
+    """The share of broken faces that the judge expects: the mean of its probabilities."""
+    kid: float | None
+    """Distance from the real faces; lower is better."""
+    precision: float | None
+    """See `metrics.precision_recall`, also for the next two."""
+    recall: float | None
+    coverage: float | None
+    hue_drift: float
+    """See `drift`."""
+    pose_drift: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Names that every strength draws, and what the first layer gets for each."""
+
+    names: tuple[str, ...]
+    mapped: Floats
+    """float32 [N, latent_dim]."""
+
+    @classmethod
+    def of(cls, drawing: Drawing, title: str, count: int) -> "Sample":
+        """The faces `title/0`, `title/1` and so on of a checkpoint."""
+        names = tuple(series(title, count))
+        return cls(names, drawing.mapped(latents(names, drawing.config.latent_dim)))
+
+
+class Measurement:
+    """Measures faces of the same names at any strength.
+
+    Args:
+        drawing: The generator.
+        network: What the judge sees with.
+        judge: A critic that had no part in the choice of the direction.
+        count: How many faces.
+        real: Real faces, uint8 [N, H, W, C], and the network over whose features they are compared; None for neither.
+    """
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        network: ActivationNetwork,
+        judge: Critic,
+        count: int,
+        real: tuple[UInt8, FeatureNetwork] | None,
+    ) -> None:
+        self.drawing, self.network, self.judge = drawing, network, judge
+        self.sample = Sample.of(drawing, "judge", count)
+        self._features: Callable[[UInt8], Features] | None = real[1] if real else None
+        self._real = real[1](real[0]) if real else None
+        self.before = drawing.draw_mapped(self.sample.mapped)
+        """The unsteered faces, uint8 [N, H, W, C]."""
+        self._pose = Pose(self.before)
+
+    def faces(self, v: Floats, strength: float) -> UInt8:
+        """The same names, steered."""
+        weight, bias = affine_map(v, strength)
+        return self.drawing.draw_mapped(self.sample.mapped @ weight.T + bias)
+
+    def scores(self, images: UInt8) -> npt.NDArray[np.float64]:
+        """How likely each face is broken, by the judge: float64 [N], 0 to 1."""
+        return np.asarray(1 / (1 + np.exp(-self.judge.score(self.network, images))))
+
+    def point(self, images: UInt8, strength: float | None) -> Point:
+        """What faces of the sample's names, uint8 [N, H, W, C], are like."""
+        distance, overlap = None, None
+        if self._features is not None and self._real is not None:
+            features = self._features(images)
+            distance = kid(self._real, features)[0]
+            overlap = precision_recall(self._real, features)
+        return Point(
+            strength=strength,
+            broken=float(self.scores(images).mean()),
+            kid=distance,
+            precision=overlap.precision if overlap else None,
+            recall=overlap.recall if overlap else None,
+            coverage=overlap.coverage if overlap else None,
+            hue_drift=hue_drift(self.before, images),
+            pose_drift=self._pose.drift(images),
+        )
+
+
+def suggested_strength(points: list[Point], min_recall: float) -> float | None:
+    """The strongest steering that keeps the recall: the largest strength measured with at least min_recall.
+
+    None if none keeps it, or if recall was not measured.
+    """
+    kept = [p.strength for p in points if p.strength is not None and p.recall is not None and p.recall >= min_recall]
+    return max(kept, default=None)

@@ -1,0 +1,58 @@
+"""Faces of a checkpoint: its generator and its map of latents, if it has one, as a function."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor
+
+from avatar_runtime.imaging.arrays import UInt8, from_network
+from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
+from avatar_training.networks.generator import PIXEL_RANGE
+from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.record import read_record
+from avatar_training.steering.activations import Floats
+
+MAP_WEIGHT, MAP_BIAS = "latent_map.weight", "latent_map.bias"
+"""The parameters of a map of latents before the first layer: z @ weight.T + bias, as nn.Dense computes it."""
+
+_BATCH = 64
+
+
+class Drawing:
+    """The generator in a run's folder, on the CPU. Raises CheckpointError or TrainingError if there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        run = read_record(folder)
+        if run is None:
+            raise TrainingError(f"{folder} holds no config.json; name the folder of a run or of a trained pair")
+        self.folder, self.record = folder, run
+        self.config = TrainConfig.from_dict(run["config"])
+        self.arrays = {**checkpoint.read_pair(folder), **checkpoint.read(folder / "generator.ckpt")}
+        self.model = hashlib.sha256((folder / "generator.ckpt").read_bytes()).hexdigest()
+        """Digest of generator.ckpt: whose faces these are."""
+        dim = self.config.latent_dim
+        self.weight: Floats = np.asarray(self.arrays.get(MAP_WEIGHT, np.eye(dim)), np.float32)
+        self.bias: Floats = np.asarray(self.arrays.get(MAP_BIAS, np.zeros(dim)), np.float32)
+        if self.weight.shape != (dim, dim) or self.bias.shape != (dim,):
+            raise checkpoint.CheckpointError(f"{folder}: the map of latents is not of {dim} numbers to {dim}")
+        layers = {name: array for name, array in self.arrays.items() if name not in (MAP_WEIGHT, MAP_BIAS)}
+        shape = (self.config.image_size, self.config.channels, dim, self.config.ngf)
+        self._cell = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
+
+    def mapped(self, z: Floats) -> Floats:
+        """What the first layer gets for latents float32 [N, latent_dim]."""
+        return z @ self.weight.T + self.bias
+
+    def draw(self, z: Floats) -> UInt8:
+        """Pictures for latents float32 [N, latent_dim]: uint8 [N, H, W, C]."""
+        return self.draw_mapped(self.mapped(z))
+
+    def draw_mapped(self, w: Floats) -> UInt8:
+        """Pictures for what the first layer gets, float32 [N, latent_dim]: uint8 [N, H, W, C]."""
+        parts = []
+        for start in range(0, len(w), _BATCH):
+            batch = np.resize(w[start : start + _BATCH], (_BATCH, w.shape[1]))  # one shape, so that it compiles once
+            parts.append(self._cell(Tensor(batch[..., None, None])).asnumpy()[: len(w) - start])
+        return from_network(np.concatenate(parts), PIXEL_RANGE)

@@ -1,0 +1,172 @@
+"""From grades to a steered checkpoint: critic, direction, trade-off, map of latents, report."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor
+
+from avatar_runtime.errors import AvatarError
+from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.run_folder import checkpoint
+from avatar_training.steering.activations import ActivationNetwork
+from avatar_training.steering.critic import Critic
+from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample, suggested_strength
+from avatar_training.steering.direction import Direction, affine_map, find_direction
+from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
+from avatar_training.steering.grades import read_grades
+from avatar_training.steering.real_faces import real_faces
+from avatar_training.steering.report_page import write_report
+from avatar_training.steering.validation import half_critic, learn_critic
+
+_CHUNK = 480
+
+
+class SteeringError(AvatarError):
+    """A checkpoint cannot be steered as asked."""
+
+
+@dataclass(frozen=True)
+class SteerConfig:
+    """What to steer, by what, and how far."""
+
+    checkpoint: Path
+    """A run's folder, or a trained pair's."""
+    grades: tuple[Path, ...]
+    """Grading folders, or archives of latents and grades."""
+    network: Path
+    """An ONNX image classifier."""
+    out: Path
+    """A folder that does not exist yet."""
+    graded: Path | None = None
+    """Whose faces an archive's latents are, if not those of checkpoint."""
+    real: Path | None = None
+    """Real faces to measure KID, precision and recall against."""
+    strength: float | None = None
+    """None for the strongest that keeps min_recall."""
+    strengths: tuple[float, ...] = STRENGTHS
+    """The strengths to measure."""
+    min_recall: float = 0.5
+    tensors: tuple[str, ...] = ()
+    """Activations of the network to use; none given: the network's widest of stride 8 and 16."""
+    regression_faces: int = 4800
+    """Fresh faces that the direction is found from."""
+    faces: int = 2000
+    """Faces measured at each strength."""
+    real_faces: int = 3400
+    """Real faces they are measured against."""
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What was found and done."""
+
+    critic: Critic
+    """Learnt from all grades."""
+    direction: Direction
+    """Found by that critic; the checkpoint's map uses it."""
+    judge: Critic
+    """Learnt from half of the graders."""
+    trial: Direction
+    """Found by a critic of the other half: the curve's, so that the judge had no part in it."""
+    points: tuple[Point, ...]
+    """The curve; first the faces as they were."""
+    suggested: float | None
+    strength: float
+
+
+def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda message: None) -> Steered:
+    """Learn from grades which direction of latent space breaks faces, and write a checkpoint that stays away from it.
+
+    The folder gets generator.ckpt (with the map of latents), discriminator.ckpt and config.json, as avatar-export takes
+    them, and critic.npz, direction.npy, steering.json and report.html.
+
+    Raises:
+        SteeringError: out exists, no strength is given and none can be suggested.
+        AvatarError: Something cannot be read, is too little to learn from, or cannot be written.
+    """
+    if config.out.exists():
+        raise SteeringError(f"{config.out} exists already; name a new folder")
+    if config.real is None and config.strength is None:
+        raise SteeringError("without real faces recall cannot be measured, and no strength suggested: give either")
+    drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
+    features = FeatureNetwork(config.network) if config.real else None
+    graded = drawing if config.graded is None else Drawing(config.graded)
+    grades = read_grades(list(config.grades), graded.draw)
+    on_message(f"{len(grades.grade)} graded faces, {grades.broken.sum()} of them broken")
+    activations = network(grades.images)
+    critic = learn_critic(network, activations, grades)
+    on_message(f"critic: {critic.validation}")
+    learner, judge = (half_critic(network, activations, grades, half) for half in (0, 1))
+    del activations
+    direction, trial = _directions(drawing, network, (critic, learner), config.regression_faces)
+    on_message(f"direction: R2 {direction.r2:.2f}; of half of the graders at cosine {direction.v @ trial.v:.2f} to it")
+
+    real = None
+    if config.real is not None and features is not None:
+        sizes = (drawing.config.image_size, drawing.config.channels)
+        real = (real_faces(config.real, config.real_faces, *sizes), features)
+    measurement = Measurement(drawing, network, judge, config.faces, real)
+    points = [measurement.point(measurement.before, None)]
+    asked = () if config.strength is None else (config.strength,)
+    for tried in sorted({*config.strengths, *asked}):
+        points.append(measurement.point(measurement.faces(trial.v, tried), tried))
+        on_message(f"strength {tried}: {points[-1].broken:.1%} broken, by graders not learnt from")
+    suggested = suggested_strength(points, config.min_recall)
+    strength = config.strength if config.strength is not None else suggested
+    if strength is None:
+        raise SteeringError(
+            f"no strength of {', '.join(map(str, config.strengths))} keeps a recall of {config.min_recall}; give a "
+            "lower --min-recall, other --strengths or a --strength"
+        )
+    steered = Steered(critic, direction, judge, trial, tuple(points), suggested, strength)
+    _write(config, steered, drawing, measurement)
+    return steered
+
+
+def _directions(
+    drawing: Drawing, network: ActivationNetwork, critics: tuple[Critic, ...], count: int
+) -> list[Direction]:
+    """The direction of each critic, over the same fresh faces."""
+    sample = Sample.of(drawing, "steer", count)
+    logits = []
+    for start in range(0, count, _CHUNK):
+        activations = network(drawing.draw_mapped(sample.mapped[start : start + _CHUNK]))
+        logits.append([critic.logits(activations) for critic in critics])
+    return [find_direction(sample.mapped, scores) for scores in np.concatenate(logits, axis=1)]
+
+
+def _write(config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
+    out = config.out.with_name(f".{config.out.name}.partial")
+    if out.exists():
+        shutil.rmtree(out)  # of a run that was killed here
+    make_folder(out)
+    weight, bias = affine_map(steered.direction.v, steered.strength)
+    generator = dict(checkpoint.read(config.checkpoint / "generator.ckpt"))
+    generator[MAP_WEIGHT], generator[MAP_BIAS] = weight @ drawing.weight, weight @ drawing.bias + bias
+    checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in generator.items()})
+    write_file(out / "discriminator.ckpt", (config.checkpoint / "discriminator.ckpt").read_bytes())
+    steered.critic.save(out / "critic.npz")
+    np.save(out / "direction.npy", steered.direction.v)
+    record = {
+        "strength": steered.strength,
+        "suggested_strength": steered.suggested,
+        "min_recall": config.min_recall,
+        "steered_from": drawing.model,
+        "grades_sha256": steered.critic.grades_sha256,
+        "graders": steered.critic.graders,
+        "auc": [steered.critic.validation.auc, steered.critic.validation.low, steered.critic.validation.high],
+        "r2": steered.direction.r2,
+        "judge": {"graders": steered.judge.graders, "auc": steered.judge.validation.auc},
+        "faces": config.faces,
+        "real_faces": config.real_faces if config.real else 0,
+        "curve": [point.to_dict() for point in steered.points],
+    }
+    write_file(out / "steering.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_file(out / "config.json", (json.dumps({**drawing.record, "steering": record}, indent=2) + "\n").encode())
+    write_report(out / "report.html", config.out.name, steered.points, record, measurement, steered.direction.v)
+    out.rename(config.out)
