@@ -88,7 +88,7 @@ def tiny_original() -> Original:
 def write_tiny_model(
     path: Path, weights: GeneratorWeights | None = None, output: str = "uint8", precision: str = "fp32"
 ) -> ModelSpec:
-    """Write a model file without the comparison that needs MindSpore; returns its contract."""
+    """Write a model file without the comparison that needs MindSpore; returns its metadata."""
     weights = weights or tiny_weights()
     model, applied = build_model(weights, output, precision)
     spec = ModelSpec(
@@ -107,7 +107,7 @@ def write_tiny_model(
     return write_model(path, model, spec)
 
 
-def bright_critic(size: int = 32, channels: int = 3, **contract: Any) -> onnx.ModelProto:
+def bright_scorer(size: int = 32, channels: int = 3, **changes: Any) -> onnx.ModelProto:
     """Scores an image by its mean level."""
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, channels])
     score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"])
@@ -115,8 +115,8 @@ def bright_critic(size: int = 32, channels: int = 3, **contract: Any) -> onnx.Mo
         helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["levels"], ["score"], axes=[1, 2, 3], keepdims=0),
     ]
-    graph = helper.make_graph(nodes, "critic", [images], [score])
+    graph = helper.make_graph(nodes, "scorer", [images], [score])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    promise = {"format_version": 1, "kind": "critic", "image_size": size, "channels": channels, **contract}
+    promise = {"format_version": 1, "kind": "scorer", "image_size": size, "channels": channels, **changes}
     helper.set_model_props(model, {KEY: json.dumps(promise)})
     return model

@@ -17,6 +17,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.stats import binomtest
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import AvatarError, InputError
@@ -60,13 +61,17 @@ def main(
     try:
         if not (folder / "faces.npz").exists():
             write_faces(folder, data, models, faces, real, seed)
-            click.echo(f"wrote {len(models) * faces + real} shuffled faces to {folder}")
+            click.echo(f"wrote {len(models) * faces + real} shuffled faces to {folder}", err=True)
         found = [table.markdown() for table in grade_tables(read_counts(folder), read_agreement(folder))]
+        if not found:
+            click.echo(
+                f"nobody has graded {folder} yet: avatar-train grade --out {folder} --grader YOUR_NAME", err=True
+            )
         if features is not None:
             found.append(metric_table(data, models, features, count, seed).markdown())
     except AvatarError as err:
         raise click.ClickException(str(err)) from err
-    click.echo("\n\n".join(found) or f"nobody has graded {folder} yet: avatar-train grade --out {folder}")
+    click.echo("\n\n".join(found))
 
 
 def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, real: int, seed: str) -> None:
@@ -153,13 +158,6 @@ def kappa(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> float:
     return 1.0 if by_chance == 1 else (float((a == b).mean()) - by_chance) / (1 - by_chance)
 
 
-def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95% interval of a share. E. B. Wilson, "Probable Inference", 1927."""
-    share, width = count / of, z * z / of
-    middle, half = share + width / 2, z * np.sqrt(share * (1 - share) / of + width / of / 4)
-    return float(max(0, middle - half) / (1 + width)), float(min(1 + width, middle + half) / (1 + width))
-
-
 def grade_tables(counts: Counts, agreement: Mapping[tuple[str, str], tuple[int, float, float]]) -> list[Table]:
     """A row for each source and grader, and a row for each two graders."""
     rows = []
@@ -167,7 +165,7 @@ def grade_tables(counts: Counts, agreement: Mapping[tuple[str, str], tuple[int, 
         total = given.total()
         cells = []
         for grade in range(len(GRADES)):
-            low, high = wilson(given[grade], total)
+            low, high = binomtest(given[grade], total).proportion_ci(method="wilson")
             cells.append(f"{given[grade] / total:.0%} ({low:.0%} to {high:.0%})")
         rows.append([source, grader, f"{total}", *cells])
     tables = [Table("Graded blind", ["faces", "grader", "graded", *GRADES], rows, "In brackets: 95% Wilson intervals.")]

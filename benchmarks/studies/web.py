@@ -1,8 +1,8 @@
-"""The web runtime's load time and latency in Chromium and in Node: python -m benchmarks.studies.web [MODEL …]
+"""How fast are load and drawing in Chromium and in Node? `python -m benchmarks.studies.web [MODEL …]`
 
-One avatar at a time, one thread, through AvatarGenerator with all around it: worker, latents, RGBA. Beside it, how
-far the pixels are from what Python draws with the same file, over 64 names. Needs Chromium and
-`npm install --prefix runtime/web`.
+Draws with the web package, and with onnxruntime-web in one thread on the same file. Prints the time until the first
+face, the time of one face, and the time of 64 faces in one call; and how far the package's pixels are from Python's.
+Needs Chromium, Node and `npm install --prefix runtime/web`.
 """
 
 import base64
@@ -23,63 +23,104 @@ from playwright.sync_api import sync_playwright
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
+from benchmarks.suite.tables import Table, milliseconds
+from benchmarks.suite.timing import Spread, exactly, spread
 
-ROOT = Path(__file__).parents[2]
-WEB = ROOT / "runtime" / "web"
+WEB = Path(__file__).parents[2] / "runtime" / "web"
 COUNT = 64
 
-MEASURE = """async (index, model, options, count) => {
+PACKAGE = """async (index, model, count, dim) => {
   const { AvatarGenerator } = await import(index);
   const began = performance.now();
-  const generator = await AvatarGenerator.load(model, options);
+  const generator = await AvatarGenerator.load(Uint8Array.from(atob(model), (c) => c.charCodeAt(0)), { workers: 1 });
   await generator.generate(["first"]);
-  const load = performance.now() - began;
-  const times = [];
-  const pixels = [];
+  const first = performance.now() - began;
+  const times = [], pixels = [];
   for (let i = 0; i < count; i++) {
     const start = performance.now();
     const [image] = await generator.generate([`web/${i}`]);
     times.push(performance.now() - start);
     pixels.push(Array.from(image.data));
   }
+  const start = performance.now();
+  await generator.generate(count, { seed: "together" });
+  const together = performance.now() - start;
   await generator.close();
-  return { load, times, pixels };
+  return { first, times, together, pixels };
 }"""
+ONNXRUNTIME = """async (index, model, count, dim) => {
+  const began = performance.now();
+  const ort = await import(index);
+  ort.env.wasm.numThreads = 1;
+  const session = await ort.InferenceSession.create(Uint8Array.from(atob(model), (c) => c.charCodeAt(0)));
+  const draw = async (n) => {
+    await session.run({ z: new ort.Tensor("float32", new Float32Array(n * dim), [n, dim]) });
+  };
+  await draw(1);
+  const first = performance.now() - began;
+  const times = [];
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    await draw(1);
+    times.push(performance.now() - start);
+  }
+  const start = performance.now();
+  await draw(count);
+  return { first, times, together: performance.now() - start, pixels: [] };
+}"""
+DRAWN_BY = {
+    "avatar-runtime-web": (PACKAGE, "src/index.js"),
+    "onnxruntime-web": (ONNXRUNTIME, "node_modules/onnxruntime-web/dist/ort.wasm.min.mjs"),
+}
 
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def main(models: tuple[Path, ...]) -> None:
-    """Measure model files, by default the embedded one."""
+    """Measure int8 model files, by default the embedded one."""
+    rows = []
     for model in models or (embedded_model(),):
-        expected = AvatarGenerator.load(model).generate(COUNT, seed="web")
-        for where, measure in (("Node", _in_node), ("Chromium", _in_chromium)):
-            found = measure(model.resolve())
-            drawn = np.array(found["pixels"], np.uint8).reshape(COUNT, *expected.shape[1:3], 4)[..., :3]
-            levels = np.abs(drawn.astype(np.int16) - expected)
-            low, middle, high = np.percentile(found["times"], (10, 50, 90))
-            print(
-                f"{model.name} in {where}: load and first face {found['load']:.0f} ms, a face {middle:.1f} ms "
-                f"({low:.1f} to {high:.1f}); {levels.max()} levels off at most, {(levels > 0).mean():.4%} of values"
-            )
+        generator = AvatarGenerator.load(model)
+        expected = generator.generate(COUNT, seed="web")
+        arguments = [base64.b64encode(model.read_bytes()).decode(), COUNT, generator.spec.latent_dim]
+        for where, measure in (("Chromium", in_chromium), ("Node", in_node)):
+            for name, (script, path) in DRAWN_BY.items():
+                found = measure(script, path, arguments)
+                times: Spread = spread([value / 1e3 for value in found["times"]])
+                cells = [milliseconds(exactly(found[key] / 1e3)).split()[0] for key in ("first", "together")]
+                rows.append(
+                    [f"{model.name}, {where}, {name}", cells[0], milliseconds(times), cells[1], levels(found, expected)]
+                )
+    header = ["", "first face, ms", "one face, ms", f"{COUNT} faces, ms", "beside Python's pixels"]
+    click.echo(Table("In the browser and in Node", header, rows).markdown())
 
 
-def _in_node(model: Path) -> dict[str, Any]:
-    call = f"const {{ load, times, pixels }} = await ({MEASURE})({json.dumps((WEB / 'src/index.js').as_uri())}, "
-    script = f"{call}{json.dumps(str(model))}, {{}}, {COUNT}); console.log(JSON.stringify({{ load, times, pixels }}));"
-    node = shutil.which("node") or "node"
-    done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, check=True)
-    return dict(json.loads(done.stdout))
+def levels(found: dict[str, Any], expected: Any) -> str:
+    """The difference of drawn RGBA pixels from Python's, in words."""
+    if not found["pixels"]:
+        return "not compared"
+    drawn = np.array(found["pixels"], np.uint8).reshape(COUNT, *expected.shape[1:3], 4)[..., :3]
+    difference = np.abs(drawn.astype(np.int16) - expected)
+    return (
+        f"{difference.max()} levels at most, {(difference > 0).mean():.4%} of values" if difference.any() else "equal"
+    )
 
 
-def _in_chromium(model: Path) -> dict[str, Any]:
+def in_node(script: str, path: str, arguments: list[Any]) -> dict[str, Any]:
+    """Run a script in Node, one thread."""
+    program = f"console.log(JSON.stringify(await ({script})(...{json.dumps([(WEB / path).as_uri(), *arguments])})));"
+    node = [shutil.which("node") or "node", "--input-type=module", "-"]
+    done = subprocess.run(node, input=program, capture_output=True, check=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def in_chromium(script: str, path: str, arguments: list[Any]) -> dict[str, Any]:
+    """Run a script on a page of Chromium."""
     with _site() as site, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
-        page.goto(f"{site}/demo/demo.css")
-        ort = f"{site}/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs"
-        arguments = [f"{site}/src/index.js", f"data:;base64,{base64.b64encode(model.read_bytes()).decode()}"]
-        found = page.evaluate(f"(args) => ({MEASURE})(...args)", [*arguments, {"ort": ort}, COUNT])
+        page.goto(f"{site}/package.json")
+        found = page.evaluate(f"(args) => ({script})(...args)", [f"{site}/{path}", *arguments])
         browser.close()
         return dict(found)
 
@@ -87,6 +128,12 @@ def _in_chromium(model: Path) -> dict[str, Any]:
 @contextmanager
 def _site() -> Iterator[str]:
     class Handler(http.server.SimpleHTTPRequestHandler):
+        extensions_map = {  # noqa: RUF012  # the base class declares it so
+            **http.server.SimpleHTTPRequestHandler.extensions_map,
+            ".mjs": "text/javascript",
+            ".wasm": "application/wasm",
+        }
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 

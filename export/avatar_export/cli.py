@@ -58,12 +58,6 @@ PATH = click.Path(path_type=Path)
     f"or for {HTML} one page that draws in any browser, without a server.",
 )
 @click.option(
-    "--ort",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help=f"For {HTML}: the folder dist of onnxruntime-web.  [default: in node_modules, here or above]",
-)
-@click.option(
     "--output-dtype",
     type=click.Choice(list(OUTPUT_NAMES)),
     default="uint8",
@@ -100,7 +94,6 @@ def main(
     path: Path | None,
     format_: str | None,
     target: tuple[str, Path] | None,
-    ort: Path | None,
     output_dtype: str,
     precision: str,
     tolerance: tuple[tuple[str, float], ...],
@@ -155,7 +148,7 @@ def main(
             path = path or Path(f"generator.{format_ or FORMATS[0]}")
             _print(export_model(checkpoint_path, path, precision=precision, output_dtype=output_dtype, **options))
         elif target[0] == HTML:
-            _print(export_page(checkpoint_path, target[1], ort=ort, **options))
+            _print(export_page(checkpoint_path, target[1], **options))
         else:
             finished = export_target(checkpoint_path, *target, **options)
             for export in finished.exports:

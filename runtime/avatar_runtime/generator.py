@@ -13,7 +13,6 @@ import numpy.typing as npt
 from avatar_runtime import session as sessions
 from avatar_runtime.errors import AvatarError, InputError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8, from_network, to_pil
-from avatar_runtime.imaging.encoding import from_png
 from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
 from avatar_runtime.model_file.metadata import ModelSpec
@@ -156,12 +155,10 @@ class AvatarGenerator:
         0 means that this machine draws exactly what the machine that made the file did. Raises ModelFileError if the
         file has no golden check or the difference is more than it tolerates.
         """
-        from base64 import b64decode
-
         golden = self.spec.golden
         if golden is None:
             raise ModelFileError("the model carries no golden check; export it again")
-        expected = np.stack([from_png(b64decode(png)) for png in golden.png])
+        expected = golden.images()
         difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
         if difference > golden.tolerance:
             raise ModelFileError(

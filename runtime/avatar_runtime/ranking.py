@@ -1,7 +1,7 @@
-"""A critic scores avatars, so that the best of several candidates of a name can be kept.
+"""A scorer scores avatars, so that the best of several candidates of a name can be kept.
 
 Candidate 0 of a name is the avatar of that name, candidate k the avatar of the name `NAME~k`: anybody can draw the
-chosen one again without the critic.
+chosen one again without the scorer.
 """
 
 import hashlib
@@ -18,10 +18,8 @@ from avatar_runtime import session as sessions
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import BATCH_SIZE, AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.model_file.metadata import ModelSpec, check_sizes, read_contract
+from avatar_runtime.model_file.metadata import ModelSpec, ScorerSpec
 from avatar_runtime.model_file.reading import read_model
-
-KIND = "critic"
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Choice:
     """For each name the candidate that was kept."""
     best_of: int
     """How many there were of each."""
-    critic: str
-    """SHA-256 of the critic's file."""
+    scorer: str
+    """SHA-256 of the scorer's file."""
 
 
 def candidate_name(name: str, candidate: int) -> str:
@@ -41,25 +39,21 @@ def candidate_name(name: str, candidate: int) -> str:
     return f"{name}~{candidate}" if candidate else name
 
 
-class Critic:
+class Scorer:
     """A model that takes `images` uint8 [N, H, W, C] and gives `score` float32 [N], the higher the better.
 
-    Its contract, in the same metadata as a generator's, says {"format_version": 1, "kind": "critic", "image_size": H,
-    "channels": C}.
+    Its metadata is a `ScorerSpec`.
     """
 
     def __init__(self, session: sessions.Session, sha256: str = "") -> None:
-        contract = read_contract(sessions.metadata(session), KIND)
-        check_sizes(contract, "image_size", "channels")
-        self.image_size: int = contract["image_size"]
-        self.channels: int = contract["channels"]
+        self.spec = ScorerSpec.from_metadata(sessions.metadata(session))
         self.sha256 = sha256
         self._session = session
-        sessions.check_critic(session, self.image_size, self.channels)
+        sessions.check_scorer(session, self.spec)
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int | None = None) -> "Critic":
-        """Open a critic's file. Raises ModelFileError with the file's name, or InputError."""
+    def load(cls, path: str | Path, *, threads: int | None = None) -> "Scorer":
+        """Open a scorer's file. Raises ModelFileError with the file's name, or InputError."""
         try:
             data = read_model(Path(path))
             return cls(sessions.open_session(data, None, threads), hashlib.sha256(data).hexdigest())
@@ -73,9 +67,9 @@ class Critic:
 
 @dataclass(frozen=True)
 class BestOf:
-    """Keeps of each name the candidate that the critic scores highest, the first of equals."""
+    """Keeps of each name the candidate that the scorer scores highest, the first of equals."""
 
-    critic: Critic
+    scorer: Scorer
     """Scores the candidates."""
     count: int
     """How many candidates a name has."""
@@ -85,11 +79,11 @@ class BestOf:
             raise InputError(f"the best can be kept of at least 1 candidate, not of {self.count!r}")
 
     def check(self, spec: ModelSpec) -> None:
-        """Raise InputError unless the critic judges what a model of this contract draws."""
-        critic = self.critic
-        if (spec.image_size, spec.channels) != (critic.image_size, critic.channels):
+        """Raise InputError unless the scorer judges what a model of this spec draws."""
+        wanted = self.scorer.spec
+        if (spec.image_size, spec.channels) != (wanted.image_size, wanted.channels):
             raise InputError(
-                f"the critic judges images of {critic.image_size}x{critic.image_size} pixels and {critic.channels} "
+                f"the scorer scores images of {wanted.image_size}x{wanted.image_size} pixels and {wanted.channels} "
                 f"channels, the model draws {spec.image_size}x{spec.image_size} and {spec.channels}"
             )
 
@@ -100,12 +94,12 @@ class BestOf:
 
     def choice(self, candidates: Iterable[int]) -> Choice:
         """What a picture of these candidates says of them."""
-        return Choice(tuple(candidates), self.count, self.critic.sha256)
+        return Choice(tuple(candidates), self.count, self.scorer.sha256)
 
     def _candidates(self, generator: AvatarGenerator, names: Iterator[str], truncation: float) -> Iterator[int]:
         while batch := list(islice(names, max(1, BATCH_SIZE // self.count))):
             drawn = (candidate_name(name, k) for name in batch for k in range(self.count))
-            scores = [self.critic.score(images) for images in generator.stream(drawn, truncation=truncation)]
+            scores = [self.scorer.score(images) for images in generator.stream(drawn, truncation=truncation)]
             yield from (int(k) for k in np.concatenate(scores).reshape(len(batch), self.count).argmax(1))
 
 
@@ -113,9 +107,9 @@ def read_choice(text: Mapping[str, Any], names: int) -> Choice | None:
     """The choice that a picture's text tells of, if there was one. Raises ValueError."""
     if "candidates" not in text:
         return None
-    candidates, count, critic = text["candidates"], text.get("best_of"), text.get("critic")
+    candidates, count, scorer = text["candidates"], text.get("best_of"), text.get("scorer")
     if not (isinstance(candidates, list) and len(candidates) == names and type(count) is int):
         raise ValueError("candidates do not fit the names")
-    if not (all(type(k) is int and 0 <= k < count for k in candidates) and isinstance(critic, str)):
+    if not (all(type(k) is int and 0 <= k < count for k in candidates) and isinstance(scorer, str)):
         raise ValueError("candidates are not among those judged")
-    return Choice(tuple(candidates), count, critic)
+    return Choice(tuple(candidates), count, scorer)

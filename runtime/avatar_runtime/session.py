@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from avatar_runtime.cpus import MAX_THREADS, check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import AvatarError, ModelFileError, ProviderError
-from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec, ScorerSpec
 from avatar_runtime.model_file.reading import read_model
-from avatar_runtime.model_file.safety import check_self_contained
+from avatar_runtime.model_file.safety import check_graph
 
 # onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
 # unless this is set. Drawing an avatar is nobody's business; who sets the variable decides otherwise.
@@ -29,6 +29,9 @@ if _undecided:
     del os.environ[_TELEMETRY]
 
 Session: TypeAlias = ort.InferenceSession
+
+MAX_MEMORY = 2**32
+"""Bytes that all sessions together may take."""
 
 _FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, once
 
@@ -52,14 +55,29 @@ def open_session(model: Path | bytes, providers: Sequence[str] | None = None, th
         if threads > cpus:  # or waiting ones keep the CPUs busy: 64 threads on 2 CPUs take 27 times as long
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     check_can_start((threads or cpus) - 1)
+    if _limit_memory() == os.getpid():
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MAX_MEMORY // 16))
     providers = check_providers(providers)
     data = model if isinstance(model, bytes) else read_model(model)
-    check_self_contained(data)
+    check_graph(data)
     with _refusing(f"it is not an ONNX model that onnxruntime {ort.__version__} can load"):
         # Without enable_fallback=0 a failure is printed and tried again.
         session = Session(data, options, providers=providers, enable_fallback=0)
     keep_after_fork(session)
     return session
+
+
+@cache
+def _limit_memory() -> int:
+    """Limit what the sessions of this process take together, and return its id.
+
+    A graph of a few nodes can ask for any amount of memory, which shows only when it runs. A forked child has sessions
+    of its own kind: another thread may have held the allocator's lock when it was forked.
+    """
+    where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg({"max_mem": MAX_MEMORY}))
+    return os.getpid()
 
 
 def keep_after_fork(session: Session) -> None:
@@ -91,8 +109,8 @@ def _refusing(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as err:  # a dozen unrelated classes, bare RuntimeError and UnicodeDecodeError among them
-        if isinstance(err, MemoryError) or any(sign in str(err) for sign in ("bad_alloc", "Failed to allocate memory")):
-            raise AvatarError("there is not enough memory to run the model; draw fewer at a time") from err
+        if isinstance(err, MemoryError) or any(sign in str(err) for sign in ("bad_alloc", "bfc_arena")):
+            raise AvatarError("the model takes more memory than there is, or than 4 GiB; draw fewer at a time") from err
         raise ModelFileError(f"{what} ({' '.join(str(err).split())})") from err
 
 
@@ -111,27 +129,33 @@ def check_providers(providers: Sequence[str] | None) -> list[str]:
 
 
 def check_interface(session: Session, spec: ModelSpec) -> None:
-    """Raise ModelFileError unless the graph takes and gives what its contract says."""
+    """Raise ModelFileError unless the graph takes and gives what its metadata says."""
     size, channels = spec.image_size, spec.channels
     pixels = [size, size, channels] if spec.output == "uint8" else [channels, size, size]
     element = "tensor(uint8)" if spec.output == "uint8" else "tensor(float)"
-    promised = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
+    batch = "any" if spec.batch is None else spec.batch
+    ends = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
+    promised = [(name, kind, [batch, *shape]) for name, kind, shape in ends]
     with _refusing("its graph has names that are no text"):
-        ends = [(value.name, value.type, value.shape) for value in [*session.get_inputs(), *session.get_outputs()]]
-    found = [(name, kind, shape[1:]) for name, kind, shape in ends]
-    batches = [shape[0] if isinstance(shape[0], int) else None for _, _, shape in ends if shape]
-    if found != promised or batches != [spec.batch] * 2:
-        raise ModelFileError(f"its graph does not fit its contract ({found} instead of {promised}); export it again")
+        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
+    if found != promised:
+        raise ModelFileError(f"its graph does not fit its metadata ({found} instead of {promised}); export it again")
 
 
-def check_critic(session: Session, image_size: int, channels: int) -> None:
-    """Raise ModelFileError unless the graph is a critic's of images of this size: see `critic.Critic`."""
-    promised = [("images", "tensor(uint8)", [image_size, image_size, channels]), ("score", "tensor(float)", [])]
+def check_scorer(session: Session, spec: ScorerSpec) -> None:
+    """Raise ModelFileError unless the graph takes and gives what the metadata of a scorer says."""
+    images = ("images", "tensor(uint8)", ["any", spec.image_size, spec.image_size, spec.channels])
+    promised = [images, ("score", "tensor(float)", ["any"])]
     with _refusing("its graph has names that are no text"):
-        ends = [*session.get_inputs(), *session.get_outputs()]
-    found = [(value.name, value.type, value.shape[1:]) for value in ends]
-    if found != promised or any(len(value.shape) < 1 or isinstance(value.shape[0], int) for value in ends):
-        raise ModelFileError(f"its graph is not the critic that its contract says ({found} instead of {promised})")
+        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
+    if found != promised:
+        raise ModelFileError(f"its graph is not the scorer that its metadata says ({found} instead of {promised})")
+
+
+def _interface(value: Any) -> tuple[str, str, list[Any]]:
+    """Name, type and shape of an input or output; a batch size that is not fixed is "any"."""
+    batch = value.shape[:1]
+    return value.name, value.type, [*(size if isinstance(size, int) else "any" for size in batch), *value.shape[1:]]
 
 
 def metadata(session: Session) -> Mapping[str, str]:
@@ -161,9 +185,9 @@ def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
 
 
 def score(session: Session, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """A critic's scores of images uint8 [N, H, W, C]: float32 [N]. Raises ModelFileError if it gives anything else."""
+    """A scorer's scores of images uint8 [N, H, W, C]: float32 [N]. Raises ModelFileError if it gives anything else."""
     with _refusing("it cannot be run"):
         scores: npt.NDArray[np.float32] = session.run(None, {"images": images})[0]
     if scores.shape != (len(images),) or not np.isfinite(scores).all():
-        raise ModelFileError("the critic does not give one finite score for each image")
+        raise ModelFileError("the scorer does not give one finite score for each image")
     return scores

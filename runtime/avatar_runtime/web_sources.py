@@ -1,10 +1,30 @@
-"""Where the JavaScript runtime and its demo page lie."""
+"""The JavaScript runtime and its page: where they are, and the one module that is made, not written."""
 
+import base64
+import hashlib
+import json
 from pathlib import Path
 
 
 def web_sources() -> Path:
-    """The folder with src, demo and sw.js of runtime/web: inside an installed package, beside it in a checkout."""
+    """The folder with index.html, demo, src and sw.js of runtime/web: in an installed package, or beside it."""
     package = Path(__file__).parent
     installed = package / "web"
     return installed if installed.is_dir() else package.parent / "web"
+
+
+def embedded_module(model: bytes) -> str:
+    """The text of src/embedded.js, as runtime/web/prepare.js writes it for npm.
+
+    Args:
+        model: The model file that the page loads from models/anime-faces-64.onnx; the module has its digest.
+    """
+    web = web_sources()
+    wasm = web / "avatar.wasm" if (web / "avatar.wasm").exists() else web.parent / "native" / "avatar.wasm"
+    engine = (web / "src" / "engine.js").read_text("utf-8").replace("export function", "function")
+    constants = {
+        "WASM": base64.b64encode(wasm.read_bytes()).decode(),
+        "WORKER": f"{engine}\nserveEngine(self);\n",
+        "MODEL_SHA256": hashlib.sha256(model).hexdigest(),
+    }
+    return "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items())

@@ -1,21 +1,23 @@
-// The avatar of a name in C++: onnxruntime and the standard library, nothing of Python.
+// The avatar of a name in C++: the engine (runtime/native, one C file) and the standard library.
 //
-//     g++ -std=c++17 -O2 -ffp-contract=off -I/usr/include/onnxruntime avatar.cpp -lonnxruntime -o avatar
+//     gcc -std=c11 -O2 -c ../native/avatar.c
+//     g++ -std=c++17 -O2 -ffp-contract=off -I../native avatar.cpp avatar.o -o avatar
 //     ./avatar anime-faces-64.onnx alice > alice.ppm
 //
 // The latent is Python's, bit for bit (pytest -m cpp). The name must be UTF-8 and in Unicode's NFC, as all ASCII is:
 // C++ has no normaliser, and a name in another form gets another face. -ffp-contract=off forbids the fused
 // multiply-add, which rounds once where Python rounds twice: it changes 2 of the 2^32 numbers a latent is made of.
 
-#include <onnxruntime_cxx_api.h>
+#include "avatar.h"
 
 #include <algorithm>
 #include <array>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -129,29 +131,35 @@ std::vector<float> latent(const std::string& name, size_t latent_dim) {
     return z;
 }
 
+std::vector<char> read_file(const char* path) {
+    std::ifstream file(path, std::ios::binary);
+    std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    if (!file) throw std::runtime_error("the file cannot be read");
+    return bytes;
+}
+
+void check(avatar_error error) {
+    if (error) throw std::runtime_error(avatar_error_text(error));
+}
+
 // The avatar of a name as a picture file: PPM, or PGM from a grey model.
-std::string draw(const char* model, const std::string& name) {
-    Ort::Env environment(ORT_LOGGING_LEVEL_FATAL);  // what it logs it also throws
-    Ort::Session session(environment, model, Ort::SessionOptions());
-    Ort::AllocatorWithDefaultOptions allocator;
-    const auto contract = session.GetModelMetadata().LookupCustomMetadataMapAllocated("avatar-edge", allocator);
-    const std::string promises = contract ? contract.get() : "";
-    for (auto needed : {R"("format_version": 1,)", R"("latent_scheme": ")" SCHEME R"(")", R"("output": "uint8")"})
-        if (promises.find(needed) == std::string::npos)
-            throw std::runtime_error(std::string("no contract with ") + needed + "; make a model with avatar-export");
+std::string draw(const char* path, const std::string& name) {
+    const auto file = read_file(path);
+    size_t bytes;
+    check(avatar_measure(file.data(), file.size(), &bytes));
+    std::vector<char> memory(bytes);
+    avatar_model* model;
+    check(avatar_load(file.data(), file.size(), memory.data(), memory.size(), &model));
 
-    auto shape = session.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape();  // [N, latent_dim], -1 for any N
-    shape[0] = 1;
-    auto z = latent(name, shape[1]);
-    const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-    const auto input = Ort::Value::CreateTensor<float>(memory, z.data(), z.size(), shape.data(), shape.size());
-    const char *input_name = "z", *output_name = "images";
-    const auto output = session.Run(Ort::RunOptions(), &input_name, &input, 1, &output_name, 1);
-
-    const auto image = output[0].GetTensorTypeAndShapeInfo().GetShape();  // [1, height, width, channels]
-    const auto size = std::to_string(image[2]) + " " + std::to_string(image[1]);
-    const auto pixels = reinterpret_cast<const char*>(output[0].GetTensorData<uint8_t>());
-    return (image[3] == 1 ? "P5\n" : "P6\n") + size + "\n255\n" + std::string(pixels, image[1] * image[2] * image[3]);
+    size_t length;
+    const char* contract = avatar_contract(model, &length);
+    if (std::string(contract, length).find(R"("latent_scheme": ")" SCHEME R"(")") == std::string::npos)
+        throw std::runtime_error("it does not turn names into faces by " SCHEME);
+    const int height = avatar_height(model), width = avatar_width(model), channels = avatar_channels(model);
+    std::string pixels(size_t(height) * width * channels, 0);
+    avatar_draw(model, latent(name, avatar_latent_dim(model)).data(), reinterpret_cast<uint8_t*>(pixels.data()));
+    const auto size = std::to_string(width) + " " + std::to_string(height);
+    return (channels == 1 ? "P5\n" : "P6\n") + size + "\n255\n" + pixels;
 }
 
 int main(int count, char** words) {
@@ -159,7 +167,6 @@ int main(int count, char** words) {
         std::cerr << "usage: avatar MODEL.onnx NAME > NAME.ppm\n";
         return 2;
     }
-    setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // onnxruntime 1.32 writes a device id and a database into the home folder
     try {
         std::cout << draw(words[1], words[2]) << std::flush;
         if (!std::cout) throw std::runtime_error("the picture could not be written to standard output");

@@ -43,6 +43,15 @@
 #define copy_bytes memcpy
 #endif
 
+/* Accumulators must stay in registers, which gcc -O2 does only for loops that it unrolls. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 8")
+#else
+#define UNROLLED
+#endif
+
 /* avatar.wasm is sent over networks: what gains no time there stays small. */
 #if defined(__wasm__) && defined(__clang__)
 #define NOT_UNROLLED _Pragma("clang loop unroll(disable) interleave(disable)")
@@ -136,18 +145,21 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
     v128_t s[POSITIONS][2] = {{{0}}};
     for (size_t y = 0; y < rows; y++) {
         const int16_t *x0 = x[0] + y * row, *x1 = x[1] + y * row, *x2 = x[2] + y * row, *x3 = x[3] + y * row;
-#pragma clang loop unroll_count(4)
+        NOT_UNROLLED /* 3.2 ms a face in V8, unrolled 4 times 4.2 */
         for (size_t i = 0; i < pairs; i++, weights += 16) {
             const v128_t low = wasm_i16x8_load8x8(weights), high = wasm_i16x8_load8x8(weights + 8);
             const v128_t a[POSITIONS] = {wasm_v128_load32_splat(x0 + 2 * i), wasm_v128_load32_splat(x1 + 2 * i),
                                          wasm_v128_load32_splat(x2 + 2 * i), wasm_v128_load32_splat(x3 + 2 * i)};
+            UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 s[p][0] = wasm_i32x4_add(s[p][0], wasm_i32x4_dot_i16x8(a[p], low));
                 s[p][1] = wasm_i32x4_add(s[p][1], wasm_i32x4_dot_i16x8(a[p], high));
             }
         }
     }
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++)
+        UNROLLED
         for (int h = 0; h < 2; h++) wasm_v128_store(sums + 8 * p + 4 * h, s[p][h]);
 }
 
@@ -158,6 +170,7 @@ enum { BLOCK = 8 };
 static void block_sums(const int8_t *weights, const int16_t *const *x, size_t row, size_t rows, size_t pairs,
                        int32_t *sums) {
     int32x4_t s[POSITIONS][2];
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++) s[p][0] = s[p][1] = vdupq_n_s32(0);
     for (size_t y = 0; y < rows; y++) {
         const int16_t *x0 = x[0] + y * row, *x1 = x[1] + y * row, *x2 = x[2] + y * row, *x3 = x[3] + y * row;
@@ -165,6 +178,7 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
             const int8x8x2_t w = vld2_s8(weights);
             const int16x8_t even = vmovl_s8(w.val[0]), odd = vmovl_s8(w.val[1]);
             const int16_t *const places[POSITIONS] = {x0 + 2 * i, x1 + 2 * i, x2 + 2 * i, x3 + 2 * i};
+            UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const int16x4_t a = vdup_n_s16(places[p][0]), b = vdup_n_s16(places[p][1]);
                 s[p][0] = vmlal_s16(vmlal_s16(s[p][0], vget_low_s16(even), a), vget_low_s16(odd), b);
@@ -172,7 +186,9 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
             }
         }
     }
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++)
+        UNROLLED
         for (int h = 0; h < 2; h++) vst1q_s32(sums + 8 * p + 4 * h, s[p][h]);
 }
 
@@ -189,14 +205,17 @@ enum { BLOCK = 8 };
 static void block_sums(const int8_t *weights, const int16_t *const *x, size_t row, size_t rows, size_t pairs,
                        int32_t *sums) {
     __m128i s[POSITIONS][2];
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++) s[p][0] = s[p][1] = _mm_setzero_si128();
     for (size_t y = 0; y < rows; y++) {
         const int16_t *places[POSITIONS];
+        UNROLLED
         for (int p = 0; p < POSITIONS; p++) places[p] = x[p] + y * row;
         for (size_t i = 0; i < pairs; i++, weights += 16) {
             const __m128i w = _mm_loadu_si128((const __m128i *)(const void *)weights);
             const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(w, w), 8);
             const __m128i high = _mm_srai_epi16(_mm_unpackhi_epi8(w, w), 8);
+            UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const __m128i a = _mm_set1_epi32(pair_at(places[p] + 2 * i));
                 s[p][0] = _mm_add_epi32(s[p][0], _mm_madd_epi16(a, low));
@@ -204,7 +223,9 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
             }
         }
     }
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++)
+        UNROLLED
         for (int h = 0; h < 2; h++) _mm_storeu_si128((__m128i *)(void *)(sums + 8 * p + 4 * h), s[p][h]);
 }
 
@@ -217,6 +238,7 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
     for (int i = 0; i < POSITIONS * BLOCK; i++) sums[i] = 0;
     for (size_t y = 0; y < rows; y++)
         for (size_t i = 0; i < pairs; i++, weights += 2 * BLOCK)
+            UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const int16_t *a = x[p] + y * row + 2 * i;
                 for (int c = 0; c < BLOCK; c++) sums[p * BLOCK + c] += a[0] * weights[2 * c] + a[1] * weights[2 * c + 1];
@@ -232,13 +254,16 @@ enum { BLOCK_AVX2 = 16 };
 __attribute__((target("avx2"))) static void block_sums_avx2(const int8_t *weights, const int16_t *const *x, size_t row,
                                                              size_t rows, size_t pairs, int32_t *sums) {
     __m256i s[POSITIONS][2];
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++) s[p][0] = s[p][1] = _mm256_setzero_si256();
     for (size_t y = 0; y < rows; y++) {
         const int16_t *places[POSITIONS];
+        UNROLLED
         for (int p = 0; p < POSITIONS; p++) places[p] = x[p] + y * row;
         for (size_t i = 0; i < pairs; i++, weights += 32) {
             const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)weights));
             const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(weights + 16)));
+            UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const __m256i a = _mm256_set1_epi32(pair_at(places[p] + 2 * i));
                 s[p][0] = _mm256_add_epi32(s[p][0], _mm256_madd_epi16(a, low));
@@ -246,7 +271,9 @@ __attribute__((target("avx2"))) static void block_sums_avx2(const int8_t *weight
             }
         }
     }
+    UNROLLED
     for (int p = 0; p < POSITIONS; p++)
+        UNROLLED
         for (int h = 0; h < 2; h++) _mm256_storeu_si256((__m256i *)(void *)(sums + 16 * p + 8 * h), s[p][h]);
 }
 
@@ -1275,17 +1302,19 @@ static bool lay_out(struct loader *l, const struct weights *w, const uint32_t *s
     if (rounded > channels || depth % 2)
         for (size_t i = 0; i < total; i++) weights[i] = 0;
     for (size_t c = 0; c < rounded; c++) {
-        int8_t *to = weights + (c / block * places * pairs * block + c % block) * 2;
+        const size_t to = (c / block * places * pairs * block + c % block) * 2, next = pairs * block * 2;
         int64_t sum = 0, largest = 0;
         bias[c] = 0, scale[c] = 0;
         if (c >= channels) continue;
-        for (size_t k = 0; k < depth; k++)
-            for (size_t i = 0; i < places; i++) {
-                const int weight = from[gemm ? k * channels + c : (c * depth + k) * places + i];
-                sum += weight;
-                largest += weight < 0 ? -weight : weight;
-                to[(i * pairs + k / 2) * block * 2 + k % 2] = (int8_t)weight;
+        size_t at = gemm ? c : c * depth * places;
+        for (size_t k = 0; k < depth; k++) {
+            size_t place = to + k / 2 * block * 2 + k % 2;
+            for (size_t i = 0; i < places; i++, at += gemm ? channels : 1, place += next) {
+                sum += from[at];
+                largest += from[at] < 0 ? -from[at] : from[at];
+                weights[place] = from[at];
             }
+        }
         sum = (w->biased ? int_at(&w->bias, c) : 0) - sum * real->zero;
         if (largest * 255 + (sum < 0 ? -sum : sum) > INT32_MAX) return fail(l, AVATAR_SUMS);
         bias[c] = (int32_t)sum;
@@ -1715,7 +1744,7 @@ enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_
     uint64_t needed;
     *model = NULL;
     if (count(&l, file, size, &needed)) return l.error;
-    if (needed > memory_size || !memory || (uintptr_t)memory % 16) return AVATAR_MEMORY;
+    if (needed > memory_size || !memory || (uintptr_t)memory % 8) return AVATAR_MEMORY;
     const uint64_t steps_at = l.steps_at, working_at = l.working_at;
     start(&l, file, size);
     l.memory = memory;
@@ -1739,7 +1768,7 @@ const char *avatar_error_text(enum avatar_error error) {
     case AVATAR_OPERATOR: return "its graph has an operator or a form that the engine does not know; export it again";
     case AVATAR_SUMS: return "its weights and biases can add up to more than 32 bits; export it again";
     case AVATAR_TOO_LARGE: return "it asks for more memory or work than a file of its size can need";
-    case AVATAR_MEMORY: return "there is not enough memory for the model, or it is not aligned to 16 bytes";
+    case AVATAR_MEMORY: return "there is not enough memory for the model, or it is not aligned to 8 bytes";
     }
     return "unknown error";
 }

@@ -59,7 +59,7 @@ enum avatar_error {
     AVATAR_OPERATOR = 8,  /* an operator, or an arrangement of operators, that the contract above does not know */
     AVATAR_SUMS = 9,      /* sums that do not fit in int32 */
     AVATAR_TOO_LARGE = 10,/* more memory or work than a file of this size can need */
-    AVATAR_MEMORY = 11    /* less memory than measured, or not aligned to 16 bytes, or none left */
+    AVATAR_MEMORY = 11    /* less memory than measured, or not aligned to 8 bytes, or none left */
 };
 
 struct avatar_model;
@@ -70,7 +70,7 @@ const char *avatar_error_text(enum avatar_error error);
 /* How many bytes of memory avatar_load needs for a file: at most 32 for each byte of the file, and 4 MB. */
 enum avatar_error avatar_measure(const void *file, size_t size, size_t *memory_size);
 
-/* Make a model in memory, which must be aligned to 16 bytes and stay as long as the model draws. */
+/* Make a model in memory, which must be aligned to 8 bytes, as malloc does, and stay as long as the model draws. */
 enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_t memory_size,
                               struct avatar_model **model);
 

@@ -1,9 +1,12 @@
-// avatar-edge on Android, ready to paste. Latents: tested against the fixture that Python and JavaScript share
-// (tests/phone/kotlin.sh). Drawing: com.microsoft.onnxruntime:onnxruntime-android; not tested on a device by us.
+// avatar-edge on Android, ready to paste: with runtime/native/avatar.c and avatar.h and avatar_jni.c, which the NDK makes
+// the library avatar of, and the int8 .onnx file among the assets. Tested on a desktop's Java, with a C compiler's library
+// (tests/phone/kotlin.sh): latents and faces equal Python's. Not tested on a device by us.
 //
-//     val avatars = Avatars(assets.open("fp32.ort").readBytes(), latentDim = 100)
-//     imageView.setImageBitmap(avatars.bitmap("alice"))        // see the end of this file
+//     System.loadLibrary("avatar")                                                // once
+//     val avatars = Avatars(assets.open("anime-faces-64.onnx").readBytes())
+//     imageView.setImageBitmap(avatars.bitmap("alice"))                           // see the end of this file
 
+import java.io.Closeable
 import java.security.MessageDigest
 import java.text.Normalizer
 
@@ -81,28 +84,49 @@ object Latents {
     private val LOG = doubleArrayOf(1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01)
 }
 
-/* On Android, with onnxruntime-android:
+/** Faces of one model file. One thread at a time may draw; close gives its memory back. */
+class Avatars(file: ByteArray) : Closeable {
+    private val model = Engine.open(file)
+    val width = Engine.width(model)
+    val height = Engine.height(model)
+    val channels = Engine.channels(model)
 
-import ai.onnxruntime.*
-import android.graphics.Bitmap
-import java.nio.FloatBuffer
-
-class Avatars(model: ByteArray, private val latentDim: Int, private val size: Int = 64) {
-    private val environment = OrtEnvironment.getEnvironment()
-    private val session = environment.createSession(model)
-
-    fun bitmap(name: String): Bitmap {
-        val z = FloatBuffer.wrap(Latents.latent(name, latentDim))
-        OnnxTensor.createTensor(environment, z, longArrayOf(1, latentDim.toLong())).use { tensor ->
-            session.run(mapOf("z" to tensor)).use { result ->
-                val rgb = (result[0] as OnnxTensor).byteBuffer // uint8 [1, size, size, 3]
-                val pixels = IntArray(size * size) {
-                    (255 shl 24) or ((rgb[it * 3].toInt() and 255) shl 16) or
-                        ((rgb[it * 3 + 1].toInt() and 255) shl 8) or (rgb[it * 3 + 2].toInt() and 255)
-                }
-                return Bitmap.createBitmap(pixels, size, size, Bitmap.Config.ARGB_8888)
-            }
-        }
+    /** The avatar of a name: bytes [height, width, channels], RGB (or grey if channels is 1). */
+    fun pixels(name: String): ByteArray {
+        val image = ByteArray(height * width * channels)
+        Engine.draw(model, Latents.latent(name, Engine.latentDim(model)), image)
+        return image
     }
+
+    override fun close() = Engine.close(model)
 }
+
+/** avatar_jni.c. open throws IllegalArgumentException with what is wrong with the file. */
+internal object Engine {
+    external fun open(file: ByteArray): Long
+    external fun latentDim(model: Long): Int
+    external fun width(model: Long): Int
+    external fun height(model: Long): Int
+    external fun channels(model: Long): Int
+    external fun draw(model: Long, z: FloatArray, image: ByteArray)
+    external fun close(model: Long)
+}
+
+/* On Android:
+
+import android.graphics.Bitmap
+
+fun Avatars.bitmap(name: String): Bitmap {
+    val bytes = pixels(name)
+    val argb = IntArray(width * height) {
+        val (red, green, blue) = List(3) { c -> bytes[it * channels + if (channels == 1) 0 else c].toInt() and 255 }
+        (255 shl 24) or (red shl 16) or (green shl 8) or blue
+    }
+    return Bitmap.createBitmap(argb, width, height, Bitmap.Config.ARGB_8888)
+}
+
+CMakeLists.txt:
+
+add_library(avatar SHARED avatar.c avatar_jni.c)
+target_compile_options(avatar PRIVATE -O2)
 */

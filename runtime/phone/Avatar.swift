@@ -1,13 +1,12 @@
-// avatar-edge on iOS and macOS, ready to paste. Latents: tested against the fixture that Python and JavaScript share
-// (tests/phone/swift.sh, on Linux). Drawing: the package onnxruntime-swift-package-manager; compiled against its declarations,
-// never run by us.
+// avatar-edge on iOS and macOS, ready to paste: with runtime/native/avatar.c and avatar.h, Avatar-Bridging-Header.h, and
+// the int8 .onnx file in the bundle. Tested on Linux (tests/phone/swift.sh): latents and faces equal Python's. Not tested
+// on a device by us.
 //
-//     let avatars = try Avatars(modelPath: Bundle.main.path(forResource: "fp32", ofType: "ort")!, latentDim: 100)
-//     let pixels = try avatars.rgb("alice")                     // 64 * 64 * 3 bytes
+//     let avatars = try Avatars(Data(contentsOf: Bundle.main.url(forResource: "anime-faces-64", withExtension: "onnx")!))
+//     let pixels = avatars.pixels("alice")                      // height * width * channels bytes
 
 import CryptoKit
 import Foundation
-import OnnxRuntimeBindings
 
 enum Latents {
     static let scheme = "avatar-edge-latent-1"
@@ -65,22 +64,46 @@ enum Latents {
     private static let logarithm = [1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01]
 }
 
-final class Avatars {
-    private let session: ORTSession
-    private let latentDim: Int
+/// What is wrong with a model file, in a sentence.
+struct AvatarError: Error, CustomStringConvertible {
+    let description: String
+}
 
-    init(modelPath: String, latentDim: Int) throws {
-        let environment = try ORTEnv(loggingLevel: .warning)
-        session = try ORTSession(env: environment, modelPath: modelPath, sessionOptions: nil)
-        self.latentDim = latentDim
+/// Faces of one model file. One thread at a time may draw.
+final class Avatars {
+    private let memory: UnsafeMutableRawPointer
+    private let model: OpaquePointer
+    let width: Int
+    let height: Int
+    let channels: Int
+
+    init(_ file: Data) throws {
+        func check(_ error: avatar_error) throws {
+            if error != AVATAR_OK { throw AvatarError(description: String(cString: avatar_error_text(error))) }
+        }
+        let bytes = [UInt8](file)
+        var size = 0
+        try check(avatar_measure(bytes, bytes.count, &size))
+        memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+        var made: OpaquePointer?
+        do {
+            try check(avatar_load(bytes, bytes.count, memory, size, &made))
+        } catch {
+            memory.deallocate()
+            throw error
+        }
+        model = made!
+        width = Int(avatar_width(model))
+        height = Int(avatar_height(model))
+        channels = Int(avatar_channels(model))
     }
 
-    /// The avatar of a name: uint8 [size, size, 3], RGB.
-    func rgb(_ name: String) throws -> Data {
-        let z = Latents.latent(name, latentDim)
-        let bytes = NSMutableData(data: z.withUnsafeBufferPointer { Data(buffer: $0) })
-        let input = try ORTValue(tensorData: bytes, elementType: .float, shape: [1, NSNumber(value: latentDim)])
-        let outputs = try session.run(withInputs: ["z": input], outputNames: ["images"], runOptions: nil)
-        return try outputs["images"]!.tensorData() as Data
+    deinit { memory.deallocate() }
+
+    /// The avatar of a name: uint8 [height, width, channels], RGB (or grey if channels is 1).
+    func pixels(_ name: String) -> [UInt8] {
+        var image = [UInt8](repeating: 0, count: height * width * channels)
+        avatar_draw(model, Latents.latent(name, Int(avatar_latent_dim(model))), &image)
+        return image
     }
 }

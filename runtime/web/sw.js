@@ -1,17 +1,19 @@
-// Keeps what the demo page loads, so that it works without a network. Fresh files first; the kept ones offline.
+// Keeps what the page loads, so that it works without a network. Fresh files first; the kept ones offline. The model is
+// kept by the package itself, under its digest.
 
 const CACHE = "avatar-edge";
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 self.addEventListener("fetch", (event) => {
-  if (event.request.method !== "GET" || !event.request.url.startsWith("http")) return;
+  const { request } = event;
+  if (request.method !== "GET" || !request.url.startsWith("http") || request.url.endsWith(".onnx")) return;
   event.respondWith(
-    fetch(event.request)
+    fetch(request)
       .then(async (response) => {
-        if (response.ok) (await caches.open(CACHE)).put(event.request, response.clone());
+        if (response.ok) (await caches.open(CACHE)).put(request, response.clone());
         return response;
       })
-      .catch(async () => (await caches.match(event.request)) ?? Response.error()),
+      .catch(async () => (await caches.match(request)) ?? Response.error()),
   );
 });

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from scipy.stats import binomtest
 
 pytest.importorskip("mindspore", reason="MindSpore has no wheel for this Python")
 
-from benchmarks.studies.quality import kappa, main, wilson
+from benchmarks.studies.quality import kappa, main
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +65,6 @@ def test_too_few_real_faces_are_refused_and_leave_nothing(tmp_path: Path, real: 
     assert result.exit_code == 1
     assert "holds 20 images; 21 are needed" in result.output
     assert not (tmp_path / "quality").exists()
-
-
-@pytest.mark.parametrize(("count", "of"), [(0, 10), (3, 10), (10, 10), (31, 96)])
-def test_intervals_are_wilsons(count: int, of: int) -> None:
-    expected = binomtest(count, of).proportion_ci(method="wilson")
-    assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 def test_kappa_is_one_for_equal_grades_and_zero_for_chance() -> None:

@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from avatar_export.source.checkpoint import generator_weights
 from avatar_export.source.find_generator import UnsuitableCheckpointError
+from avatar_export.source.original import read_weights
 from tiny_model import tiny_arrays
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -69,6 +72,32 @@ def test_names_of_the_tutorials_optimiser_and_foreign_arrays_are_understood() ->
 def test_half_precision_is_widened() -> None:
     halves = {name: array.astype(np.float16) for name, array in tiny_arrays().items()}
     assert all(a.dtype == np.float32 for a in generator_weights(halves, pixel_range=TANH).arrays().values())
+
+
+@pytest.mark.parametrize("format_", ["ckpt", "safetensors"])
+def test_bfloat16_is_widened(tmp_path: Path, format_: str) -> None:
+    mindspore = pytest.importorskip("mindspore")
+    from avatar_training import device
+
+    device.select("CPU")
+    arrays = tiny_arrays()
+    if format_ == "ckpt":
+        tensors = [{"name": k, "data": mindspore.Tensor(a).astype(mindspore.bfloat16)} for k, a in arrays.items()]
+        mindspore.save_checkpoint(tensors, str(tmp_path / "half.ckpt"))
+    else:
+        header, data = {}, b""
+        for name, array in arrays.items():
+            upper = (array.view(np.uint32) >> 16).astype("<u2").tobytes()
+            header[name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": [len(data), len(data) + len(upper)]}
+            data += upper
+        text = json.dumps(header).encode()
+        (tmp_path / "half.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    read = read_weights(tmp_path / f"half.{format_}", "-1..1").arrays()
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert read[name].dtype == np.float32
+        np.testing.assert_allclose(read[name], array, rtol=2**-7)
+        assert not (read[name].view(np.uint32) & 0xFFFF).any()
 
 
 @pytest.mark.parametrize("stored", [(-1.0, 1.0), (0.0, 1.0)])

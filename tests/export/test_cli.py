@@ -80,7 +80,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory, original: Any) -> Path:
     optimizer = mindspore.nn.Adam(trained.trainable_params())
     optimizer.update_parameters_name("optim_g.")
     mindspore.save_checkpoint(trained, str(folder / "optimised.ckpt"))
-    mindspore.save_checkpoint(Discriminator(32, 3, 8), str(folder / "discriminator.ckpt"))
+    discriminator = Discriminator(32, 3, 8)
+    mindspore.save_checkpoint(discriminator, str(folder / "discriminator.ckpt"))
+    training = mindspore.nn.Cell()
+    training.network, training.discriminator = network(), discriminator
+    training.optimizer = mindspore.nn.Adam(training.network.trainable_params())
+    mindspore.save_checkpoint(training, str(folder / "training.ckpt"))
     diverged = network()
     weight = diverged.generator[3].weight
     weight.set_data(mindspore.Tensor(np.full(weight.shape, np.nan, np.float32)))
@@ -132,6 +137,7 @@ def sentence(result: Result, exit_code: int) -> str:
         ("tutorial.ckpt", "0..1", "uint8"),
         ("optimised.ckpt", "-1..1", "float32"),
         ("tutorial.safetensors", "0..1", "uint8"),
+        ("training.ckpt", "-1..1", "uint8"),
     ],
 )
 def test_exported_model_draws_what_mindspore_draws(
@@ -143,6 +149,7 @@ def test_exported_model_draws_what_mindspore_draws(
         "--format", "onnx", "--checkpoint", saved / checkpoint, "--out", out, "--output-dtype", output, *options
     )
     assert result.exit_code == 0, result.output
+    assert ("generator found under optimizer.network.generator." in result.output) == (checkpoint == "training.ckpt")
     generator, z = AvatarGenerator.load(out), latents(NAMES, 100)
     assert generator.spec.pixel_range == ((0, 1) if pixel_range == "0..1" else (-1, 1))
     images = from_network(draw(original, z), generator.spec.pixel_range)

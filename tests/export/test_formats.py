@@ -1,4 +1,6 @@
 import json
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import compare
 from avatar_export.variants import Variant
-from avatar_runtime import AvatarGenerator, ModelSpec
+from avatar_runtime import AvatarGenerator, ModelSpec, OutputError
 from avatar_runtime.latents import SCHEME, latents
 from avatar_runtime.session import open_session, run
 from tiny_model import build_model, tiny_weights
@@ -62,6 +64,21 @@ def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch)
     model, _ = build_model(weights, "uint8")
     with pytest.raises(ModelCheckError, match="nchwc"):
         candidates.ort_candidate((("graph", model),))
+
+
+@pytest.mark.parametrize("format_", ["ort", "mindir"])
+@pytest.mark.parametrize("bytes_left", [1000, 20_000])
+def test_a_full_disk_for_temporary_files_is_said(weights: GeneratorWeights, format_: str, bytes_left: int) -> None:
+    pytest.importorskip("mindspore")
+    build_candidate(weights, Variant("mindir"))  # what is loaded only once writes files of its own
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write temporary files in .*: .*; free some space .* TMPDIR"):
+            build_candidate(weights, Variant(format_))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_what_cannot_be_converted_is_said() -> None:

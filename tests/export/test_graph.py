@@ -106,7 +106,9 @@ def _shape(value: onnx.ValueInfoProto) -> list[str | int]:
         ("uint8", "images", onnx.TensorProto.UINT8, ["batch", 64, 64, 1]),
     ],
 )
-def test_model_has_the_interface_that_runtimes_expect(output: str, name: str, dtype: int, shape: list[str | int]) -> None:
+def test_model_has_the_interface_that_runtimes_expect(
+    output: str, name: str, dtype: int, shape: list[str | int]
+) -> None:
     model, applied = build_model(tiny_weights(64, 2, 1, 33), output)
     onnx.checker.check_model(model, full_check=True)
     assert model.ir_version == 8

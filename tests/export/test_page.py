@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from avatar_export import exporter
 from avatar_export.cli import main
+from avatar_export.formats import html_page
 from avatar_export.formats.html_page import ORT_MODULE, ORT_WASM, bundle, write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
@@ -41,6 +42,18 @@ def test_a_page_needs_nothing_beside_it(ort: Path, tiny_model: Path, tmp_path: P
     page = out.read_text("utf-8")
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
     assert page.count("</script>") == 5
+
+
+def test_no_text_can_end_its_script(
+    ort: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ort / ORT_MODULE).write_text('export const text = "</script><script>alert(1)</script>";')
+    monkeypatch.setattr(html_page, "_START", 'const a = "</SCRIPT><!--", b = /<\\/script>/;')
+    write_page(tiny_model, tmp_path / "page.html", ort)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.lower().count("</script>") == 5
+    assert "alert(1)" not in page
+    assert 'const a = "\\x3C/SCRIPT>\\x3C!--"' in page
 
 
 def test_onnxruntime_web_is_found_in_node_modules_above(

@@ -33,6 +33,12 @@ def weights() -> GeneratorWeights:
     return tiny_weights(ngf=16)
 
 
+@pytest.fixture(scope="module")
+def int8_model(weights: GeneratorWeights) -> onnx.ModelProto:
+    """The int8 graph of the weights; nobody changes it."""
+    return build_model(weights, "uint8", "int8")[0]
+
+
 def original(weights: GeneratorWeights) -> Network:
     """The plain graph, in the place of MindSpore."""
     return partial(run, open_session(check_model(plain_graph(weights))))
@@ -82,10 +88,9 @@ def test_int8_computes_in_bytes_whatever_the_architecture(
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_two_products_of_int8_fit_in_16_bits(weights: GeneratorWeights, channels_last: bool) -> None:
+def test_two_products_of_int8_fit_in_16_bits(int8_model: onnx.ModelProto, channels_last: bool) -> None:
     """So AVX2 without VNNI does not saturate: it adds those of neighbours in memory, two by two."""
-    model, _ = build_model(weights, "uint8", "int8")
-    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in int8_model.graph.initializer]
     kernels = [array.astype(int) for array in arrays if array.dtype == np.int8 and array.ndim == 4]
     kernels = [array for array in kernels if np.abs(array).max() > 1]  # the last only subtracts
     assert len(kernels) == 9  # four phases of two layers, and the halves
@@ -142,10 +147,11 @@ def test_ranges_hold_all_that_the_calibration_saw(weights: GeneratorWeights) -> 
         ({"within_one_level": 1.0}, "within one level"),
     ],
 )
-def test_each_limit_of_a_tolerance_can_fail(weights: GeneratorWeights, limits: Mapping[str, float], failure: str) -> None:
-    model, _ = build_model(weights, "uint8", "int8")
+def test_each_limit_of_a_tolerance_can_fail(
+    weights: GeneratorWeights, int8_model: onnx.ModelProto, limits: Mapping[str, float], failure: str
+) -> None:
     loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
-    network = partial(run, open_session(check_model(model)))
+    network = partial(run, open_session(check_model(int8_model)))
     report = compare(network, original(weights), weights, "uint8", tolerance_of("int8", {**loose, **limits}), [64])
     assert not report.passed
     assert len(report.failures) == 1

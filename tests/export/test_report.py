@@ -27,6 +27,9 @@ def original() -> Original:
     return tiny_original()
 
 
+NAME = "a </script><b>"
+
+
 class Page(HTMLParser):
     """The rows of cells, the pictures and all that points elsewhere in a page."""
 
@@ -51,8 +54,16 @@ class Page(HTMLParser):
 
 
 def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, original: Original) -> None:
-    export = export_variant(original, Variant(), tmp_path / "x.onnx", name="a <b>", report=tmp_path / "proof" / "deep")
-    page = Page(tmp_path / "proof/deep/x.html")
+    export = export_variant(
+        original,
+        Variant(),
+        tmp_path / "x.onnx",
+        name=NAME,
+        provenance=NAME,
+        license=NAME,
+        report=tmp_path / "deep" / "er",
+    )
+    page = Page(tmp_path / "deep/er/x.html")
     rows = {row[0]: row[1:] for row in page.rows if row}
     assert rows["plain graph"][0] == "12"
     assert rows["fold batch norm"][0] == "9"
@@ -63,7 +74,8 @@ def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, 
     assert rows["plain graph"][3] == f"{flops / 1e6:.1f}"
     assert f"{export.parity.level_histogram[0]:,}" in page.text
     assert "Within the tolerance" in page.text
-    assert "a &lt;b&gt;" in page.text
+    assert page.text.count("a &lt;/script&gt;&lt;b&gt;") == 4  # title, heading, licence, provenance
+    assert "</script>" not in page.text
     assert "MindSpore" in page.text
     assert len(page.pictures) == 3 * 8
     assert not page.links

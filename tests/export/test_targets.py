@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from avatar_export.validation import speed
 from avatar_export.validation.mobile_usability import check_usability
 from avatar_export.validation.parity import ParityError
 from avatar_export.variants import TARGETS, Variant
-from avatar_runtime import AvatarGenerator, InputError, OutputError
+from avatar_runtime import AvatarGenerator, InputError, ModelFileError, OutputError
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
 from rewriting import Rewrite
@@ -111,6 +112,27 @@ def test_an_older_export_is_replaced_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_a_link_to_a_folder_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "npu").mkdir()
+    (tmp_path / "link").symlink_to("npu")
+    for _ in range(2):
+        made = export_target(Path("any.ckpt"), "accelerator", tmp_path / "link")
+        assert made.folder == tmp_path / "link"
+        assert sorted(path.name for path in (tmp_path / "npu").iterdir()) == ["fp32.onnx", "manifest.json"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "npu"]
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_metadata_with_another_batch_size_is_refused_by_it(tmp_path: Path) -> None:
+    made = export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
+    path = tmp_path / "npu" / "fp32.onnx"
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, replace(made.exports[0].metadata, batch=8).to_metadata())
+    onnx.save(model, path)
+    with pytest.raises(ModelFileError, match=r"'z', 'tensor\(float\)', \[1, 7\].* instead of .*'z', .*\[8, 7\]"):
+        AvatarGenerator.load(path)
+
+
 @pytest.mark.parametrize(
     ("content", "shown"),
     [
@@ -149,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         export_target(Path("any.ckpt"), "accelerator", tmp_path / "file")
     with pytest.raises(InputError, match="report"):
-        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", report=tmp_path / "npu" / "proof")
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", report=tmp_path / "npu" / "report")
 
 
 def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original) -> None:

@@ -3,10 +3,12 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -14,8 +16,9 @@ from avatar_export.formats import onnx_file
 from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, write_model
 from avatar_runtime import AvatarGenerator, ModelSpec
 from avatar_runtime.errors import OutputError
+from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.model_file.metadata import GoldenCheck
+from avatar_runtime.model_file.golden import GoldenCheck
 from tiny_model import build_model, tiny_weights, write_tiny_model
 
 SPEC = ModelSpec(
@@ -73,7 +76,9 @@ def test_file_is_the_same_each_time(tmp_path: Path, model: onnx.ModelProto) -> N
 
 
 def _other_pixels(generator: AvatarGenerator) -> GoldenCheck:
-    return GoldenCheck(("a",), ("0" * 64 if generator.model_sha256 else "1" * 64,), ("",), 1)
+    size = generator.spec.image_size
+    png = b64encode(encode(np.zeros((size, size, generator.spec.channels), np.uint8), ".png")).decode()
+    return GoldenCheck(("a",), ("0" * 64 if generator.model_sha256 else "1" * 64,), (png,), 1)
 
 
 def _refused(model: onnx.ModelProto) -> bytes:

@@ -1,4 +1,4 @@
-"""Hostile contracts, picture texts, pictures, lists of names and options: `pytest -m fuzz`."""
+"""Hostile metadata, picture texts, pictures, lists of names and options: `pytest -m fuzz`."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from avatar_runtime.output.reproduction import reproduce
 from avatar_runtime.ranking import Choice
 from fuzz.mutations import mutated
 
-CONTRACTS, TEXTS, PICTURES, LISTS, OPTIONS = 15_000, 20_000, 10_000, 5_000, 3_000
+METADATA, TEXTS, PICTURES, LISTS, OPTIONS = 15_000, 20_000, 10_000, 5_000, 3_000
 """How many of each: 53,000."""
 SECONDS, KIBIBYTES = 10, 2**20
 
@@ -57,12 +57,12 @@ def try_all(count: int, make: Callable[[random.Random], Any], use: Callable[[Any
     assert 0 < refused < count
 
 
-def test_contracts(generator: AvatarGenerator) -> None:
+def test_metadata(generator: AvatarGenerator) -> None:
     sound = generator.spec.to_metadata()[KEY].encode()
     try_all(
-        CONTRACTS,
+        METADATA,
         lambda rng: mutated(sound, rng).decode("utf-8", "surrogateescape"),
-        lambda contract: ModelSpec.from_metadata({KEY: contract}),
+        lambda metadata: ModelSpec.from_metadata({KEY: metadata}),
     )
 
 

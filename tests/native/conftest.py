@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     PATHS["sse2"] = ["-DAVATAR_NO_AVX2"]
 """Flags for each path of the inner loop that this processor has."""
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "32-grey": {"channels": 1, "ngf": 3, "latent_dim": 7},
     "32-steered": {"ngf": 5, "latent_dim": 16, "latent_map": True},
     "64-narrow": {"image_size": 64, "ngf": 1, "latent_dim": 1},

@@ -58,8 +58,8 @@ class Model:
         copied = (ctypes.c_char * len(file)).from_buffer_copy(file) if file else None
         self._check(engine.avatar_measure(copied, len(file), ctypes.byref(bytes_needed)))
         self.memory_size = bytes_needed.value
-        self._memory = np.full(self.memory_size + 15, 0xCC, np.uint8)  # what was there before must not matter
-        start = -self._memory.ctypes.data % 16
+        self._memory = np.full(self.memory_size + 7, 0xCC, np.uint8)  # what was there before must not matter
+        start = -self._memory.ctypes.data % 8
         memory = self._memory.ctypes.data + start
         self._check(engine.avatar_load(copied, len(file), memory, self.memory_size, ctypes.byref(model)))
         self.model = model

@@ -25,9 +25,10 @@ class Graph:
         return name
 
     def node(self, kind: str, *inputs: str, **attributes: object) -> str:
-        name = f"value{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
-        return name
+        node = helper.make_node(kind, inputs, [f"value{len(self.nodes)}"])
+        node.attribute.extend(helper.make_attribute(*pair) for pair in attributes.items())
+        self.nodes.append(node)
+        return str(node.output[0])
 
     def step(self, step: float, zero: int) -> tuple[str, str]:
         return self.constant(step, np.float32), self.constant(zero, np.uint8)

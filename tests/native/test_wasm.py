@@ -44,7 +44,7 @@ def draw(tmp_path: Path, model: Path, names: list[str]) -> bytes:
     (tmp_path / "draw.mjs").write_text(DRAW, "utf-8")
     with AvatarGenerator.load(model) as generator:
         (tmp_path / "latents").write_bytes(latents(names, generator.spec.latent_dim).tobytes())
-    words = ["node", tmp_path / "draw.mjs", WASM, model, tmp_path / "latents"]
+    words: list[str | Path] = ["node", tmp_path / "draw.mjs", WASM, model, tmp_path / "latents"]
     return subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
 
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The latents of runtime/phone/Avatar.swift against the fixture that Python and JavaScript share. Needs swiftc; or root
-# and a Debian mirror: then Debian 13's compiler (540 MB) is unpacked into build/swift, never installed, and runs there.
+# runtime/phone/Avatar.swift with the engine: its latents against the fixture that Python and JavaScript share, and 64
+# faces against Python's. Needs swiftc; or root and a Debian mirror: then Debian 13's compiler (540 MB) is unpacked into
+# build/swift, never installed, and runs there. And gcc, and Python with this project's packages.
 #
-# CryptoKit and onnxruntime's Swift package are for Apple's systems. tests/phone/apple stands in for them: SHA-256 for the
-# one, declarations for the other, so that what draws is compiled and not run.
+# CryptoKit is for Apple's systems: tests/phone/apple stands in for it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
+python=${PYTHON:-python3}
+model=$root/runtime/avatar_runtime/models/anime-faces-64.onnx
 here=$root/build/swift
 into="" inside=()
 
@@ -37,12 +39,14 @@ fi
 
 out=$(mktemp -d -p "$into/tmp")
 trap 'rm -rf "$out"' EXIT
-cp "$root"/runtime/phone/Avatar.swift "$root"/tests/phone/apple/*.swift "$out"
+cp "$root"/runtime/phone/{Avatar.swift,Avatar-Bridging-Header.h} "$root"/runtime/native/avatar.{c,h} "$root"/tests/phone/apple/*.swift "$model" "$out"
 there=${out#"$into"} # as it is called inside
-for module in CryptoKit OnnxRuntimeBindings; do
-  "${inside[@]}" swiftc -O -parse-as-library -emit-module -emit-library -static -module-name "$module" \
-    "$there/$module.swift" -emit-module-path "$there/$module.swiftmodule" -o "$there/lib$module.a"
-done
-"${inside[@]}" swiftc -O -I "$there" -L "$there" "$there"/{main,Avatar}.swift -lCryptoKit -lOnnxRuntimeBindings -o "$there/latents"
-python3 "$root/tests/phone/names.py" >"$out/names"
-"${inside[@]}" "$there/latents" <"$out/names"
+gcc -std=c11 -O2 -c "$out/avatar.c" -o "$out/avatar.o"
+"${inside[@]}" swiftc -O -parse-as-library -emit-module -emit-library -static -module-name CryptoKit \
+  "$there/CryptoKit.swift" -emit-module-path "$there/CryptoKit.swiftmodule" -o "$there/libCryptoKit.a"
+"${inside[@]}" swiftc -O -I "$there" -L "$there" -import-objc-header "$there/Avatar-Bridging-Header.h" \
+  "$there"/{main,Avatar}.swift "$there/avatar.o" -lCryptoKit -o "$there/avatars"
+"$python" "$root/tests/phone/names.py" >"$out/names"
+"${inside[@]}" "$there/avatars" <"$out/names"
+PYTHONPATH=$root/runtime "$python" "$root/tests/phone/faces.py" "$model" 64 >"$out/faces"
+"${inside[@]}" "$there/avatars" "$there/$(basename "$model")" <"$out/faces"

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avatar_runtime.command.cli import main
-from tiny_model import bright_critic
+from tiny_model import bright_scorer
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def installed_avatar_gen(tiny_model: Path) -> Callable[..., "subprocess.Complete
 
 
 @pytest.fixture(scope="session")
-def critic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A critic of 32x32 RGB images that likes them bright."""
-    path = tmp_path_factory.mktemp("critic") / "bright.onnx"
-    onnx.save(bright_critic(), path)
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scorer of 32x32 RGB images that likes them bright."""
+    path = tmp_path_factory.mktemp("scorer") / "bright.onnx"
+    onnx.save(bright_scorer(), path)
     return path

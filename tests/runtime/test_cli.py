@@ -224,7 +224,7 @@ def test_json_says_what_was_written(folder: Path, draw: Draw, generator: AvatarG
         assert line == text(path)
 
 
-def test_info_prints_the_contract(draw: Draw, generator: AvatarGenerator, tiny_model: Path) -> None:
+def test_info_prints_the_metadata(draw: Draw, generator: AvatarGenerator, tiny_model: Path) -> None:
     printed = draw("--info")
     for words in (str(tiny_model), generator.model_sha256, "random weights for tests", SCHEME):
         assert words in printed
@@ -239,8 +239,8 @@ def test_check_draws_the_golden_images(
     assert draw("--check") == "tiny draws its golden images exactly as where it was made\n"
     assert json.loads(draw("--check", "--json"))["difference"] == 0
     model = onnx.load(tiny_model)
-    [contract] = [prop for prop in model.metadata_props if prop.key == KEY]
-    contract.value = contract.value.replace('"alice"', '"bob"')
+    [metadata] = [prop for prop in model.metadata_props if prop.key == KEY]
+    metadata.value = metadata.value.replace('"alice"', '"bob"')
     onnx.save(model, tmp_path / "other.onnx")
     result = avatar_gen("--check", "--model", str(tmp_path / "other.onnx"))
     assert result.exit_code == 1

@@ -222,8 +222,8 @@ def test_a_model_that_draws_other_golden_images_does_not_verify(generator: Avata
 
 
 @pytest.mark.parametrize("wrong", [{"latent_dim": 99}, {"image_size": 64}, {"channels": 1}, {"output": "float32"}])
-def test_a_contract_that_does_not_fit_its_graph_is_refused(generator: AvatarGenerator, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ModelFileError, match="does not fit its contract"):
+def test_a_metadata_that_does_not_fit_its_graph_is_refused(generator: AvatarGenerator, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match="does not fit its metadata"):
         AvatarGenerator(generator._session, replace(generator.spec, **wrong), "")
 
 

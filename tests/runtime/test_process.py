@@ -88,18 +88,18 @@ def test_a_closed_standard_input_is_a_sentence(shell: Shell) -> None:
     assert_sentence(done, USAGE, "cannot read <stdin>: Bad file descriptor")
 
 
-@pytest.mark.parametrize("option", ["--model", "--critic"])
+@pytest.mark.parametrize("option", ["--model", "--scorer"])
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         ("ln -s /dev/zero x.onnx", "x.onnx: it is a device, not a file"),
         ("mkfifo x.onnx", "x.onnx: it is a pipe or a socket, not a file"),
-        ("truncate -s 3G x.onnx", "x.onnx: it has 3221 MB; a model of avatar-edge has at most 537"),
+        ("truncate -s 3G x.onnx", "x.onnx: it has 3221 MB, and at most 537 MB are read"),
         ("truncate -s 500M x.onnx", "x.onnx: it is not an ONNX model"),
     ],
 )
 def test_a_file_is_judged_before_it_is_read(shell: Shell, option: str, make: str, message: str) -> None:
-    rest = "--best-of 2" if option == "--critic" else ""
+    rest = "--best-of 2" if option == "--scorer" else ""
     done = shell(f"{make}; ulimit -v 400000; avatar-gen --model $MODEL --name a --out a.png {rest} {option} x.onnx")
     assert_sentence(done, FAILED, message)
 

@@ -112,7 +112,7 @@ def test_the_text_of_thousands_of_names_is_kept_but_by_a_jpeg() -> None:
 
 
 def altered(generator: AvatarGenerator, **changes: Any) -> str:
-    text = PICTURES[1].text(generator) | {"best_of": 4, "critic": "ab" * 32}
+    text = PICTURES[1].text(generator) | {"best_of": 4, "scorer": "ab" * 32}
     return json.dumps(text | changes)
 
 
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_refused_before_it_is_drawn(
 @pytest.mark.parametrize("cut", [0, 1, 20, 60, 700, -30])
 def test_a_damaged_file_is_refused(tmp_path: Path, generator: AvatarGenerator, cut: int) -> None:
     (tmp_path / "a.png").write_bytes(PICTURES[0].render(generator, ".png")[:cut])
-    with pytest.raises(InputError, match=r"a\.png: it"):
+    with pytest.raises(InputError, match=r"a\.png: (it|the file is empty)"):
         reproduce(tmp_path / "a.png", generator)
 
 
@@ -203,3 +203,33 @@ def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: Call
     assert done.stderr.startswith("Error: a.png is not what its text says: pixels differ by up to ")
     done = avatar_gen("--reproduce", "a.png", "--json")
     assert json.loads(done.stdout)["identical"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "message"),
+    [
+        (
+            {"names": ["a", "b"], "frames": 200_000_000, "size": 1},
+            (1, 1),
+            "200000000 frames .* are 204800 million pixels",
+        ),
+        ({"names": ["a", "b"], "frames": 20_000, "size": 1}, (1, 1), "at most 10000 frames, not 20000"),
+        (
+            {"names": ["a"] * 10**6, "size": 1},
+            (1000, 1000),
+            "1000000 avatars .* are 1024 million pixels",
+        ),
+        ({"names": ["a"] * 10**6}, (64, 64), "a grid of 1000 rows and 1000 columns of 32 pixels each would be 32000"),
+        ({"names": ["a"], "columns": 10**12, "size": 4096}, (1, 1), "it has 1x1 pixels, by its text 4096x4096"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_text_that_asks_for_too_much_is_refused_before_anything_is_drawn(
+    tmp_path: Path, generator: AvatarGenerator, changes: dict[str, Any], size: tuple[int, int], message: str
+) -> None:
+    text = {**Picture(("a",)).text(generator), **changes}
+    info = PngImagePlugin.PngInfo()
+    info.add_text(TEXT_KEY, json.dumps(text))
+    Image.new("RGB", size).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(InputError, match=message):
+        reproduce(tmp_path / "a.png", generator)

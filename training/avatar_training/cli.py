@@ -25,11 +25,16 @@ from avatar_training.config import (
 )
 from avatar_training.errors import TrainingError
 from avatar_training.run_folder.record import newest_run, read_record
+from avatar_training.steering.cli import grade, steer
 
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 
 
-@click.command(cls=Command, context_settings={**SETTINGS, "show_default": False})
+class _Group(Command, click.Group):
+    """Trains when no other command is named."""
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={**SETTINGS, "show_default": False})
 @click.option("--data", metavar="DIR_OR_ZIP", help="Images to learn from; with --resume, the run's own by default.")
 @click.option(
     "--download",
@@ -124,6 +129,10 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
     """
+    if other := click.get_current_context().invoked_subcommand:
+        if out or download or resume or restart or dry_run or any(value is not None for value in options.values()):
+            raise click.UsageError(f"avatar-train {other} takes its options behind its name")
+        return
     if resume and restart:
         raise click.UsageError("--resume goes on with a run and --restart starts over: use one of them")
     if options["steps"] and options["epochs"]:
@@ -152,6 +161,10 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     _run(config, out, resume, restart)
 
 
+main.add_command(grade)
+main.add_command(steer)
+
+
 def _download(url: str, path: Path) -> None:
     try:
         from avatar_training.data.download import download
@@ -173,7 +186,7 @@ def _download(url: str, path: Path) -> None:
             )
     except (AvatarError, OSError) as err:
         raise click.ClickException(str(err)) from err
-    click.echo(f"{path}: a sound zip of {files} files", err=True)
+    click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:

@@ -12,7 +12,8 @@ from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
-from avatar_runtime.model_file.metadata import GoldenCheck, ModelSpec
+from avatar_runtime.model_file.golden import GoldenCheck
+from avatar_runtime.model_file.metadata import ModelSpec
 from avatar_runtime.output.atomic import replacing
 from avatar_runtime.session import open_session
 

@@ -39,6 +39,8 @@ def convert(model: bytes) -> tuple[bytes, str]:
         )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            if "Failed to save" in reason or "No space left" in reason:
+                raise OSError("onnxruntime cannot save the model that it has converted")
             raise ModelCheckError(f"onnxruntime cannot convert the model to the .ort format: {reason}")
         config = (folder / "model.required_operators_and_types.config").read_text()
         # The comments name our temporary files.

@@ -1,4 +1,4 @@
-"""avatar-gen: parses its options; `tasks` does the rest."""
+"""avatar-gen: parses its options; `tasks` does the work."""
 
 import gc
 import re
@@ -12,7 +12,7 @@ from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
-    """I/N: the I-th of N parts."""
+    """I/N: part I of N."""
 
     name = "shard"
 
@@ -25,42 +25,43 @@ class ShardType(click.ParamType[tuple[int, int]]):
 
 
 PATH = click.Path(path_type=Path)
+MAX_COUNT = 10**9
 
 
 @click.command(cls=Command, context_settings=SETTINGS)
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
-@click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one a line; - is standard input.")
-@click.option("--interpolate", nargs=2, metavar="A B", help="From A to B and back: .gif, .webp or .png.")
-@click.option("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Pictures from A to B.")
-@click.option("--seed", metavar="S", help="A series, whose avatar i is named S/i.  [default: new]")
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="How many of a series.  [default: 64]")
-@click.option("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1 nearer to the average face.")
+@click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
+@click.option("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
+@click.option("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames from A to B.")
+@click.option("--seed", metavar="S", help="Draw the series S: avatar i is named S/i.  [default: random]")
+@click.option("--count", type=click.IntRange(1, MAX_COUNT), metavar="N", help="Avatars in the series.  [default: 64]")
+@click.option("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1: closer to the average face.")
 @click.option(
-    "--best-of", type=click.IntRange(1, 1000), metavar="K", help="Keep the best of K candidates of each name."
+    "--best-of", type=click.IntRange(1, 1000), metavar="K", help="For each name, draw K candidates and keep the best."
 )
-@click.option("--critic", type=PATH, metavar="FILE", help="The model that judges the candidates.")
-@click.option("--out", type=PATH, metavar="FILE", help="One picture: .png, .webp, .jpg; - is standard output.")
-@click.option("--out-dir", type=PATH, metavar="DIR", help="One file for each avatar.")
+@click.option("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
+@click.option("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp or .jpg; - is standard output.")
+@click.option("--out-dir", type=PATH, metavar="DIR", help="Write one file per avatar.")
 @click.option(
     "--format", type=click.Choice(["png", "webp", "jpg", "gif"]), help="For --out-dir and --out -.  [default: png]"
 )
 @click.option("--columns", type=click.IntRange(min=1), metavar="K", help="Columns of the grid.  [default: square]")
-@click.option("--size", type=int, metavar="PX", help="Side of an avatar.  [default: as drawn]")
+@click.option("--size", type=int, metavar="PX", help="Height and width of an avatar.  [default: the model's]")
 @click.option("--circle", is_flag=True, help="Cut each avatar to a circle.")
-@click.option("--background", metavar="COLOUR", help="Behind the circle, such as #fc0.  [default: none]")
-@click.option("--shard", type=ShardType(), metavar="I/N", help="Only the I-th of N parts of --out-dir.")
-@click.option("--info", is_flag=True, help="Print what the model promises.")
-@click.option("--check", is_flag=True, help="Draw the model's golden images and compare.")
-@click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again and compare.")
-@click.option("--json", is_flag=True, help="Print JSON, one object a line.")
-@click.option("--model", type=PATH, metavar="FILE", help="Another model than the embedded one.")
+@click.option("--background", metavar="COLOUR", help="Colour behind the circle, such as #fc0.  [default: transparent]")
+@click.option("--shard", type=ShardType(), metavar="I/N", help="Draw only part I of N of --out-dir.")
+@click.option("--info", is_flag=True, help="Print the model's metadata.")
+@click.option("--check", is_flag=True, help="Draw the model's golden images and compare them.")
+@click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again from its text and compare.")
+@click.option("--json", is_flag=True, help="Print JSON, one object per line.")
+@click.option("--model", type=PATH, metavar="FILE", help="Use this model instead of the embedded one.")
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to draw with.")
-@click.option("--exact", is_flag=True, help="One avatar at a time in one thread: the same to the last bit.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
+@click.option("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")
 @version_option
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
-    """Draw anime avatars: the same name gives the same face, for ever.
+    """Draw anime avatars: with one model, the same name always gives the same face.
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
     """
-    # Here, for they import numpy and onnxruntime: 110 ms that --help and completion do not need.
+    # Imported here: numpy and onnxruntime take 110 ms, which --help does not need.
     from avatar_runtime.command import tasks
     from avatar_runtime.command.options import Options
 

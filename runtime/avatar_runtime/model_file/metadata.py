@@ -1,36 +1,27 @@
-"""ModelSpec: the contract that travels inside a model file, in the ONNX field `metadata_props`."""
+"""What a model file says of itself, as one JSON object in the ONNX field `metadata_props`.
+
+A file may come from anybody, so the object is parsed once, here, into typed values within bounds.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from avatar_runtime.errors import ModelFileError
+from avatar_runtime.model_file.golden import GoldenCheck
+from avatar_runtime.model_file.json_fields import Fields
 
 FORMAT_VERSION = 1
 KEY = "avatar-edge"
-"""The metadata key whose value is the contract as one JSON object."""
+"""The metadata key whose value is the JSON object."""
+MAX_CHARACTERS = 2**25
+"""The longest JSON that is read. Golden images of 1,024 pixels a side take half of it."""
 
 INPUT_NAME = "z"
-MAX_SIZES = {"latent_dim": 65_536, "image_size": 4096, "channels": 3}
-MAX_BATCH = 4096
-"""A contract that claims more is not believed: the memory would be taken at the first avatar."""
-
 OUTPUT_NAMES = {"uint8": "images", "float32": "image"}
-
-
-@dataclass(frozen=True)
-class GoldenCheck:
-    """A few names and what they must look like, so that any runtime can verify itself offline."""
-
-    names: tuple[str, ...]
-    """Names, drawn at truncation 1."""
-    sha256: tuple[str, ...]
-    """SHA-256 of each name's uint8 [H, W, C] image in C order, where the file was made."""
-    png: tuple[str, ...]
-    """The same images as PNG files in base64: what a CPU that differs is measured against."""
-    tolerance: int
-    """Levels (of 255) by which another CPU's image may differ."""
+MAX_LATENT_DIM, MAX_IMAGE_SIZE, MAX_BATCH = 65_536, 4096, 4096
+PIXEL_RANGES = ((-1.0, 1.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -66,74 +57,101 @@ class ModelSpec:
     provenance: str = ""
     """The data it was trained on and how long."""
     golden: GoldenCheck | None = None
-    """The self-check, if the file carries one."""
+    """A few images by which any runtime can check itself, if the file carries them."""
 
     def to_metadata(self) -> dict[str, str]:
         """The spec as `metadata_props`: one JSON object under one key."""
-        contract = {"format_version": FORMAT_VERSION, **asdict(self)}
-        return {KEY: json.dumps(contract, ensure_ascii=True, sort_keys=True)}
+        content = {"format_version": FORMAT_VERSION, **asdict(self)}
+        return {KEY: json.dumps(content, ensure_ascii=True, sort_keys=True)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelSpec":
         """Read the spec out of `metadata_props`.
 
-        Raises ModelFileError if the contract is missing, damaged, or of a newer format.
+        Args:
+            metadata: The file's properties; only KEY is read. Fields that this version does not know are ignored.
+
+        Raises:
+            ModelFileError: The metadata is missing, damaged, of a newer format, or that of a scorer.
         """
-        contract = read_contract(metadata, "generator")
+        fields = _read(metadata, "generator")
         try:
-            known = {f.name: contract[f.name] for f in fields(cls) if f.name in contract}
-            known["pixel_range"] = (float(known["pixel_range"][0]), float(known["pixel_range"][1]))
-            known["passes"] = tuple(known.get("passes", ()))
-            if known.get("golden") is not None:
-                golden = known["golden"]
-                names, digests, pictures = (tuple(golden[key]) for key in ("names", "sha256", "png"))
-                known["golden"] = GoldenCheck(names, digests, pictures, int(golden["tolerance"]))
-            spec = cls(**known)
-            spec._validate()
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as err:
-            raise ModelFileError(f"its avatar-edge contract is damaged ({err}); export the model again") from err
-        return spec
+            return cls._from_fields(fields)
+        except ValueError as err:
+            raise _damaged(err) from err
 
-    def _validate(self) -> None:
-        check_sizes(asdict(self), "latent_dim", "image_size", "channels")
-        for name, value, allowed in (
-            ("output", self.output, self.output in OUTPUT_NAMES),
-            ("batch", self.batch, self.batch is None or (type(self.batch) is int and 0 < self.batch <= MAX_BATCH)),
-            ("pixel_range", self.pixel_range, self.pixel_range in ((-1.0, 1.0), (0.0, 1.0))),
-        ):
-            if not allowed:
-                raise ValueError(f"{name} is {value!r}")
+    @classmethod
+    def _from_fields(cls, fields: Fields) -> "ModelSpec":
+        image_size, channels = _image_shape(fields)
+        golden = fields.optional_object("golden")
+        return cls(
+            name=fields.text("name", 200),
+            latent_dim=fields.whole("latent_dim", 1, MAX_LATENT_DIM),
+            image_size=image_size,
+            channels=channels,
+            output=fields.choice("output", tuple(OUTPUT_NAMES)),
+            pixel_range=fields.pair("pixel_range", PIXEL_RANGES),
+            latent_scheme=fields.text("latent_scheme", 100),
+            batch=fields.whole("batch", 1, MAX_BATCH) if fields.get("batch") is not None else None,
+            precision=fields.text("precision", 100, default="fp32"),
+            passes=fields.texts("passes", most=200, characters=200, default=()),
+            checkpoint_sha256=fields.digest("checkpoint_sha256", default=""),
+            parity=fields.plain_object("parity"),
+            license=fields.text("license", 20_000, default=""),
+            provenance=fields.text("provenance", 20_000, default=""),
+            golden=None if golden is None else GoldenCheck.from_fields(golden, image_size, channels),
+        )
 
 
-def read_contract(metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
-    """The contract out of `metadata_props`, if it is that of a model of this kind, "generator" or "critic".
+@dataclass(frozen=True)
+class ScorerSpec:
+    """What a runtime has to know of a scorer's file: see `ranking.Scorer`."""
 
-    Raises ModelFileError if the contract is missing, no JSON object, of a newer format, or of another kind.
-    """
+    image_size: int
+    """Height and width in pixels of the images that it scores."""
+    channels: int
+    """1 for grey, 3 for RGB."""
+
+    def to_metadata(self) -> dict[str, str]:
+        """The spec as `metadata_props`."""
+        return {KEY: json.dumps({"format_version": FORMAT_VERSION, "kind": "scorer", **asdict(self)}, sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "ScorerSpec":
+        """Read the spec out of `metadata_props`. Raises ModelFileError as `ModelSpec.from_metadata` does."""
+        fields = _read(metadata, "scorer")
+        try:
+            return cls(*_image_shape(fields))
+        except ValueError as err:
+            raise _damaged(err) from err
+
+
+def _read(metadata: Mapping[str, str], kind: str) -> Fields:
+    """The fields of the metadata, if they are those of a model of this kind, "generator" or "scorer"."""
     if KEY not in metadata:
         raise ModelFileError(
-            "it is an ONNX model, but not one of avatar-edge: it carries no contract; "
+            "it is an ONNX model, but not one of avatar-edge: it carries no metadata of ours; "
             "make one from a checkpoint with avatar-export"
         )
     try:
-        contract: dict[str, Any] = json.loads(metadata[KEY])
-        newer = contract["format_version"] > FORMAT_VERSION
-    except (ValueError, TypeError, LookupError, RecursionError) as err:
-        raise ModelFileError(f"its avatar-edge contract is damaged ({err}); export the model again") from err
-    if newer:
+        fields = Fields.from_json(metadata[KEY], MAX_CHARACTERS)
+        version = fields.whole("format_version", 1, 2**31)
+        found = fields.choice("kind", ("generator", "scorer"), default="generator")
+    except ValueError as err:
+        raise _damaged(err) from err
+    if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"it is an avatar-edge model of format {contract['format_version']}, newer than this version reads "
-            f"({FORMAT_VERSION}); upgrade with: pip install --upgrade avatar-edge"
+            f"it is an avatar-edge model of format {version}, newer than this version reads ({FORMAT_VERSION}); "
+            "upgrade with: pip install --upgrade avatar-edge"
         )
-    found = contract.get("kind", "generator")
     if found != kind:
         raise ModelFileError(f"it is a {found} of avatar-edge, where a {kind} is needed")
-    return contract
+    return fields
 
 
-def check_sizes(contract: Mapping[str, Any], *names: str) -> None:
-    """Raise ModelFileError unless these sizes in a contract are whole numbers within MAX_SIZES."""
-    for name in names:
-        value = contract.get(name)
-        if type(value) is not int or not 1 <= value <= MAX_SIZES[name] or (name == "channels" and value == 2):
-            raise ModelFileError(f"its avatar-edge contract is damaged ({name} is {value!r}); export the model again")
+def _image_shape(fields: Fields) -> tuple[int, int]:
+    return fields.whole("image_size", 1, MAX_IMAGE_SIZE), fields.choice("channels", (1, 3))
+
+
+def _damaged(err: Exception) -> ModelFileError:
+    return ModelFileError(f"its avatar-edge metadata is damaged ({err}); export the model again")

@@ -39,9 +39,7 @@ def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: 
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError(f"it is {_kind(status.st_mode)}, not a file")
         if status.st_size > MAX_BYTES:
-            raise ModelFileError(
-                f"it has {status.st_size / 1e6:.0f} MB; a model of avatar-edge has at most {MAX_BYTES / 1e6:.0f}"
-            )
+            raise ModelFileError(f"it has {status.st_size / 1e6:.0f} MB, and at most {MAX_BYTES / 1e6:.0f} MB are read")
         with path.open("rb") as file:
             head = file.read(8)
             if not head:

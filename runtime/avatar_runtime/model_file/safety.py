@@ -1,61 +1,109 @@
-"""A model file must hold all that it is: no data in other files, no claim to more data than it has.
+"""A model file is checked before onnxruntime sees it: it must hold all that it is, and nothing that it does not need.
 
 onnxruntime opens whatever path an ONNX file names for its weights, relative to the working directory when it is given
 the file's bytes; only newer releases refuse paths that lead outside. A digest of the file would not cover them either.
-No exporter of ours writes such files, so they are refused before onnxruntime sees them. onnx is not among the runtime's
-dependencies: this walks the few messages of onnx.proto that can hold a tensor.
+onnx is not among the runtime's dependencies: this walks the few messages of onnx.proto that a model may have, and
+`ort_format` those of an .ort.
 """
 
 from collections.abc import Iterator
 
 from avatar_runtime.errors import ModelFileError
+from avatar_runtime.model_file.operators import GraphLimits, nested_graph
+from avatar_runtime.model_file.ort_format import check_ort
 from avatar_runtime.model_file.reading import is_ort
 
-# Message -> field number -> the message in that field.
-_FIELDS = {
-    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
-    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
-    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
-    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
-    "NodeProto": {5: "AttributeProto"},
-    "AttributeProto": {
-        **{5: "TensorProto", 6: "GraphProto", 10: "TensorProto", 11: "GraphProto"},
-        **{22: "SparseTensorProto", 23: "SparseTensorProto"},
-    },
-}
-_DIMS, _NAME, _EXTERNAL_DATA, _DATA_LOCATION = 1, 8, 13, 14
+# Field numbers of onnx.proto.
+_MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
+_TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 1, 8, 13, 14
+
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 
 
-def check_self_contained(data: bytes) -> None:
-    """Raise ModelFileError if an ONNX file keeps data in other files, claims more than it has, or is malformed."""
-    if is_ort(data):  # no protobuf, and no data elsewhere
+def check_graph(data: bytes) -> None:
+    """Check the bytes of an ONNX or .ort file.
+
+    Raises:
+        ModelFileError: The file is malformed, keeps data in other files, claims more data than it has, or holds
+            operators, nested graphs, functions or amounts that `operators` does not allow.
+    """
+    limits = GraphLimits()
+    if is_ort(data):
+        check_ort(data, limits)
         return
-    waiting = [("ModelProto", memoryview(data))]
-    while waiting:
-        message, content = waiting.pop()
-        if message == "SparseTensorProto":
-            raise ModelFileError("it holds a sparse tensor, which no model of avatar-edge has")
-        if message == "TensorProto":
-            _check_tensor(content)
-            continue
-        for field, value in _fields(content):
-            if isinstance(value, memoryview) and field in _FIELDS[message]:
-                waiting.append((_FIELDS[message][field], value))
+    graphs = 0
+    for field, value in _fields(memoryview(data)):
+        if field in (_MODEL_TRAINING, _MODEL_FUNCTIONS):
+            raise nested_graph()
+        if field == _MODEL_GRAPH:
+            graphs += 1
+            _check_graph(_message(value), limits)
+    if graphs != 1:
+        raise ModelFileError("it is not an ONNX model: it holds no graph")
 
 
-def _check_tensor(content: memoryview) -> None:
-    elements, name = 1, ""
+def _check_graph(content: memoryview, limits: GraphLimits) -> None:
     for field, value in _fields(content):
-        if field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value):
+        if field == _GRAPH_SPARSE_INITIALIZER:
+            raise _sparse()
+        if field == _GRAPH_INITIALIZER:
+            _check_tensor(_message(value), limits)
+        elif field == _GRAPH_NODE:
+            _check_node(_message(value), limits)
+
+
+def _check_node(content: memoryview, limits: GraphLimits) -> None:
+    operator = domain = ""
+    for field, value in _fields(content):
+        if field == _NODE_ATTRIBUTE:
+            _check_attribute(_message(value), limits)
+        elif field == _NODE_OPERATOR:
+            operator = _text(value)
+        elif field == _NODE_DOMAIN:
+            domain = _text(value)
+    limits.add_node(domain, operator)
+
+
+def _check_attribute(content: memoryview, limits: GraphLimits) -> None:
+    for field, value in _fields(content):
+        if field in _ATTRIBUTE_GRAPHS:
+            raise nested_graph()
+        if field in _ATTRIBUTE_SPARSE:
+            raise _sparse()
+        if field in _ATTRIBUTE_TENSORS:
+            _check_tensor(_message(value), limits)
+
+
+def _check_tensor(content: memoryview, limits: GraphLimits) -> None:
+    dims: list[int] = []
+    name = ""
+    for field, value in _fields(content):
+        if field == _TENSOR_EXTERNAL_DATA or (field == _TENSOR_DATA_LOCATION and value):
             raise ModelFileError("it keeps weights in another file, which may be any file; only whole models are drawn")
-        if field == _NAME and isinstance(value, memoryview):
-            name = bytes(value).decode(errors="replace")
-        if field == _DIMS:
-            for dim in [value] if isinstance(value, int) else _packed(value):
-                elements *= dim
-    if elements > 2 * len(content):  # the smallest type has four bits
-        raise ModelFileError(f"its tensor {name!r} claims {elements} numbers in {len(content)} bytes")
+        if field == _TENSOR_NAME:
+            name = _text(value)
+        if field == _TENSOR_DIMS:
+            dims += [value] if isinstance(value, int) else _packed(value)
+            if len(dims) > 8:
+                raise ModelFileError("one of its tensors has more than 8 dimensions")
+    limits.add_tensor(name, dims, len(content))
+
+
+def _sparse() -> ModelFileError:
+    return ModelFileError("it holds a sparse tensor, which no model of avatar-edge has")
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ModelFileError("it is not an ONNX model, or is damaged")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_message(value)[:1000]).decode(errors="replace")
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
@@ -58,7 +58,7 @@ def draw_files(
     portrait: Portrait = PLAIN,
     best_of: "BestOf | None" = None,
     workers: int | None = None,
-) -> Iterator[Written]:
+) -> Generator[Written, None, None]:
     """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily and in order.
 
     workers threads, by default one for each CPU that this process may use, draw, encode and write a few avatars each at

@@ -17,9 +17,14 @@ from avatar_runtime.latents import truncate
 if TYPE_CHECKING:
     from avatar_runtime.ranking import Choice
 
-# animation.py and critic.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
+# animation.py and ranking.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
 
 PLAIN = Portrait()
+
+MAX_DRAWN_PIXELS = MAX_GRID_SIDE**2
+"""Pixels that the model draws for one picture, at most: 65,536 avatars of 64 pixels a side."""
+MAX_FRAMES = 10_000
+"""Frames of the longest animation: 16 minutes, there and back."""
 
 Watch = Callable[[Iterable[str]], Iterable[str]]
 """Gives its names on, one by one as they are drawn: where a progress bar can look on."""
@@ -64,9 +69,11 @@ class Picture:
         side = self.portrait.side(image_size)
         if self.frames is None:
             rows, columns = grid_shape(len(self.names), self.columns, 1, side)
+            check_work("avatars", len(self.names), image_size)
             return columns * side, rows * side
-        if self.frames * side**2 > MAX_GRID_SIDE**2:
-            raise InputError(f"{self.frames} frames of {side}x{side} pixels are too many; draw fewer or smaller ones")
+        check_work("frames", self.frames, max(side, image_size))
+        if self.frames > MAX_FRAMES:
+            raise InputError(f"an animation has at most {MAX_FRAMES} frames, not {self.frames}")
         return side, side
 
     def draw(self, generator: AvatarGenerator, watch: Watch = iter) -> UInt8:
@@ -126,6 +133,15 @@ class Picture:
         if self.choice is not None:
             text |= {**asdict(self.choice), "candidates": list(self.choice.candidates)}
         return text
+
+
+def check_work(what: str, count: int, side: int) -> None:
+    """Raise InputError, with what it would take, if count avatars or frames are too many for one picture."""
+    if count * side**2 > MAX_DRAWN_PIXELS:
+        raise InputError(
+            f"{count} {what} of {side}x{side} pixels are {count * side**2 / 1e6:.0f} million pixels to draw, more than "
+            f"{MAX_DRAWN_PIXELS / 1e6:.0f}; draw fewer or smaller ones"
+        )
 
 
 def read_text(content: str) -> tuple[Picture, str, str]:

@@ -1,4 +1,4 @@
-"""Draw a picture again from the text in its file, and see whether it is the same."""
+"""Draw a picture again from the text in its file and compare the two."""
 
 import io
 import warnings
@@ -10,9 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageSequence
 
-from avatar_runtime.errors import InputError
+from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.encoding import text_of
+from avatar_runtime.model_file.reading import read_file
 from avatar_runtime.output.picture import Picture, read_text
 
 MAX_PIXELS = 80_000_000
@@ -21,24 +22,29 @@ MAX_PIXELS = 80_000_000
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of drawing a picture again."""
+    """The result of drawing a picture again."""
 
     picture: Picture
-    """What the text says."""
+    """The picture that the text describes."""
     data: bytes
     """The file as it is drawn now."""
     difference: int
-    """The largest difference to the pixels that were in the file, in levels (of 255): 0 if they are identical."""
+    """The largest difference from the pixels in the file, in levels (of 255): 0 if they are identical."""
 
 
 def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
-    """Draw the picture in a file again, encode it in the same format and compare what can be seen.
+    """Draw the picture in a file again, encode it in the same format and compare the pixels.
 
-    Raises InputError if the file is no picture, carries no text of avatar-edge, or does not have the size that its
-    text says: then nothing is drawn.
+    Args:
+        path: A PNG, WebP, JPEG or GIF that avatar-edge wrote.
+        generator: The model that drew it.
+
+    Raises:
+        InputError: The file is no picture, carries no text of avatar-edge, asks for another model or for more than
+            one picture may show, or is not of the size that its text says. Then nothing is drawn.
     """
     try:
-        with path.open("rb") as file, _open(file) as found:
+        with _open(io.BytesIO(read_file(path, check_head=_check_is_picture))) as found:
             picture, scheme, model = read_text(_text(found))
             _check_model(generator, scheme, model)
             size = picture.size(generator.spec.image_size)
@@ -47,8 +53,13 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
             data = picture.render(generator, f".{str(found.format).lower()}")
             with _open(io.BytesIO(data)) as drawn:
                 return Reproduction(picture, data, _difference(found, drawn))
-    except (OSError, ValueError) as err:  # ValueError: InputError, or a path with a NUL in it
-        raise InputError(f"{path}: {getattr(err, 'strerror', None) or err}") from err
+    except (InputError, ModelFileError) as err:
+        raise InputError(f"{path}: {err}") from err
+
+
+def _check_is_picture(head: bytes) -> None:
+    if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")):
+        raise ModelFileError("it is no picture that avatar-edge writes")
 
 
 def _open(file: BinaryIO) -> Image.Image:

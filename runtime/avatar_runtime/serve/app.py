@@ -15,23 +15,20 @@ from avatar_runtime.generator import AvatarGenerator, embedded_model
 from avatar_runtime.serve.answers import Answers
 from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
 from avatar_runtime.serve.pictures import Pictures
-from avatar_runtime.web_sources import web_sources
+from avatar_runtime.web_sources import embedded_module, web_sources
 
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
+    "img-src 'self' data: blob:; connect-src 'self'"
 )
 """The Content-Security-Policy of the demo page."""
 
 
-def create_app(
-    model: str | Path | None = None, *, ort: Path | None = None, limit: int = 1024, threads: int | None = None
-) -> Pictures:
+def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: int | None = None) -> Pictures:
     """An ASGI application that draws avatars with a model file, by default the embedded one.
 
-    ort is the folder of onnxruntime-web's files, which the demo page at / runs on; limit is how many avatars may be
-    under way before requests are turned away; threads are those that draw and encode, by default one for each CPU.
-    It answers /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
+    limit is how many avatars may be under way before requests are turned away; threads are those that draw and encode,
+    by default one for each CPU. It answers the page at /, /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
     /grid.png?seed=S&count=N&columns=K with the same, /healthz and /metrics. To mount it:
     `Mount("/avatars", create_app())`. Raises ModelFileError, also if the model does not draw its golden images,
     or InputError.
@@ -45,19 +42,22 @@ def create_app(
     metrics = Metrics()
     answers = Answers(generator, limit, workers, metrics.on_batch)
     metrics.watch(answers)
-    return Pictures(answers, metrics, generator.spec.image_size, _site(path, ort, metrics, answers.close))
+    return Pictures(answers, metrics, generator.spec.image_size, _site(path, metrics, answers.close))
 
 
-def _site(model: Path, ort: Path | None, metrics: Metrics, on_shutdown: Callable[[], None]) -> Starlette:
+def _site(model: Path, metrics: Metrics, on_shutdown: Callable[[], None]) -> Starlette:
     """All but the pictures."""
     web = web_sources()
-    page = _page(web)
+    embedded = embedded_module(model.read_bytes())
 
     async def nothing(request: Request) -> Response:
         return PlainTextResponse("nothing is here; an avatar is at /NAME.png, .webp or .jpg\n", 404)
 
     async def index(request: Request) -> Response:
-        return Response(page, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+        return FileResponse(web / "index.html", headers={"Content-Security-Policy": POLICY})
+
+    async def embedded_script(request: Request) -> Response:
+        return Response(embedded, media_type="text/javascript")
 
     async def model_file(request: Request) -> Response:
         return FileResponse(model, media_type="application/octet-stream")
@@ -81,21 +81,9 @@ def _site(model: Path, ort: Path | None, metrics: Metrics, on_shutdown: Callable
         Route("/healthz", health),
         Route("/metrics", measured),
         Route("/sw.js", service_worker),
-        Route("/model.onnx", model_file),
-        *([Mount("/ort", StaticFiles(directory=ort))] if ort else []),
+        Route("/models/anime-faces-64.onnx", model_file),
+        Route("/src/embedded.js", embedded_script),
         *(Mount(f"/{folder}", StaticFiles(directory=web / folder)) for folder in ("demo", "src")),
         Route("/{path:path}", nothing),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
-
-
-def _page(web: Path) -> str:
-    """The demo page as it is at /, one folder above its own."""
-    page = (web / "demo" / "index.html").read_text("utf-8")
-    for old, new in (
-        ('href="demo.css"', 'href="demo/demo.css"'),
-        ('src="main.js"', 'src="demo/main.js" data-model="model.onnx"'),
-        ('data-ort="../node_modules/onnxruntime-web/dist/', 'data-ort="ort/'),
-    ):
-        page = page.replace(old, new)
-    return page

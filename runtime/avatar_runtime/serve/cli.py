@@ -18,21 +18,14 @@ from avatar_runtime.command.terminal import SETTINGS, Command, version_option
     help="Threads that draw and encode; by default one for each CPU.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=1024, metavar="N", help="Most avatars under way.")
-@click.option(
-    "--ort",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="The folder dist of onnxruntime-web, for the demo page.",
-)
 @version_option
-def main(host: str, port: int, model: Path | None, threads: int | None, limit: int, ort: Path | None) -> None:
+def main(host: str, port: int, model: Path | None, threads: int | None, limit: int) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
 
     \b
     Examples:
       avatar-serve
       avatar-serve --host 0.0.0.0 --port 80
-      avatar-serve --ort node_modules/onnxruntime-web/dist
     """
     try:
         import uvicorn
@@ -41,7 +34,7 @@ def main(host: str, port: int, model: Path | None, threads: int | None, limit: i
         from avatar_runtime.serve.protocol import Protocol
     except ModuleNotFoundError as err:
         raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
-    app = create_app(model, ort=ort, limit=limit, threads=threads)
+    app = create_app(model, limit=limit, threads=threads)
     uvicorn.run(
         app,
         host=host,

@@ -1,7 +1,13 @@
-// The demo page: a name becomes a face as it is typed.
+// The page: a name becomes a face as it is typed, two names a blend; all of it is in the link.
 
 import { AvatarFace } from "../src/element.js";
-import { toBlob, toCanvas } from "../src/pixels.js";
+import { toCanvas } from "../src/pixels.js";
+import { randomName } from "./names.js";
+import { download, fileName, gifOf, pngOf } from "./pictures.js";
+import { prepareTeam } from "./team.js";
+import { buildWall } from "./wall.js";
+
+const FRAMES = 24;
 
 /** @template {HTMLElement} T @param {string} id @returns {T} */
 const $ = (id) => /** @type {T} */ (document.getElementById(id));
@@ -9,46 +15,48 @@ const $ = (id) => /** @type {T} */ (document.getElementById(id));
 const name = /** @type {HTMLInputElement} */ ($("name"));
 const other = /** @type {HTMLInputElement} */ ($("other"));
 const mix = /** @type {HTMLInputElement} */ ($("mix"));
-const truncation = /** @type {HTMLInputElement} */ ($("truncation"));
 const canvas = /** @type {HTMLCanvasElement} */ ($("face"));
+const blendRow = $("blend");
 const status = $("status");
 
-/** @type {string | undefined} */
-let model;
 /** @type {import("../src/index.js").AvatarImage | undefined} */
 let image;
-let drawing = false;
-let stale = false;
+let [drawing, stale] = [false, false];
+let truncation = 1; // by the link only
+
+/** The other name, if there is a blend. */
+const partner = () => (blendRow.hidden ? "" : other.value);
 
 /** Draws what the controls say; while one drawing is under way, only the latest wish is kept. */
 async function draw() {
-  for (const slider of [mix, truncation]) {
-    const value = Number(slider.value);
-    const text = slider === mix ? `${Math.round(value * 100)} %` : value.toFixed(2);
-    /** @type {HTMLOutputElement} */ (slider.nextElementSibling).value = text;
-  }
-  mix.disabled = !other.value;
   stale = true;
+  mix.disabled = !partner();
+  $("morph").toggleAttribute("disabled", !partner());
   if (drawing) return;
   drawing = true;
   canvas.ariaBusy = "true";
   try {
-    const generator = await AvatarFace.generator(model);
+    const generator = await AvatarFace.generator();
     while (stale) {
       stale = false;
-      const options = { truncation: Number(truncation.value) };
-      const t = other.value ? Number(mix.value) : 0;
-      image = await generator.mix(name.value, other.value, t, options);
-      toCanvas(image, canvas);
-      canvas.ariaLabel = t ? `Avatar between ${name.value} and ${other.value}` : `Avatar of ${name.value || "the empty name"}`;
+      const t = partner() ? Number(mix.value) : 0;
+      show(await generator.mix(name.value, partner(), t, { truncation, priority: "high" }));
+      canvas.ariaLabel = t ? `Avatar between ${name.value} and ${partner()}` : `Avatar of ${name.value || "the empty name"}`;
+      document.title = name.value ? `${name.value} – a name, a face` : "A name, a face";
     }
-    say("");
+    if (status.textContent === "Getting ready …" || status.classList.contains("failed")) say("");
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error), true);
+    say(reasonOf(error), true);
   } finally {
     drawing = false;
     canvas.ariaBusy = "false";
   }
+}
+
+/** @param {import("../src/index.js").AvatarImage} drawn */
+function show(drawn) {
+  image = drawn;
+  toCanvas(drawn, canvas);
 }
 
 /** @param {string} text @param {boolean} [failed] */
@@ -57,93 +65,152 @@ function say(text, failed = false) {
   status.classList.toggle("failed", failed);
 }
 
-function fromLink() {
+/** @param {unknown} error */
+function reasonOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Which model drew it: its name, and the start of its checkpoint's digest. */
+async function modelVersion() {
+  const { spec } = await AvatarFace.generator();
+  return `${spec.name}.${spec.checkpoint_sha256.slice(0, 8)}`;
+}
+
+async function fromLink() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   name.value = wanted.get("name") ?? name.value;
-  other.value = wanted.get("to") ?? "";
-  mix.value = wanted.get("mix") ?? "0";
-  truncation.value = wanted.get("truncation") ?? "1";
+  other.value = wanted.get("with") ?? "";
+  mix.value = wanted.get("mix") ?? "0.5";
+  truncation = Number(wanted.get("truncation") ?? 1);
+  blendRow.hidden = !other.value;
   draw();
+  const [made, here] = [wanted.get("model"), await modelVersion().catch(() => null)];
+  if (made && here && made !== here) say(`This link was made with the model ${made}; this page draws with ${here}, so the face may be another.`, true);
 }
 
-function link() {
+async function writeLink() {
   const parts = new URLSearchParams({ name: name.value });
-  if (other.value) {
-    parts.set("to", other.value);
+  if (partner()) {
+    parts.set("with", partner());
     parts.set("mix", mix.value);
   }
-  if (truncation.value !== "1") parts.set("truncation", truncation.value);
-  return `#${parts}`;
-}
-
-function newWall() {
-  const series = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
-  const tiles = Array.from({ length: 64 }, (_, i) => {
-    const tile = document.createElement("button");
-    const face = new AvatarFace();
-    face.name = tile.title = `${series}/${i}`;
-    if (model) face.setAttribute("model", model);
-    tile.type = "button";
-    tile.append(face);
-    tile.addEventListener("click", () => {
-      name.value = face.name;
-      mix.value = "0";
-      changed();
-      window.scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
-    });
-    return tile;
-  });
-  $("wall").replaceChildren(...tiles);
+  if (truncation !== 1) parts.set("truncation", String(truncation));
+  parts.set("model", await modelVersion());
+  history.replaceState(null, "", `#${parts}`);
 }
 
 function changed() {
-  history.replaceState(null, "", link());
+  draw();
+  say("");
+  writeLink().catch(() => {});
+}
+
+/** @param {string} chosen */
+function choose(chosen) {
+  name.value = chosen;
+  blendRow.hidden = true;
+  changed();
+  toTop();
+}
+
+function toTop() {
+  scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+/** @param {string} a @param {string} b */
+function blend(a, b) {
+  [name.value, other.value, mix.value] = [a, b, "0.5"];
+  blendRow.hidden = false;
+  changed();
+  toTop();
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) morph();
+}
+
+/** The walk from one to the other and back to where the slider was. */
+async function morph() {
+  const [from, to, rest] = [name.value, partner(), Number(mix.value)];
+  const generator = await AvatarFace.generator();
+  const images = await generator.interpolate(from, to, FRAMES, { truncation, priority: "high" });
+  for (let i = 0; i <= FRAMES * 2; i++) {
+    if (name.value !== from || partner() !== to || Number(mix.value) !== rest) return; // something else is wanted
+    const t = Math.min(i, 2 * FRAMES - 1 - i);
+    if (images[t]) toCanvas(images[t], canvas);
+    await new Promise((next) => setTimeout(next, 60));
+  }
   draw();
 }
 
-$("controls").addEventListener("input", changed);
-$("controls").addEventListener("submit", (event) => event.preventDefault());
-$("again").addEventListener("click", newWall);
-addEventListener("hashchange", fromLink);
+/** @param {SubmitEvent} event */
+async function save({ submitter }) {
+  const form = new FormData(/** @type {HTMLFormElement} */ ($("save-form")));
+  const look = { size: Number(form.get("size")), round: form.get("shape") === "round" };
+  const kind = /** @type {HTMLButtonElement} */ (submitter).value;
+  try {
+    if (kind === "png" && image) download(await pngOf(image, look), `${fileName(image.name)}.png`);
+    if (kind === "gif") {
+      say("Making the GIF …");
+      const generator = await AvatarFace.generator();
+      const images = await generator.interpolate(name.value, partner(), FRAMES, { truncation });
+      download(gifOf(images, look), `${fileName(`${name.value}-${partner()}`)}.gif`);
+      say("");
+    }
+  } catch (error) {
+    say(reasonOf(error), true);
+  }
+}
 
-$("save").addEventListener("click", async () => {
-  if (!image) return;
-  const anchor = document.createElement("a");
-  anchor.href = URL.createObjectURL(await toBlob(image));
-  anchor.download = `${(name.value || "avatar").replace(/[^\p{L}\p{N}._-]+/gu, "-").slice(0, 60)}.png`;
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(anchor.href), 1000);
-});
-
-$("share").addEventListener("click", async () => {
-  history.replaceState(null, "", link());
+async function share() {
+  await writeLink().catch(() => {});
   try {
     await navigator.clipboard.writeText(location.href);
     say("The link is copied.");
   } catch {
     say("Copy the link from the address bar.");
   }
-});
+}
+
+function listen() {
+  const hero = $("hero");
+  hero.addEventListener("input", changed);
+  hero.addEventListener("submit", (event) => event.preventDefault());
+  $("shuffle").addEventListener("click", () => choose(randomName(name.value)));
+  $("start-blend").addEventListener("click", () => {
+    if (blendRow.hidden) other.value = randomName(name.value);
+    blendRow.hidden = false;
+    other.select();
+    changed();
+  });
+  $("unblend").addEventListener("click", () => {
+    blendRow.hidden = true;
+    changed();
+    name.focus();
+  });
+  $("morph").addEventListener("click", () => morph().catch((error) => say(reasonOf(error), true)));
+  $("open-save").addEventListener("click", () => {
+    $("save-gif").hidden = !partner();
+    /** @type {HTMLDialogElement} */ ($("save-dialog")).showModal();
+  });
+  $("save-form").addEventListener("submit", save);
+  $("share").addEventListener("click", share);
+  addEventListener("hashchange", fromLink);
+}
 
 /** Lets sw.js keep what the page has loaded and, from then on, all that it loads. */
 async function keepForOffline() {
   if (!location.protocol.startsWith("http") || !("serviceWorker" in navigator)) return;
-  await navigator.serviceWorker.register(new URL("../sw.js", import.meta.url));
+  await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
   await navigator.serviceWorker.ready;
   const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-  await (await caches.open("avatar-edge")).addAll([location.pathname, ...loaded.filter((url) => url.startsWith(location.origin))]);
+  await (await caches.open("avatar-edge")).addAll([location.pathname, ...loaded.filter((url) => url.startsWith(location.origin) && !url.endsWith(".onnx"))]);
 }
 
-/**
- * Bring the page to life.
- * @param {string} [address] Of the model, by default the embedded one.
- * @param {import("../src/index.js").LoadOptions} [options]
- */
-export async function start(address, options = {}) {
-  model = address;
+/** Bring the page to life. @param {import("../src/element.js").FaceOptions} [options] */
+export async function start(options = {}) {
   AvatarFace.options = options;
-  // The model comes after the service worker, which then sees it, but does not wait for it for long.
-  await Promise.race([keepForOffline().catch(() => {}), new Promise((done) => setTimeout(done, 1000))]);
+  listen();
+  prepareTeam(say);
   fromLink();
-  newWall();
+  buildWall($("wall"), $("wall-end"), { choose, blend });
+  name.select();
+  await keepForOffline().catch(() => {}); // offline is an extra: private windows forbid it
 }

@@ -173,7 +173,7 @@ class Face extends Base {
     }
     if (this.state !== "shown") this.root.replaceChildren(placeholder(this.ownerDocument, "loading"));
     this.state = "loading";
-    const { image, release } = wantFace(wanted, (signal) => draw(name, truncation, model, signal));
+    const { image, release } = wantFace(wanted, (signal) => drawFace(name, truncation, model, signal));
     this.release = release;
     try {
       const drawn = await image;
@@ -232,7 +232,7 @@ function reflect(element, attribute, value) {
 }
 
 /** @param {string} name @param {number} truncation @param {string | undefined} model @param {AbortSignal} signal */
-async function draw(name, truncation, model, signal) {
+async function drawFace(name, truncation, model, signal) {
   const generator = await Face.generator(model);
   return generator.mix(name, name, 0, { truncation, signal, priority: "high" });
 }

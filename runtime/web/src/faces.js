@@ -3,7 +3,7 @@
 /** @typedef {import("./index.js").AvatarImage} AvatarImage */
 /** @typedef {{ image: Promise<AvatarImage>, done: boolean, users: number, stop: AbortController }} Face */
 
-const KEPT = 512; // images of 16 KB
+const KEPT_FACES = 512; // images of 16 KB
 
 /** @type {Map<string, Face>} Least recently used first. */
 const faces = new Map();
@@ -18,7 +18,7 @@ export function wantFace(key, draw) {
   face.users++;
   faces.delete(key);
   faces.set(key, face);
-  if (faces.size > KEPT) forgetOldest();
+  if (faces.size > KEPT_FACES) forgetOldest();
   let released = false;
   const release = () => {
     if (released) return;

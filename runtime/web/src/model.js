@@ -6,7 +6,7 @@ import { hex, sha256 } from "./sha256.js";
 /** @typedef {import("./index.js").ModelSource} ModelSource */
 
 const CACHE = "avatar-edge-models";
-const KEPT = 4; // models of a few MB
+const KEPT_MODELS = 4; // models of a few MB
 
 /**
  * @param {ModelSource} source
@@ -15,7 +15,7 @@ const KEPT = 4; // models of a few MB
  */
 export async function readModel(source, { sha256: digest, signal } = {}) {
   if (typeof source === "string" || source instanceof URL) {
-    if (!digest) return download(source, { signal });
+    if (!digest) return fetchModel(source, { signal });
     return (await fromCache(digest)) ?? fresh(source, digest, signal);
   }
   const bytes = await bytesOf(source);
@@ -35,7 +35,7 @@ async function bytesOf(source) {
 /** Downloads, and once more past every cache if what came is damaged. @param {string | URL} address @param {string} digest @param {AbortSignal} [signal] */
 async function fresh(address, digest, signal) {
   for (const cache of /** @type {RequestCache[]} */ (["default", "reload"])) {
-    const bytes = await download(address, { cache, signal });
+    const bytes = await fetchModel(address, { cache, signal });
     if ((await digestOf(bytes)) === digest) {
       await keep(digest, bytes);
       return bytes;
@@ -46,7 +46,7 @@ async function fresh(address, digest, signal) {
 }
 
 /** @param {string | URL} address @param {RequestInit} init @returns {Promise<Uint8Array<ArrayBuffer>>} */
-async function download(address, init) {
+async function fetchModel(address, init) {
   if (isNode() && !/^(https?|data|blob):/.test(String(address))) return fromDisk(address);
   const response = await fetch(address, init).catch((error) => {
     init.signal?.throwIfAborted();
@@ -85,7 +85,7 @@ async function keep(digest, bytes) {
   try {
     const cache = await caches.open(CACHE);
     await cache.put(key(digest), new Response(bytes, { headers: { "content-type": "application/octet-stream" } }));
-    for (const old of (await cache.keys()).slice(0, -KEPT)) await cache.delete(old);
+    for (const old of (await cache.keys()).slice(0, -KEPT_MODELS)) await cache.delete(old);
   } catch {
     // no room, or no Cache Storage: the model is in memory all the same
   }

@@ -1,39 +1,41 @@
-"""One process at a time on a run folder."""
+"""Makes sure that only one process trains in a folder."""
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from avatar_runtime.errors import OutputError
 from avatar_training.errors import TrainingError
 
-if sys.platform != "win32":  # which has no flock: there a run is not guarded
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a folder for this process. Raises TrainingError, naming the process that has it, or OutputError.
+    """Lock a folder for this process until the block ends, or the process does.
 
-    The lock is the operating system's: flock on a file in the folder. It ends with the process, however that ends, and
-    goes along when the folder is renamed. The file's content, a process id, serves the message alone.
+    Raises:
+        TrainingError: another process has it; the message gives its number.
+        OutputError: the folder cannot be written.
     """
     path = folder / ".lock"
+    holder = folder / ".lock.pid"  # a file of its own: filelock may use the content of the lock file
+    lock = FileLock(path)
     try:
-        file = path.open("a+")
-    except OSError as err:
-        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
-    with file:
+        lock.acquire(timeout=0)
+    except Timeout as err:
+        number = ""
+        with suppress(OSError):
+            number = f" {holder.read_text().strip()}"
+        raise TrainingError(f"process{number} is training in {folder}; stop it, or choose another --out") from err
+    except (OSError, NotImplementedError) as err:
+        raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err
+    try:
         try:
-            if sys.platform != "win32":
-                flock(file, LOCK_EX | LOCK_NB)
-            file.truncate(0)
-            print(os.getpid(), file=file, flush=True)
-        except BlockingIOError as err:
-            holder = path.read_text().strip()
-            raise TrainingError(f"process {holder} is training in {folder}; stop it, or give another --out") from err
+            holder.write_text(f"{os.getpid()}\n")
         except OSError as err:
-            raise OutputError(f"cannot lock {path}: {err.strerror or err}") from err
+            raise OutputError(f"cannot write {holder}: {err.strerror or err}") from err
         yield
+    finally:
+        lock.release()

@@ -1,12 +1,15 @@
-"""Faces of a checkpoint: its generator and its map of latents, if it has one, as a function."""
+"""Faces of a checkpoint or a model file: what people grade, and what is measured."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
 
+from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8, from_network
+from avatar_runtime.latents import latents, series
 from avatar_training.config import TrainConfig
 from avatar_training.errors import TrainingError
 from avatar_training.networks.generator import PIXEL_RANGE
@@ -56,3 +59,28 @@ class Drawing:
             batch = np.resize(w[start : start + _BATCH], (_BATCH, w.shape[1]))  # one shape, so that it compiles once
             parts.append(self._cell(Tensor(batch[..., None, None])).asnumpy()[: len(w) - start])
         return from_network(np.concatenate(parts), PIXEL_RANGE)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Faces of a series, and whose they are."""
+
+    names: list[str]
+    images: UInt8
+    """[N, H, W, C]."""
+    model: str
+    """SHA-256 of the file."""
+
+
+def draw_checkpoint(folder: Path, title: str, count: int) -> Drawn:
+    """The faces `title/0`, `title/1`, … of a run's folder. Raises CheckpointError or TrainingError."""
+    drawing = Drawing(folder)
+    names = list(series(title, count))
+    return Drawn(names, drawing.draw(latents(names, drawing.config.latent_dim)), drawing.model)
+
+
+def draw_model(path: Path, title: str, count: int) -> Drawn:
+    """The faces `title/0`, `title/1`, … of a model file. Raises ModelFileError."""
+    names = list(series(title, count))
+    with AvatarGenerator.load(path) as generator:
+        return Drawn(names, generator.generate(names), generator.model_sha256)

@@ -119,11 +119,14 @@ def read_answers(path: Path) -> list[Answer]:
 
 
 def standing(answers: list[Answer]) -> dict[tuple[str, str], Answer]:
-    """The answers that count, by grader and face, in the order in which they were first given."""
+    """The answers that count, by grader and face, in the order in which they were given."""
     last: dict[tuple[str, str], Answer] = {}
     for answer in answers:
-        last[answer.grader, answer.face] = answer
-    return {key: answer for key, answer in last.items() if answer.grade is not None}
+        key = (answer.grader, answer.face)
+        last.pop(key, None)
+        if answer.grade is not None:
+            last[key] = answer
+    return last
 
 
 def read_faces(path: Path) -> tuple[list[str], UInt8, str]:

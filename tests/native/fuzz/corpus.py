@@ -1,4 +1,4 @@
-"""fuzz_corpus.py FOLDER: model files for fuzz.sh to start from, sound ones and some with a damaged graph.
+"""corpus.py FOLDER: model files for run.sh to start from, sound ones and some with a damaged graph.
 
 A changed byte seldom leaves protobuf's lengths whole, so the graphs' own damage is made here.
 """
@@ -13,13 +13,14 @@ import numpy as np
 import onnx
 from onnx import helper
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from native.graphs import GRAPHS
 from tiny_model import tiny_weights, write_tiny_model
 
 SHAPES = [(32, 1, 3, 4), (32, 3, 1, 2), (64, 1, 1, 3)]
 """Image size, width, channels, latent size."""
-DAMAGED = 400
+DAMAGED = 1000
 NUMBERS = (0, 1, -1, 2, 3, 15, 16, 255, 4096, 2**24, 2**31 - 1, 2**31, 2**32, 2**62, -(2**63))
 STEPS = (0.0, -1.0, 1e-40, 1e-30, 1.0, 1e30, 3e38, np.inf, np.nan)
 
@@ -62,7 +63,9 @@ def add_node(graph: onnx.GraphProto, rng: random.Random) -> None:
     old = graph.node[place].output[0]
     kind = rng.choice(("Relu", "Sigmoid", "Round", "Tanh", "Add", "Concat"))
     inputs = [old] * (2 if kind in ("Add", "Concat") else 1)
-    node = helper.make_node(kind, inputs, ["added"], **({"axis": 1} if kind == "Concat" else {}))
+    node = helper.make_node(kind, inputs, ["added"])
+    if kind == "Concat":
+        node.attribute.append(helper.make_attribute("axis", 1))
     for reader in graph.node[place + 1 :]:
         reader.input[:] = ["added" if name == old else name for name in reader.input]
     nodes = [*graph.node[: place + 1], node, *graph.node[place + 1 :]]
@@ -111,6 +114,9 @@ def main(folder: Path) -> None:
         write_tiny_model(path, tiny_weights(*shape), precision="int8")
         sound.append(without_golden(path))
         path.write_bytes(sound[-1].SerializeToString())
+    for name, graph in GRAPHS.items():
+        sound.append(graph())
+        (folder / f"{name}.onnx").write_bytes(sound[-1].SerializeToString())
     rng = random.Random(0)
     for i in range(DAMAGED):
         model = onnx.ModelProto()

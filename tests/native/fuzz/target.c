@@ -1,4 +1,4 @@
-/* libFuzzer's entry: any bytes as a model file, and any numbers as its latent. See fuzz.sh. */
+/* libFuzzer's entry: any bytes as a model file, and any numbers as its latent. See run.sh. */
 #include "avatar.h"
 
 #include <math.h>

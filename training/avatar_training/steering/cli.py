@@ -1,0 +1,217 @@
+"""avatar-train grade and avatar-train steer: they parse, call the room, and say what came of it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from avatar_runtime.command.terminal import Command
+
+if TYPE_CHECKING:
+    from avatar_training.steering.grading import Grading
+
+INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(cls=Command)
+@click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to go on with.")
+@click.option("--grader", required=True, metavar="NAME", help="Who grades; each grader has an order of their own.")
+@click.option("--model", type=_FILE, metavar="MODEL.onnx", help="A new folder's faces: of a model file.")
+@click.option("--checkpoint", type=_FOLDER, metavar="DIR", help="A new folder's faces: of a run or a trained pair.")
+@click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Hide real faces among them.")
+@click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 in 16]")
+@click.option("--count", type=click.IntRange(1, 100_000), default=640, show_default=True, metavar="N", help="Faces.")
+@click.option("--series", default="grade", show_default=True, metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The page's.  [default: a free one]"
+)
+@click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="No page: write numbered sheets of 64 faces there.")
+@click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="No page: read the numbers of such sheets.")
+def grade(
+    out: Path,
+    grader: str,
+    model: Path | None,
+    checkpoint: Path | None,
+    real: Path | None,
+    real_count: int | None,
+    count: int,
+    series: str,
+    port: int,
+    sheets: Path | None,
+    take: tuple[Path, ...],
+) -> None:
+    """Ask people which faces are broken, doubtful or fine.
+
+    Opens a page on this machine only; every answer is saved at once in FOLDER/grades.jsonl, so stop whenever you like
+    and start the same command again. Several people can grade one folder.
+
+    \b
+    Examples:
+      avatar-train grade --checkpoint runs/night --real faces.zip --out grades/night --grader ana
+      avatar-train grade --out grades/night --grader ben
+      avatar-train grade --out grades/night --grader ben --sheets sheets
+      avatar-train grade --out grades/night --grader ben --take numbers.txt
+    """
+    if model and checkpoint:
+        raise click.UsageError("--model and --checkpoint both say whose faces to grade: use one of them")
+    if sheets and take:
+        raise click.UsageError("--sheets writes faces and --take reads their grades: use one after the other")
+    if real_count and not real:
+        raise click.UsageError("--real-count needs --real DIR_OR_ZIP")
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+    try:
+        from avatar_training.steering.grades import FACES_FILE
+        from avatar_training.steering.grading import Grading
+        from avatar_training.steering.summary import summarise
+
+        if not (out / FACES_FILE).exists():
+            if model is None and checkpoint is None:
+                raise click.UsageError(f"{out} holds no faces yet: --model or --checkpoint says whose to grade")
+            _begin(out, model, checkpoint, count, series, real, real_count or -(-count // 16))
+        elif model or checkpoint or real:
+            raise click.UsageError(f"{out} has its faces: leave out --model, --checkpoint and --real, or name another")
+        grading = Grading(out, grader)
+        if sheets:
+            from avatar_training.steering.sheets import write_sheets
+
+            click.echo(
+                f"{len(write_sheets(grading, sheets))} sheets in {sheets}; read the grades back with --take FILE"
+            )
+            return
+        if take:
+            from avatar_training.steering.sheets import take_numbers
+
+            for path in take:
+                click.echo(f"{path}: {take_numbers(grading, path)} faces graded")
+        else:
+            _serve(grading, port)
+        if grading.grades:
+            click.echo("\n".join(summarise(out)))
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f"avatar-train grade needs {err.name}: {INSTALL}") from err
+
+
+@click.command(cls=Command)
+@click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="A run's folder, or a trained pair's.")
+@click.option(
+    "--grades",
+    type=click.Path(path_type=Path),
+    required=True,
+    multiple=True,
+    metavar="FOLDER",
+    help="A grading folder, or an .npz of latents, grade, grader and sheet; may be repeated.",
+)
+@click.option(
+    "--graded", type=_FOLDER, metavar="DIR", help="Whose faces an .npz's latents are.  [default: --checkpoint]"
+)
+@click.option("--network", type=_FILE, required=True, metavar="FILE.onnx", help="An image classifier to see with.")
+@click.option(
+    "--tensor",
+    "tensors",
+    multiple=True,
+    metavar="NAME",
+    help="An activation of it to use; may be repeated.  [default: the widest of stride 8 and of 16]",
+)
+@click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Real faces, to measure against.")
+@click.option("--strength", type=float, metavar="C", help="How far towards whole faces.  [default: the suggested]")
+@click.option(
+    "--strengths",
+    default="0.6,0.8,1,1.2,1.5",
+    show_default=True,
+    metavar="C,…",
+    help="Strengths to measure.",
+)
+@click.option(
+    "--min-recall",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="R",
+    help="Suggest the strongest with this recall.",
+)
+@click.option(
+    "--faces", type=click.IntRange(min=64), default=2000, show_default=True, help="Measured at each strength."
+)
+@click.option("--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, help="Measured against.")
+@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="A new folder for the steered pair.")
+def steer(
+    checkpoint: Path,
+    grades: tuple[Path, ...],
+    graded: Path | None,
+    network: Path,
+    tensors: tuple[str, ...],
+    real: Path | None,
+    strength: float | None,
+    strengths: str,
+    min_recall: float,
+    faces: int,
+    real_faces: int,
+    out: Path,
+) -> None:
+    """Make a trained generator draw whole faces, from grades of its faces.
+
+    DIR gets generator.ckpt, discriminator.ckpt and config.json, as avatar-export takes them, the critic (critic.npz),
+    and report.html: look at it before you use the rest.
+
+    \b
+    Examples:
+      avatar-train steer --checkpoint runs/night --grades grades/night --network classifier.onnx \\
+          --real faces.zip --out runs/steered
+      avatar-train steer --checkpoint runs/night --grades grades/night --network classifier.onnx \\
+          --strength 1.2 --out runs/steered
+    """
+    try:
+        measured = tuple(float(word) for word in strengths.split(","))
+    except ValueError as err:
+        raise click.UsageError(f"--strengths {strengths}: numbers with commas between, such as 0.6,1,1.5") from err
+    if any(not 0 <= value <= 10 for value in (*measured, strength or 0)):
+        raise click.UsageError("a strength is from 0 to 10 standard deviations; 0.6 to 1.5 are usual")
+    if real is None and strength is None:
+        raise click.UsageError("--real lets recall be measured and a strength suggested; without it, give --strength")
+    os.environ.setdefault("GLOG_v", "3")
+    try:
+        from avatar_training.steering.steer import SteerConfig
+        from avatar_training.steering.steer import steer as run
+
+        config = SteerConfig(
+            checkpoint, grades, network, out, graded, real, strength, measured, min_recall, tensors,
+            faces=faces, real_faces=real_faces,
+        )  # fmt: skip
+        steered = run(config, lambda message: click.echo(message, err=True))
+    except ModuleNotFoundError as err:
+        raise click.ClickException(f"avatar-train steer needs {err.name}: {INSTALL}") from err
+    before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
+    click.echo(
+        f"strength {steered.strength:g}: {before.broken:.1%} -> {after.broken:.1%} broken, by graders not learnt from; "
+        f"look at {out}/report.html"
+    )
+
+
+def _begin(
+    out: Path, model: Path | None, checkpoint: Path | None, count: int, series: str, real: Path | None, real_count: int
+) -> None:
+    """Draw the faces of a new grading folder."""
+    from avatar_training.steering.drawing import draw_checkpoint, draw_model
+    from avatar_training.steering.grading import create_folder
+    from avatar_training.steering.real_faces import real_faces
+
+    drawn = draw_model(model, series, count) if model else draw_checkpoint(checkpoint or Path(), series, count)
+    hidden = None
+    if real is not None:
+        hidden = real_faces(real, real_count, drawn.images.shape[1], drawn.images.shape[3])
+    create_folder(out, drawn.names, drawn.images, drawn.model, hidden)
+
+
+def _serve(grading: "Grading", port: int) -> None:
+    from avatar_training.steering.grading_server import GradingServer
+
+    with GradingServer(grading, port) as server:
+        click.echo(f"{grading.grader}: grade at {server.url} (Ctrl-C ends; answers are saved as they are given)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo()
