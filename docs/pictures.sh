@@ -25,3 +25,21 @@ generator = AvatarGenerator.load()
 walks = [generator.interpolate(a, b, 10) for a, b in (("alice", "bob"), ("carol", "dave"), ("erin", "frank"))]
 write_file(Path("interpolation.jpg"), encode(grid(np.concatenate(walks), columns=10), ".jpg"))
 EOF
+python - << 'EOF_PAGE'
+# The demo page; needs the extras serve and dev, and Chromium.
+import re
+import shutil
+import subprocess
+
+from playwright.sync_api import sync_playwright
+
+with subprocess.Popen(["avatar-serve", "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+    address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 760})
+        page.goto(address)
+        page.wait_for_timeout(10_000)  # the faces of the wall are drawn
+        page.screenshot(path="page.jpg", type="jpeg", quality=80)
+    server.terminate()
+EOF_PAGE

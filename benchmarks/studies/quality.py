@@ -98,8 +98,9 @@ def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, re
 def real_faces(data: Path, count: int, size: int) -> UInt8:
     """Choose images of a folder or zip: uint8 [count, size, size, 3]. Raises InputError if there are too few."""
     from avatar_training.data import dataset
+    from avatar_training.data.source import open_source
 
-    source = dataset.open_source(data)
+    source = open_source(data)
     chosen = np.random.default_rng(1).permutation(source.names)[:count].tolist()
     if len(chosen) < count:
         raise InputError(f"{data} holds {len(chosen)} images; {count} are needed")

@@ -29,7 +29,7 @@ from avatar_runtime.cpus import cpu_limit
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import series
-from avatar_runtime.output.bulk import PART
+from avatar_runtime.output.bulk import CHUNK_SIZE
 from avatar_runtime.output.parallel import in_order
 from avatar_runtime.output.picture import Picture
 
@@ -93,7 +93,7 @@ def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
         return [_file(generator, *drawn) for drawn in zip(part, generator.generate(part), strict=True)]
 
     began = time.monotonic()
-    parts = (names[i : i + PART] for i in range(0, len(names), PART))
+    parts = (names[i : i + CHUNK_SIZE] for i in range(0, len(names), CHUNK_SIZE))
     files = [file for part in in_order(draw, parts, cpu_limit()) for file in part]
     return dict(zip(names, files, strict=True)), len(names) / (time.monotonic() - began)
 

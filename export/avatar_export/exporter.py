@@ -14,7 +14,7 @@ from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.model_file.metadata import ModelSpec
+from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, ModelSpec
 from avatar_runtime.output.atomic import make_folder, write_file
 
 DEFAULT_TOLERANCE: Mapping[str, float] = MappingProxyType({})
@@ -89,7 +89,7 @@ def export_model(
         open_original(checkpoint_path, pixel_range, prefix),
         variant,
         path,
-        name=name or path.stem,
+        name=name or readable(path.stem),
         tolerance=tolerance,
         license=license,
         provenance=provenance,
@@ -112,6 +112,8 @@ def export_variant(
 
     The arguments, what is returned and what is raised are as in `export_model`.
     """
+    provenance = original.provenance if provenance is None else provenance
+    check_texts(name, license, provenance)
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
@@ -134,7 +136,7 @@ def export_variant(
         checkpoint_sha256=weights.sha256,
         parity=parity.to_dict(),
         license=license,
-        provenance=original.provenance if provenance is None else provenance,
+        provenance=provenance,
     )
     if report is not None:
         make_folder(report)
@@ -147,6 +149,21 @@ def export_variant(
         )
     metadata = candidate.write(path, metadata)
     return Export(path, metadata, parity, path.stat().st_size, weights.prefix, rejected)
+
+
+def readable(name: str) -> str:
+    """The name of a file or folder as a model's name: without bytes that are not UTF-8, and not too long."""
+    return name.encode("utf-8", "replace").decode()[:MAX_NAME]
+
+
+def check_texts(name: str, license: str, provenance: str) -> None:
+    """Raise InputError for a text that a model file cannot hold."""
+    texts = {"name": (name, MAX_NAME), "license": (license, MAX_TEXT), "provenance": (provenance, MAX_TEXT)}
+    for field, (text, most) in texts.items():
+        if len(text) > most:
+            raise InputError(f"the {field} has {len(text)} characters; a model file holds at most {most}")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"the {field} is not UTF-8: {text[:40]!a}")
 
 
 def choose_precision(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant
+from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, readable
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
 from avatar_export.validation.parity import Network
@@ -77,7 +77,7 @@ def export_target(
                 variant,
                 temporary / file,
                 tolerance=tolerance,
-                name=name or folder.resolve().name,
+                name=name or readable(folder.resolve().name),
                 license=license,
                 provenance=provenance,
                 report=report,

@@ -1,8 +1,8 @@
-"""How many CPUs this process may use: fewer than the machine has, where a container or an affinity says so.
+"""How many CPUs and threads this process may use: fewer than the machine has, in a container or with an affinity.
 
-onnxruntime asks only what the machine has. In a container that may use 2 of 64 CPUs its 64 threads wait for each other
-and for the scheduler. The limits: the kernel's "Control Group v2", section CPU (`cpu.max`), and "CFS Bandwidth Control"
-(`cpu.cfs_quota_us`, version 1).
+onnxruntime only asks how many the machine has. In a container that may use 2 of 64 CPUs, its 64 threads wait for each
+other and for the scheduler. The limits are those of the kernel's "Control Group v2", section CPU (`cpu.max`), and "CFS
+Bandwidth Control" (`cpu.cfs_quota_us`, version 1).
 """
 
 import os
@@ -22,9 +22,9 @@ def check_threads(threads: int | None) -> None:
 
 
 def check_can_start(threads: int) -> None:
-    """Raise AvatarError unless this process may start so many threads beside the one that asks.
+    """Raise AvatarError unless this process may start so many more threads.
 
-    onnxruntime hangs or speaks of a damaged model where it may start some of its threads only.
+    Where it may start only some of its threads, onnxruntime hangs or calls the model damaged.
     """
     done = threading.Event()
     started: list[threading.Thread] = []
@@ -35,7 +35,7 @@ def check_can_start(threads: int) -> None:
             started.append(thread)
     except (RuntimeError, MemoryError) as err:
         raise AvatarError(
-            f"this process can start {len(started)} more threads and was to start {threads}: "
+            f"this process can start {len(started)} more threads and needs {threads}: "
             "set threads to 1, which needs none, or raise its limits (ulimit -u, ulimit -v)"
         ) from err
     finally:
@@ -45,7 +45,7 @@ def check_can_start(threads: int) -> None:
 
 
 def cpu_limit(root: Path = Path("/")) -> int:
-    """The number of CPUs this process may use, at least 1; a part of one counts as one. root is where /proc lies."""
+    """How many CPUs this process may use, at least 1, fractions rounded up. root is the folder that holds /proc."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _groups(root) if (quota := _quota(folder)) is not None]
     return max(1, min([affinity, *(-int(-quota // 1) for quota in quotas)]))

@@ -1,12 +1,12 @@
-"""The one error family of avatar-edge: every message says what is wrong, where, and what to do."""
+"""The errors of avatar-edge. Every message says what is wrong, where, and what to do."""
 
 
 class AvatarError(Exception):
-    """Anything avatar-edge refuses to do. Catch this to catch them all."""
+    """The base of all errors here: catch it to catch them all."""
 
 
 class InputError(AvatarError, ValueError):
-    """An argument is unusable: a count, a name, a truncation, a grid that would be too large."""
+    """An argument cannot be used: a count, a name, a truncation, a grid that would be too large."""
 
 
 class ModelFileError(AvatarError):
@@ -14,8 +14,8 @@ class ModelFileError(AvatarError):
 
 
 class ProviderError(AvatarError):
-    """An onnxruntime execution provider was asked for that this installation does not have."""
+    """This installation of onnxruntime does not have an execution provider that was asked for."""
 
 
 class OutputError(AvatarError):
-    """A file cannot be written where it was asked for."""
+    """A file cannot be written where it should be."""

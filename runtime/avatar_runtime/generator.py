@@ -22,19 +22,28 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BATCH_SIZE = 64
-"""Avatars drawn at once: onnxruntime gets no faster beyond, and memory stays bounded."""
+"""Avatars drawn at once. Larger batches are no faster and take more memory."""
 
 
 class AvatarGenerator:
-    """Draws avatars from one model file.
+    """Draws avatars with one model file.
 
-    The same name gives the same avatar, alone or among a million: see `avatar_runtime.latents`. Any number of threads
-    may draw with one generator. It can be pickled, and used after a fork: the other process opens the file again.
+    The same name gives the same avatar, whether it is drawn alone or among a million others: see
+    `avatar_runtime.latents`. Several threads may draw with one generator. It can be pickled and can be used after a
+    fork: the other process opens the file again.
 
+    Args:
+        session: The session that draws.
+        spec: The metadata of its model.
+        model_sha256: SHA-256 of the model file, or "" if there is none.
+        exact: Draw one avatar at a time, so that not even the last bit depends on what else is drawn.
+
+    Raises:
+        ModelFileError: The graph does not fit the spec, or the spec names a latent scheme that is unknown here.
+
+    Example:
         with AvatarGenerator.load() as generator:
             generator.images(["alice"])[0].save("alice.png")
-
-    exact draws one avatar at a time, so that not even the last bit can depend on what else is drawn.
     """
 
     def __init__(
@@ -62,12 +71,19 @@ class AvatarGenerator:
         threads: int | None = None,
         exact: bool = False,
     ) -> "AvatarGenerator":
-        """Open a model file, by default the one inside the package.
+        """Open a model file.
 
-        providers are onnxruntime execution providers in order of preference (default: the CPU's alone); threads is the
-        number of threads inside an operator (default: onnxruntime's own choice, but no more than the CPUs that this
-        process may use); exact means one thread and one avatar at a time. Raises ModelFileError with the file's name,
-        ProviderError or InputError.
+        Args:
+            path: An .onnx or .ort file of avatar-edge; by default the one inside the package.
+            providers: onnxruntime execution providers in order of preference; by default the CPU's alone.
+            threads: Threads inside an operator, 1 to 256. By default onnxruntime chooses, but uses at most as many
+                threads as the process has CPUs.
+            exact: Draw one avatar at a time in one thread.
+
+        Raises:
+            ModelFileError: The file cannot be read, or is no model of avatar-edge. The message begins with its name.
+            ProviderError: onnxruntime does not have a provider.
+            InputError: threads is out of range.
         """
         if exact and threads not in (None, 1):
             raise InputError(f"exact drawing takes one thread, not {threads}")
@@ -89,16 +105,18 @@ class AvatarGenerator:
 
     @classmethod
     def from_session(cls, session: sessions.Session, *, exact: bool = False) -> "AvatarGenerator":
-        """Draw with an onnxruntime InferenceSession that is there already, of a model file of avatar-edge.
+        """Draw with an existing onnxruntime InferenceSession of a model file of avatar-edge.
 
-        It cannot be pickled or used after a fork, and its model_sha256 is "": only a file has one. Raises
-        ModelFileError.
+        Such a generator cannot be pickled or used after a fork, and its model_sha256 is "".
+
+        Raises:
+            ModelFileError: The session's model is not one of avatar-edge.
         """
         sessions.keep_after_fork(session)
         return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
 
     def close(self) -> None:
-        """Let go of the session and its memory. A closed generator draws no more."""
+        """Release the session and its memory. A closed generator cannot draw."""
         self._session = None
 
     def __enter__(self) -> "AvatarGenerator":
@@ -119,45 +137,71 @@ class AvatarGenerator:
         self.__dict__.update(again.__dict__)
 
     def generate(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> UInt8:
-        """The avatars of names: uint8 [N, H, W, C], RGB (or grey if C is 1).
+        """Draw avatars.
 
-        A number n instead of names means avatars 0 … n-1 of the series `seed`, named "seed/0" … "seed/n-1".
-        truncation from 0 to 2 scales the latents: below 1 nearer to the average face. Raises InputError.
+        Args:
+            names: One avatar is drawn per name. A number n means avatars 0 to n-1 of the series seed, whose names are
+                "seed/0" to "seed/n-1".
+            seed: The series, if names is a number.
+            truncation: 0 to 2, scales the latents: below 1 the faces are closer to the average face.
+
+        Returns:
+            uint8 [N, H, W, C], RGB, or grey if C is 1.
+
+        Raises:
+            InputError: An argument cannot be used.
         """
-        parts = list(self.stream(names, seed=seed, truncation=truncation))
-        if parts:
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        batches = list(self.stream(names, seed=seed, truncation=truncation))
+        if batches:
+            return batches[0] if len(batches) == 1 else np.concatenate(batches)
         return np.empty((0, self.spec.image_size, self.spec.image_size, self.spec.channels), np.uint8)
 
     def images(
         self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0
     ) -> "list[Image.Image]":
-        """What `generate` gives, as PIL images."""
+        """Draw avatars as `generate` does, and return them as PIL images."""
         return [to_pil(image) for image in self.generate(names, seed=seed, truncation=truncation)]
 
     def interpolate(self, a: str, b: str, frames: int, *, truncation: float = 1.0) -> UInt8:
-        """The way from the avatar of a to that of b in equal steps: uint8 [frames, H, W, C], both ends included.
+        """Draw equal steps from one avatar to another, along the great circle between their latents.
 
-        It goes along the great circle between their latents: see `avatar_runtime.interpolation`. Raises InputError.
+        Args:
+            a: The name of the first frame's avatar.
+            b: The name of the last frame's avatar.
+            frames: How many images, at least 2; both ends are included.
+            truncation: As in `generate`.
+
+        Returns:
+            uint8 [frames, H, W, C].
+
+        Raises:
+            InputError: An argument cannot be used.
         """
         if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 2:
             raise InputError(f"the number of frames must be a whole number of at least 2, not {frames!r}")
         return self._between(a, b, [i / (frames - 1) for i in range(frames)], truncation)
 
     def mix(self, a: str, b: str, t: float, *, truncation: float = 1.0) -> UInt8:
-        """The one avatar at t on that way: 0 is exactly that of a, 1 that of b. uint8 [H, W, C]. Raises InputError."""
+        """Draw the one avatar at position t between a and b: uint8 [H, W, C].
+
+        Position 0 is exactly the avatar of a, 1 exactly that of b. Raises InputError unless t is from 0 to 1.
+        """
         image: UInt8 = self._between(a, b, [t], truncation)[0]
         return image
 
     def verify(self) -> int:
-        """Draw the golden images of the model file and compare: the largest difference in levels (of 255).
+        """Draw the golden images of the model file and compare them.
 
-        0 means that this machine draws exactly what the machine that made the file did. Raises ModelFileError if the
-        file has no golden check or the difference is more than it tolerates.
+        Returns:
+            The largest difference in levels (of 255). 0 means that this machine draws exactly what the machine that
+            made the file drew.
+
+        Raises:
+            ModelFileError: The file has no golden images, or the difference is larger than it tolerates.
         """
         golden = self.spec.golden
         if golden is None:
-            raise ModelFileError("the model carries no golden check; export it again")
+            raise ModelFileError("the model carries no golden images; export it again")
         expected = golden.images()
         difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
         if difference > golden.tolerance:
@@ -175,9 +219,19 @@ class AvatarGenerator:
         truncation: float = 1.0,
         batch_size: int = BATCH_SIZE,
     ) -> Iterator[UInt8]:
-        """What `generate` gives, lazily, in parts of at most batch_size avatars: any number fits in memory.
+        """Draw avatars as `generate` does, but lazily, so that any number fits in memory.
 
-        names may be endless. Arguments are checked at the call, each name when its turn comes.
+        Args:
+            names: As in `generate`; may be endless. Each name is checked when it is drawn, all else at the call.
+            seed: As in `generate`.
+            truncation: As in `generate`.
+            batch_size: How many avatars each array holds at most.
+
+        Yields:
+            uint8 [n, H, W, C], n from 1 to batch_size.
+
+        Raises:
+            InputError: An argument cannot be used.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
@@ -209,11 +263,11 @@ class AvatarGenerator:
     def _own_session(self) -> sessions.Session:
         if self._session is None:
             raise AvatarError("the generator is closed; load it again")
-        if self._process != os.getpid():  # a fork copies the session, and not the threads it waits for
+        if self._process != os.getpid():  # a fork copies the session, but not its threads
             self.__setstate__(self.__getstate__())
         return self._session
 
 
 def embedded_model() -> Path:
-    """Where the model inside the package lies."""
+    """The path of the model inside the package."""
     return Path(__file__).with_name("models") / "anime-faces-64.onnx"

@@ -1,11 +1,11 @@
-"""A name becomes a latent vector, the same one for ever and everywhere.
+"""A name becomes a latent vector, the same one on every machine and in every language.
 
 z is a function of the name alone. SHA-256 in counter mode over the scheme's tag, the name and a block number gives
 uint32 words; each word w becomes the probability (w + 0.5) / 2^32 and, through the inverse normal distribution
 function, a standard normal number, computed in double precision and rounded to float32.
 
-Only +, -, *, / and sqrt are used, which IEEE 754 rounds correctly: the library `log` differs in its last bit between
-CPUs, NumPy builds and languages; this one cannot. Any change here is a new SCHEME.
+Only +, -, *, / and sqrt are used, which IEEE 754 rounds correctly. The library's `log` differs in its last bit between
+CPUs, NumPy builds and languages. Any change here needs a new SCHEME.
 
 The inverse normal: M. J. Wichura, "Algorithm AS 241: The Percentage Points of the Normal Distribution", Applied
 Statistics 37 (1988), routine PPND16. The logarithm: Sun's fdlibm, `e_log.c`.
@@ -29,7 +29,7 @@ _Float64 = npt.NDArray[np.float64]
 
 
 def _arrays(*numbers: float) -> tuple[_Float64, ...]:
-    """Each number as an array: NumPy adds one in two thirds of the time that a Python number takes it."""
+    """Each number as an array: NumPy adds it in two thirds of the time that a Python number takes."""
     return tuple(map(np.array, numbers))
 
 
@@ -65,12 +65,20 @@ def latent(name: str, latent_dim: int) -> npt.NDArray[np.float32]:
 
 
 def latents(names: Sequence[str], latent_dim: int) -> npt.NDArray[np.float32]:
-    """The latent vectors of names: float32 [len(names), latent_dim], standard normal.
+    """The latent vectors of names.
 
-    Row i depends on names[i] and on nothing else. Raises InputError if a name is not a string.
+    Args:
+        names: Any strings. Row i of the result depends on names[i] and on nothing else.
+        latent_dim: Length of a vector.
+
+    Returns:
+        float32 [len(names), latent_dim], standard normal.
+
+    Raises:
+        InputError: A name is not a string.
     """
     blocks = -(-latent_dim // _WORDS_PER_BLOCK)
-    data = b"".join(_stream(name, blocks) for name in names)
+    data = b"".join(_random_bytes(name, blocks) for name in names)
     words = np.frombuffer(data, dtype=">u4").reshape(len(names), blocks * _WORDS_PER_BLOCK)
     return standard_normal(words[:, :latent_dim])
 
@@ -81,11 +89,18 @@ def series(seed: str | int, count: int) -> Iterator[str]:
 
 
 def truncate(z: npt.NDArray[np.float32], truncation: float) -> npt.NDArray[np.float32]:
-    """z scaled by truncation: below 1 nearer to the average face, above 1 stranger.
+    """Scale latents, the truncation trick: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019,
+    appendix B.
 
-    z is float32 [N, latent_dim], and so is the result. Raises InputError unless truncation is a finite number from
-    0 to 2. The truncation trick in its scaling form: Karras et al., "A Style-Based Generator Architecture for GANs",
-    CVPR 2019, appendix B.
+    Args:
+        z: float32 [N, latent_dim].
+        truncation: 0 to 2. Below 1 the faces are closer to the average face, above 1 they are stranger.
+
+    Returns:
+        float32 [N, latent_dim].
+
+    Raises:
+        InputError: truncation is not a finite number from 0 to 2.
     """
     if not (isinstance(truncation, Real) and 0 <= truncation <= 2):
         raise InputError(f"truncation must be a finite number from 0 to 2, not {truncation!r}")
@@ -106,7 +121,7 @@ def standard_normal(words: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.fl
 
 
 def check_names(names: Iterable[str]) -> Iterable[str]:
-    """names as they are. Raises InputError for a bare string, which would silently become one name a letter."""
+    """Return names as they are. Raises InputError for a bare string, which would become one name per letter."""
     if isinstance(names, str | bytes):
         raise InputError(f"names must be a list of strings; for one avatar write [{names!r}]")
     if not isinstance(names, Iterable):
@@ -114,10 +129,10 @@ def check_names(names: Iterable[str]) -> Iterable[str]:
     return names
 
 
-def _stream(name: str, blocks: int) -> bytes:
+def _random_bytes(name: str, blocks: int) -> bytes:
     if not isinstance(name, str):
         raise InputError(f"a name must be a string, not {name!r}; for numbered avatars give a count and a seed")
-    # Lone surrogates become U+FFFD, as JavaScript's TextEncoder makes them: every string has a face.
+    # Lone surrogates become U+FFFD, as in JavaScript's TextEncoder, so that every string has a face.
     text = name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     prefix = b"\0".join((SCHEME.encode(), unicodedata.normalize("NFC", text).encode(), b""))
     state = hashlib.sha256(prefix)

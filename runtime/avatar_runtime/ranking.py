@@ -1,7 +1,7 @@
-"""A scorer scores avatars, so that the best of several candidates of a name can be kept.
+"""For each name, draw several candidates and keep the one that a scorer prefers.
 
-Candidate 0 of a name is the avatar of that name, candidate k the avatar of the name `NAME~k`: anybody can draw the
-chosen one again without the scorer.
+Candidate 0 of a name is the avatar of that name, candidate k is the avatar of the name `NAME~k`. So the chosen avatar
+can be drawn again without the scorer.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from avatar_runtime.model_file.reading import read_model
 
 @dataclass(frozen=True)
 class Choice:
-    """Which candidates a picture shows."""
+    """The candidates that a picture shows."""
 
     candidates: tuple[int, ...]
-    """For each name the candidate that was kept."""
+    """For each name, the number of the candidate that was kept."""
     best_of: int
-    """How many there were of each."""
+    """How many candidates each name had."""
     scorer: str
     """SHA-256 of the scorer's file."""
 
@@ -40,9 +40,14 @@ def candidate_name(name: str, candidate: int) -> str:
 
 
 class Scorer:
-    """A model that takes `images` uint8 [N, H, W, C] and gives `score` float32 [N], the higher the better.
+    """A model that takes `images`, uint8 [N, H, W, C], and gives `score`, float32 [N]: the higher, the better.
 
-    Its metadata is a `ScorerSpec`.
+    Args:
+        session: A session of the scorer, whose metadata is a `ScorerSpec`.
+        sha256: SHA-256 of its file.
+
+    Raises:
+        ModelFileError: It is not a scorer.
     """
 
     def __init__(self, session: sessions.Session, sha256: str = "") -> None:
@@ -53,7 +58,7 @@ class Scorer:
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int | None = None) -> "Scorer":
-        """Open a scorer's file. Raises ModelFileError with the file's name, or InputError."""
+        """Open a scorer's file. Raises ModelFileError, with the file's name, or InputError."""
         try:
             data = read_model(Path(path))
             return cls(sessions.open_session(data, None, threads), hashlib.sha256(data).hexdigest())
@@ -67,19 +72,19 @@ class Scorer:
 
 @dataclass(frozen=True)
 class BestOf:
-    """Keeps of each name the candidate that the scorer scores highest, the first of equals."""
+    """For each name, draws count candidates and keeps the best-scored one, the first of equals."""
 
     scorer: Scorer
-    """Scores the candidates."""
+    """The model that scores the candidates."""
     count: int
-    """How many candidates a name has."""
+    """How many candidates to draw for each name."""
 
     def __post_init__(self) -> None:
         if type(self.count) is not int or self.count < 1:
-            raise InputError(f"the best can be kept of at least 1 candidate, not of {self.count!r}")
+            raise InputError(f"the number of candidates must be at least 1, not {self.count!r}")
 
     def check(self, spec: ModelSpec) -> None:
-        """Raise InputError unless the scorer judges what a model of this spec draws."""
+        """Raise InputError unless the scorer takes the images that a model of this spec draws."""
         wanted = self.scorer.spec
         if (spec.image_size, spec.channels) != (wanted.image_size, wanted.channels):
             raise InputError(
@@ -88,12 +93,12 @@ class BestOf:
             )
 
     def candidates(self, generator: AvatarGenerator, names: Iterable[str], truncation: float = 1.0) -> Iterator[int]:
-        """For each name the candidate that is kept, lazily. Raises InputError as `check` does."""
+        """The number of the candidate that is kept for each name, lazily. Raises InputError as `check` does."""
         self.check(generator.spec)
         return self._candidates(generator, iter(names), truncation)
 
     def choice(self, candidates: Iterable[int]) -> Choice:
-        """What a picture of these candidates says of them."""
+        """These candidates as a `Choice`."""
         return Choice(tuple(candidates), self.count, self.scorer.sha256)
 
     def _candidates(self, generator: AvatarGenerator, names: Iterator[str], truncation: float) -> Iterator[int]:
@@ -104,12 +109,12 @@ class BestOf:
 
 
 def read_choice(text: Mapping[str, Any], names: int) -> Choice | None:
-    """The choice that a picture's text tells of, if there was one. Raises ValueError."""
+    """The choice in a picture's text, if it has one. Raises ValueError."""
     if "candidates" not in text:
         return None
     candidates, count, scorer = text["candidates"], text.get("best_of"), text.get("scorer")
     if not (isinstance(candidates, list) and len(candidates) == names and type(count) is int):
         raise ValueError("candidates do not fit the names")
     if not (all(type(k) is int and 0 <= k < count for k in candidates) and isinstance(scorer, str)):
-        raise ValueError("candidates are not among those judged")
+        raise ValueError("candidates are not among those drawn")
     return Choice(tuple(candidates), count, scorer)

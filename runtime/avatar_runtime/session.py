@@ -1,4 +1,4 @@
-"""The only file that knows onnxruntime: a model file becomes a session, a session runs latents."""
+"""Opens model files with onnxruntime and runs them. No other file imports onnxruntime."""
 
 import ctypes
 import os
@@ -37,12 +37,22 @@ _FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, on
 
 
 def open_session(model: Path | bytes, providers: Sequence[str] | None = None, threads: int | None = None) -> Session:
-    """A session of the model, given as a file or as its bytes.
+    """Open a model.
 
-    providers are onnxruntime execution providers in order of preference, by default the CPU alone; threads is the
-    number of threads inside an operator, by default onnxruntime's own choice, one for each core, but no more than the
-    CPUs that this process may use. Raises InputError if threads is not from 1 to MAX_THREADS, ProviderError if a
-    provider is not there, ModelFileError if the model cannot be read or run.
+    Args:
+        model: The path of the file, or its bytes.
+        providers: onnxruntime execution providers in order of preference; by default the CPU's alone.
+        threads: Threads inside an operator. By default onnxruntime starts one per core, but at most as many as the
+            process has CPUs.
+
+    Returns:
+        The session, whose memory is limited together with that of all others: see MAX_MEMORY.
+
+    Raises:
+        InputError: threads is not from 1 to MAX_THREADS.
+        ProviderError: onnxruntime does not have a provider.
+        ModelFileError: The model cannot be read or run, or `check_graph` refuses it.
+        AvatarError: The process may not start so many threads.
     """
     check_threads(threads)
     options = ort.SessionOptions()
@@ -81,7 +91,7 @@ def _limit_memory() -> int:
 
 
 def keep_after_fork(session: Session) -> None:
-    """See to it that a forked child never destroys the session.
+    """Make sure that a forked child never destroys the session.
 
     A session waits for its threads when it is destroyed, and a fork does not copy threads: the child would hang.
     """
@@ -115,7 +125,7 @@ def _refusing(what: str) -> Iterator[None]:
 
 
 def check_providers(providers: Sequence[str] | None) -> list[str]:
-    """providers, or the CPU's if None. Raises ProviderError for one that this onnxruntime does not have."""
+    """The providers, or the CPU's if None. Raises ProviderError for one that this onnxruntime does not have."""
     if providers is None:
         return ["CPUExecutionProvider"]
     available = ort.get_available_providers()
@@ -166,9 +176,17 @@ def metadata(session: Session) -> Mapping[str, str]:
 
 
 def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The session's one output for z float32 [N, latent_dim]; a graph of fixed batch draws it piece by piece.
+    """Run a generator; a graph with a fixed batch size runs several times.
 
-    Raises ModelFileError if onnxruntime fails or the output is not of the shape that the graph states.
+    Args:
+        session: A session of a generator.
+        z: Latents, float32 [N, latent_dim].
+
+    Returns:
+        The graph's output for them, [N, ...].
+
+    Raises:
+        ModelFileError: onnxruntime fails, or the output does not have the shape that the graph states.
     """
     batch, shape = session.get_inputs()[0].shape[0], session.get_outputs()[0].shape[1:]
     if isinstance(batch, int):
@@ -185,7 +203,7 @@ def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
 
 
 def score(session: Session, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """A scorer's scores of images uint8 [N, H, W, C]: float32 [N]. Raises ModelFileError if it gives anything else."""
+    """Score images uint8 [N, H, W, C]: float32 [N]. Raises ModelFileError if the scorer gives anything else."""
     with _refusing("it cannot be run"):
         scores: npt.NDArray[np.float32] = session.run(None, {"images": images})[0]
     if scores.shape != (len(images),) or not np.isfinite(scores).all():

@@ -241,7 +241,8 @@ static void block_sums(const int8_t *weights, const int16_t *const *x, size_t ro
             UNROLLED
             for (int p = 0; p < POSITIONS; p++) {
                 const int16_t *a = x[p] + y * row + 2 * i;
-                for (int c = 0; c < BLOCK; c++) sums[p * BLOCK + c] += a[0] * weights[2 * c] + a[1] * weights[2 * c + 1];
+                for (int c = 0; c < BLOCK; c++)
+                    sums[p * BLOCK + c] += a[0] * weights[2 * c] + a[1] * weights[2 * c + 1];
             }
 }
 
@@ -366,7 +367,8 @@ static void run_vector(const struct step *step) {
     if (function == MUL && stride) /* the long one */
         for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = x[i] * y[i];
     else
-        for (size_t i = 0; i < step->u.vector.count; i++) step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
+        for (size_t i = 0; i < step->u.vector.count; i++)
+            step->u.vector.out[i] = applied(function, x[i], y[i * stride]);
 }
 
 static void run_product(const struct step *step) {
@@ -446,7 +448,8 @@ SMALL static void run_add(const struct step *step) {
 
 static void run_conv(const struct step *step) {
     const size_t places = step->u.conv.height * step->u.conv.width, channels = step->u.conv.channels;
-    const size_t block = AVATAR_AVX2 ? step->u.conv.kernel.block : BLOCK, size = step->u.conv.rows * step->u.conv.pairs * block * 2;
+    const size_t block = AVATAR_AVX2 ? step->u.conv.kernel.block : BLOCK;
+    const size_t size = step->u.conv.rows * step->u.conv.pairs * block * 2;
     const int zero = step->u.conv.zero;
     const float low = (float)-zero, high = (float)(255 - zero);
     const int8_t *weights = step->u.conv.weights;
@@ -649,6 +652,7 @@ enum kind {
 };
 
 enum { DIMENSIONS = 6, FACTORS = 10, INPUTS = 16, VALUES = 400, CONSTANTS = 2048, KERNEL_MAX = 15 };
+enum { NODE_MAX = 65536, FIELDS_MAX = 64 }; /* bytes of a node, fields of a constant: both are read more than once */
 
 struct factor {
     uint32_t extent, stride;
@@ -720,12 +724,13 @@ SMALL static bool fail(struct loader *l, enum avatar_error error) {
 /* Memory: what is filled at load (weights and tables), and what drawing fills. Offsets are multiples of 16. */
 
 static uint64_t taken(struct loader *l, uint64_t *used, uint64_t bytes) {
-    const uint64_t offset = *used;
-    if (bytes > l->limit || l->fixed + l->working > l->limit - bytes) {
+    const uint64_t offset = *used, total = l->fixed + l->working + l->steps * sizeof(struct step);
+    bytes = (bytes + 15) / 16 * 16;
+    if (bytes > l->limit || total > l->limit - bytes) {
         fail(l, AVATAR_TOO_LARGE);
         return 0;
     }
-    *used += (bytes + 15) / 16 * 16;
+    *used += bytes;
     return offset;
 }
 
@@ -742,7 +747,7 @@ static struct step *add_step(struct loader *l, void (*run)(const struct step *))
     struct step *steps = l->memory ? (struct step *)(void *)(l->memory + l->steps_at) : NULL;
     struct step *step = steps ? steps + l->steps : &l->unused;
     l->steps++;
-    taken(l, &l->fixed, 0);
+    taken(l, &l->fixed, 0); /* is there room for it? */
     step->run = run;
     return step;
 }
@@ -834,6 +839,7 @@ static bool typed_constant(struct loader *l, struct bytes name, uint32_t type, s
 static bool read_node(struct loader *l, struct bytes whole, struct node *n) {
     bool damaged = false;
     unsigned outputs = 0;
+    if (length_of(whole) > NODE_MAX) return fail(l, AVATAR_OPERATOR);
     *n = (struct node){.whole = whole, .kind = {whole.at, whole.at}, .output = {whole.at, whole.at}};
     for (struct field f; next_field(&whole, &f, &damaged);) {
         if (f.wire != 2) continue;
@@ -851,8 +857,8 @@ static bool read_node(struct loader *l, struct bytes whole, struct node *n) {
     return true;
 }
 
-/* Attributes that may be there, with the one value that they may have; auto_pad is 0 for NOTSET, alpha and beta are bits.
- * Any other could change the arithmetic, and is refused, but for the one that an operator asks for. */
+/* Attributes that may be there, with the one value that they may have (auto_pad is 0 for NOTSET, alpha and beta are
+ * bits). Any other could change the arithmetic, and is refused, but for the one that an operator asks for. */
 enum { ANY = -1 };
 
 static const struct {
@@ -948,7 +954,8 @@ static unsigned first_factor(const struct view *v, unsigned dimension) {
 
 static uint32_t extent(const struct view *v, unsigned dimension) {
     uint32_t product = 1;
-    for (unsigned f = first_factor(v, dimension), i = v->count[dimension]; i > 0; i--) product *= v->factors[f++].extent;
+    const unsigned first = first_factor(v, dimension);
+    for (unsigned f = first; f < first + v->count[dimension]; f++) product *= v->factors[f].extent;
     return product;
 }
 
@@ -1284,7 +1291,7 @@ static const struct padded *padded(struct loader *l, const struct value *real, u
 }
 
 /* Lay the weights out for the kernel, [block][row][column][pair][channel of the block][2]; bias takes in what the
- * input's zero point adds. shape is [channels, depth, rows, columns], in this order in the file, or for Gemm reversed. */
+ * zero point adds. shape is [channels, depth, rows, columns], as in the file, but Gemm has depth first there. */
 static bool lay_out(struct loader *l, const struct weights *w, const uint32_t *shape, bool gemm,
                     const struct value *real, float size, struct step *step) {
     const size_t channels = shape[0], depth = shape[1], block = l->kernel.block;
@@ -1455,7 +1462,8 @@ static bool add_total(struct loader *l, const struct node *n, const struct value
 static bool transpose(struct loader *l, const struct node *n) {
     int32_t perm[DIMENSIONS];
     const struct value *input = find_kind(l, n->inputs[0], TENSOR);
-    if (n->count != 1 || !input || read_attributes(l, n, "perm", perm, DIMENSIONS) != input->view.rank) return fail(l, AVATAR_OPERATOR);
+    if (n->count != 1 || !input || read_attributes(l, n, "perm", perm, DIMENSIONS) != input->view.rank)
+        return fail(l, AVATAR_OPERATOR);
     struct value *value = add_value(l, n, TENSOR);
     const struct view *from = &input->view;
     unsigned seen = 0, to = 0;
@@ -1467,7 +1475,8 @@ static bool transpose(struct loader *l, const struct node *n) {
         if (old < 0 || old >= from->rank || seen >> old & 1) return fail(l, AVATAR_OPERATOR);
         seen |= 1u << old;
         value->view.count[d] = from->count[old];
-        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = from->factors[first_factor(from, (unsigned)old) + i];
+        const struct factor *factors = from->factors + first_factor(from, (unsigned)old);
+        for (unsigned i = 0; i < from->count[old]; i++) value->view.factors[to++] = factors[i];
     }
     return true;
 }
@@ -1519,7 +1528,7 @@ static bool reshape(struct loader *l, const struct node *n) {
     return true;
 }
 
-/* Of channels. Buffers of one layout that lie in equal distances, as the phases of a convolution do, become one view. */
+/* Of channels. Buffers of one layout in equal distances, such as a convolution's phases, become one view. */
 static bool concat(struct loader *l, const struct node *n) {
     int32_t axis = 0;
     const struct value *inputs[INPUTS] = {NULL};
@@ -1653,6 +1662,10 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
         if (f.wire != 2) continue;
         if (f.number == 5) {
             if (l->constants == CONSTANTS) return fail(l, AVATAR_TOO_LARGE);
+            unsigned fields = 0;
+            struct bytes tensor = f.content;
+            for (struct field g; next_field(&tensor, &g, &damaged);)
+                if (++fields > FIELDS_MAX) return fail(l, AVATAR_DAMAGED);
             l->constant[l->constants].hash = hash_of(name_of(f.content, 8, &damaged));
             l->constant[l->constants].offset = (uint32_t)(f.content.at - l->file.at);
             l->constant[l->constants++].size = (uint32_t)length_of(f.content);
@@ -1720,12 +1733,11 @@ static void start(struct loader *l, const void *file, size_t size) {
 }
 
 /* Count; what filling needs to know is then in l. */
-static enum avatar_error count(struct loader *l, const void *file, size_t size, uint64_t *needed) {
+static enum avatar_error count_memory(struct loader *l, const void *file, size_t size, uint64_t *needed) {
     start(l, file, size);
     if (!l->error) compile(l, NULL);
-    const uint64_t steps = (l->steps * sizeof(struct step) + 15) / 16 * 16;
     l->steps_at = l->fixed;
-    l->working_at = l->fixed + steps;
+    l->working_at = l->fixed + l->steps * sizeof(struct step);
     *needed = l->error ? 0 : l->working_at + l->working;
     return l->error;
 }
@@ -1733,7 +1745,7 @@ static enum avatar_error count(struct loader *l, const void *file, size_t size, 
 enum avatar_error avatar_measure(const void *file, size_t size, size_t *memory_size) {
     struct loader l;
     uint64_t needed;
-    count(&l, file, size, &needed);
+    count_memory(&l, file, size, &needed);
     *memory_size = (size_t)needed;
     return l.error;
 }
@@ -1743,7 +1755,7 @@ enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_
     struct loader l;
     uint64_t needed;
     *model = NULL;
-    if (count(&l, file, size, &needed)) return l.error;
+    if (count_memory(&l, file, size, &needed)) return l.error;
     if (needed > memory_size || !memory || (uintptr_t)memory % 8) return AVATAR_MEMORY;
     const uint64_t steps_at = l.steps_at, working_at = l.working_at;
     start(&l, file, size);

@@ -12,21 +12,24 @@
  * to 128 KB of stack.
  *
  * WHAT IT DRAWS. The file that `avatar-export --precision int8` writes, of any image size, width and latent size: a
- * graph of ONNX operators (https://onnx.ai/onnx/operators/, opset 17) in QDQ form. Anything else is refused with a code.
+ * graph of ONNX operators (https://onnx.ai/onnx/operators/, opset 17) in QDQ form. Anything else is refused with a
+ * code.
  *
- * THE ARITHMETIC, which is the contract with every other runtime. Integers are exact; float32 is IEEE 754, each operation
- * rounded by itself (no fused multiply-add), to nearest, halves to even.
+ * THE ARITHMETIC, which is the contract with every other runtime. Integers are exact; float32 is IEEE 754, each
+ * operation rounded by itself (no fused multiply-add), to nearest, halves to even.
  *
- * 1. QuantizeLinear, float32 to uint8: y = saturate(round(x / step) + zero), round halves to even, saturate to 0 ... 255.
+ * 1. QuantizeLinear, float32 to uint8: y = saturate(round(x / step) + zero), halves to even, saturated to 0 ... 255.
  *    DequantizeLinear: x = (y - zero) * step.
  * 2. DequantizeLinear -> Conv or Gemm -> QuantizeLinear is QLinearConv (QLinearMatMul): int32 sums of
  *    (uint8 - zero) * int8, plus the int32 bias; times m in float32, where m = input step * weight step / output step,
- *    multiplied and divided in float32 in this order, one m for each output channel; then rounded and saturated as in 1.
- *    Conv: one group, no strides, no dilations; what is padded is 0, the integer `zero`. The sum of the absolute values
- *    of all products and the bias must fit in int32; else the file is refused.
+ *    multiplied and divided in float32 in this order, one m for each output channel; then rounded and saturated as in
+ *    1. Conv: one group, no strides, no dilations; what is padded is 0, the integer `zero`. The sum of the absolute
+ *    values of all products and the bias must fit in int32; else the file is refused. A Relu before QuantizeLinear
+ *    changes nothing, for its zero point must be 0.
  * 3. Gemm of float32 vectors that hold integers (z * 256 after Round) with int8 weights (behind a Cast) and an integer
  *    bias: float32 sums. They are exact, and so the same in every order, while they stay below 2^24.
- *    Mul and Add by a constant or of two vectors, Round (halves to even) and QuantizeLinear of vectors are as ONNX says.
+ *    Mul, Add and Sub by a constant or of two vectors, Round (halves to even), Relu, Sigmoid, Tanh and QuantizeLinear
+ *    of vectors are as ONNX says.
  * 4. What lies between DequantizeLinear and QuantizeLinear (or Cast to uint8) and works on each number by itself
  *    (Sigmoid, Tanh, Relu, Round, Clip, and Mul, Add, Sub by a constant) is a table of 256 entries: the operators'
  *    float32 results, Sigmoid and Tanh rounded from the exact value.
@@ -49,17 +52,17 @@ extern "C" {
 
 enum avatar_error {
     AVATAR_OK = 0,
-    AVATAR_DAMAGED = 1,   /* no ONNX file, or a part of one */
-    AVATAR_ORT_FORMAT = 2,/* an .ort file */
-    AVATAR_FOREIGN = 3,   /* an ONNX model without avatar-edge's contract, or no generator */
-    AVATAR_NEWER = 4,     /* a contract of a newer format */
-    AVATAR_PRECISION = 5, /* not int8 */
+    AVATAR_DAMAGED = 1,      /* no ONNX file, or a part of one */
+    AVATAR_ORT_FORMAT = 2,   /* an .ort file */
+    AVATAR_FOREIGN = 3,      /* an ONNX model without avatar-edge's contract, or no generator */
+    AVATAR_NEWER = 4,        /* a contract of a newer format */
+    AVATAR_PRECISION = 5,    /* not int8 */
     AVATAR_FLOAT_OUTPUT = 6, /* gives float32 images */
-    AVATAR_CONTRACT = 7,  /* contract damaged, or it and the graph differ */
-    AVATAR_OPERATOR = 8,  /* an operator, or an arrangement of operators, that the contract above does not know */
-    AVATAR_SUMS = 9,      /* sums that do not fit in int32 */
-    AVATAR_TOO_LARGE = 10,/* more memory or work than a file of this size can need */
-    AVATAR_MEMORY = 11    /* less memory than measured, or not aligned to 8 bytes, or none left */
+    AVATAR_CONTRACT = 7,     /* contract damaged, or it and the graph differ */
+    AVATAR_OPERATOR = 8,     /* an operator, or an arrangement of operators, that the arithmetic above does not know */
+    AVATAR_SUMS = 9,         /* sums that do not fit in int32 */
+    AVATAR_TOO_LARGE = 10,   /* more memory or work than a file of this size can need */
+    AVATAR_MEMORY = 11       /* less memory than measured, or not aligned to 8 bytes, or none left */
 };
 
 struct avatar_model;

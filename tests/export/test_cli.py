@@ -233,6 +233,28 @@ def test_name_and_provenance_without_a_run(tmp_path: Path, saved: Path, quick: N
     assert (told.name, told.provenance) == ("told", "my own drawings")
 
 
+@pytest.mark.parametrize(
+    ("option", "text", "shown"),
+    [
+        ("--model-name", "n" * 201, "the name has 201 characters; a model file holds at most 200"),
+        ("--license", "l" * 20_001, "the license has 20001 characters"),
+        ("--provenance", b"caf\xe9".decode("utf-8", "surrogateescape"), "the provenance is not UTF-8"),
+    ],
+)
+def test_a_text_that_no_file_can_hold_is_refused(
+    tmp_path: Path, saved: Path, quick: None, option: str, text: str, shown: str
+) -> None:
+    result = export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", option, text)
+    assert shown in sentence(result, 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_name_is_no_utf_8_still_gets_a_name(tmp_path: Path, saved: Path, quick: None) -> None:
+    for i, stem in enumerate((b"caf\xe9".decode("utf-8", "surrogateescape"), "n" * 220)):
+        exported = exporter.export_model(saved / "run", tmp_path / f"{stem}.onnx")
+        assert exported.metadata.name == ("caf?", "n" * 200)[i]
+
+
 def test_newest_run_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Path, original: Any, quick: None
 ) -> None:
@@ -277,7 +299,7 @@ def test_no_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: l
             for kind in ("truncated", "shortened", "empty", "text")
             for suffix in (".ckpt", ".safetensors")
         ),
-        ("letter.txt", "no checkpoint"),
+        ("letter.txt", "not a checkpoint"),
         ("missing.ckpt", "does not exist"),
         ("unsaved", "has not saved one yet"),
         ("tutorial.ckpt", "--pixel-range 0..1"),

@@ -22,7 +22,7 @@ def renamed(arrays: Mapping[str, npt.NDArray[np.float32]], prefix: str, instead_
 
 def discriminator(prefix: str = "discriminator.") -> Arrays:
     """Convolutions [out, in, 4, 4] at 0, 2, 5, 8 with batch norms behind all but the first."""
-    arrays = {}
+    arrays: Arrays = {}
     for place, (wide, narrow) in zip((0, 2, 5, 8), ((3, 8), (8, 16), (16, 32), (32, 1)), strict=True):
         arrays[f"{prefix}{place}.weight"] = np.ones((narrow, wide, 4, 4), np.float32)
         for kind in ("gamma", "beta", "moving_mean", "moving_variance"):

@@ -54,8 +54,8 @@ def test_other_latents_in_the_verdict_leave_the_model_as_it_is(
     assert first.metadata.precision == "int8"
     assert first.metadata.parity["series"] == HELD_OUT
 
-    def elsewhere(*arguments: Any, series_name: str = "elsewhere") -> ParityReport:
-        return compare(*arguments, series_name=series_name)
+    def elsewhere(*arguments: Any, **options: Any) -> ParityReport:
+        return compare(*arguments, **{"series_name": "elsewhere", **options})
 
     with monkeypatch.context() as patch:
         patch.setattr(exporter, "compare", elsewhere)

@@ -40,7 +40,7 @@ def test_one_name_a_line(data: bytes, names: list[str]) -> None:
         (b"alice\n\nb\xffob\n", "team.txt, line 3: byte 2 is 0xff, which is not UTF-8; save the file as UTF-8"),
         ("alice".encode("utf-16"), "line 1: byte 1 is 0xff"),
         (b"\xed\xa0\x80", "line 1: byte 1 is 0xed"),
-        (b"a\n" + b"x" * MAX_NAME_BYTES, "line 2: longer than a mebibyte; write one name a line"),
+        (b"a\n" + b"x" * MAX_NAME_BYTES, "line 2: longer than a mebibyte; write one name per line"),
     ],
     ids=["latin", "utf-16", "surrogate", "endless"],
 )

@@ -217,7 +217,7 @@ def test_a_model_that_draws_other_golden_images_does_not_verify(generator: Avata
     swapped = replace(golden, names=golden.names[::-1])
     with pytest.raises(ModelFileError, match=r"levels off, 1 are tolerated"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=swapped), "").verify()
-    with pytest.raises(ModelFileError, match="carries no golden check"):
+    with pytest.raises(ModelFileError, match="carries no golden images"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=None), "").verify()
 
 

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import avatar_runtime
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and devices of Linux")
 
@@ -130,8 +133,8 @@ def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
         ("--count 64 --threads 1 --out-dir d", ""),
         ("--info", ""),
         ("--check", ""),
-        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and was to start 7: set threads to 1"),
-        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and was to start 8: set threads to 1"),
+        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: set threads to 1"),
+        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: set threads to 1"),
     ],
 )
 def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: Shell, options: str, message: str) -> None:
@@ -162,3 +165,15 @@ def test_the_encoding_of_the_locale_changes_neither_names_nor_faces(shell: Shell
     assert drawn("c", LC_ALL="C", PYTHONUTF8="0") == expected
     assert drawn("posix", LC_ALL="POSIX", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") == expected
     assert drawn("plain", LC_ALL="C") == expected
+
+
+def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> None:
+    package = Path(avatar_runtime.__file__).parent
+    with zipfile.ZipFile("all.zip", "w") as archive:
+        for path in package.rglob("*.py"):
+            archive.write(path, path.relative_to(package.parent))
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    program = f"import sys; sys.path[:0] = ['all.zip']; sys.path += {packages}; import runpy; "
+    program += "sys.argv[0] = 'avatar-gen'; runpy.run_module('avatar_runtime', run_name='__main__')"
+    done = shell(f'"{sys.executable}" -I -S -c "{program}" --version')
+    assert (done.returncode, done.stdout) == (0, f"avatar-gen, version {avatar_runtime.__version__}\n"), done.stderr

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from avatar_runtime import AvatarGenerator, InputError, OutputError
-from avatar_runtime.output.bulk import PART, Written, draw_files, numbered
+from avatar_runtime.output.bulk import CHUNK_SIZE, Written, draw_files, numbered
 from avatar_runtime.output.parallel import in_order
 
-COUNT = 3 * PART + 1
+COUNT = 3 * CHUNK_SIZE + 1
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_files_are_drawn_lazily_and_may_be_endless(generator: AvatarGenerator, t
     first = list(islice(files, 3))
     del files
     assert [file.path.stem for file in first] == ["0", "1", "2"]
-    assert len(taken) <= 5 * PART
+    assert len(taken) <= 5 * CHUNK_SIZE
     assert not list((tmp_path / "new").glob(".*"))
     threads = threading.active_count()
     assert len(list((tmp_path / "new").iterdir())) <= len(taken)
@@ -65,9 +65,9 @@ def test_files_are_drawn_lazily_and_may_be_endless(generator: AvatarGenerator, t
 
 
 def test_a_name_that_cannot_be_drawn_ends_it_in_its_turn(generator: AvatarGenerator, tmp_path: Path) -> None:
-    avatars: list[Any] = [*numbered("S", 2 * PART), ("bad", 7)]
+    avatars: list[Any] = [*numbered("S", 2 * CHUNK_SIZE), ("bad", 7)]
     files = draw_files(generator, avatars, tmp_path, workers=2)
-    assert len(list(islice(files, 2 * PART))) == 2 * PART
+    assert len(list(islice(files, 2 * CHUNK_SIZE))) == 2 * CHUNK_SIZE
     with pytest.raises(InputError, match="a name must be a string, not 7"):
         next(files)
 

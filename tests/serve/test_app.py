@@ -1,6 +1,7 @@
 """The HTTP application: what a browser, a cache and a stranger get from it."""
 
 import asyncio
+import hashlib
 import io
 import threading
 from collections.abc import Iterator
@@ -106,6 +107,15 @@ def test_head_says_what_get_would_send(client: TestClient) -> None:
         ("/alice.png?background=red", "circle"),
         ("/alice.png?circle=1&background=reddish", "colour"),
         ("/alice.jpg?circle=1", "transparency"),
+        ("/alice.png?circle=maybe", "circle must be 1 or 0, not 'maybe'"),
+        ("/alice.png?circle=1&background=", "in an address # is written %23, as in background=%23fc0"),
+        ("/alice.png?sise=9", "there is no option 'sise'; there are size, truncation, circle, background"),
+        ("/alice.png?utm_source=x", "there is no option 'utm_source'"),
+        ("/alice.png?size=9&size=8", "size is given twice"),
+        ("/alice.png?count=9", "count is for grid.png with a seed"),
+        ("/grid.png?columns=9", "columns is for grid.png with a seed"),
+        ("/grid.png?seed=x&sise=9", "there is no option 'sise'"),
+        ("/alice.png?%ed%a0%80=1", "there is no option"),
         ("/grid.png?seed=x&count=100000", "count must be"),
         ("/grid.png?seed=x&count=256&size=1024", "4096 pixels"),
         ("/grid.png?seed=" + "x" * 201, "seed has 201 characters"),
@@ -118,7 +128,26 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(client: TestClient, path:
     assert answer.status_code == 400
     assert words in answer.text
     assert answer.text.count("\n") == 1
-    assert "cache-control" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"), [("1", "circle"), ("yes", "circle"), ("no", "square"), ("FALSE", "square")]
+)
+def test_circle_means_what_it_says(client: TestClient, generator: AvatarGenerator, value: str, shape: str) -> None:
+    picture = Picture(("alice",), portrait=Portrait(circle=shape == "circle"))
+    assert client.get(f"/alice.png?circle={value}").content == picture.render(generator, ".png")
+
+
+def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_model.read_bytes())
+    with TestClient(create_app(path)) as client:
+        before = client.get("/alice.png").content
+        path.write_bytes(b"another")
+        path.unlink()
+        assert client.get("/model.onnx").content == tiny_model.read_bytes()
+        assert client.get("/alice.png").content == before
 
 
 @pytest.mark.parametrize(
@@ -167,21 +196,17 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
-def test_the_demo_page_and_all_it_names(client: TestClient) -> None:
+def test_the_page_and_all_it_loads(client: TestClient, tiny_model: Path) -> None:
     page = client.get("/")
     assert "script-src 'self' 'wasm-unsafe-eval'" in page.headers["content-security-policy"]
-    for address in ("demo/demo.css", "demo/main.js", "model.onnx"):
+    for address in ("demo/demo.css", "demo/main.js"):
         assert f'"{address}"' in page.text
         assert client.get(f"/{address}").status_code == 200
-    for address in ("demo/demo.js", "src/index.js", "src/worker.js", "sw.js"):
+    for address in ("demo/demo.js", "src/index.js", "src/embedded.js", "sw.js"):
         assert "javascript" in client.get(f"/{address}").headers["content-type"]
-    assert 'data-ort="ort/ort.wasm.min.mjs"' in page.text
-
-
-def test_onnxruntime_webs_files_are_served_when_given(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "ort.wasm.min.mjs").write_text("export {};")
-    with TestClient(create_app(tiny_model, ort=tmp_path)) as client:
-        assert "javascript" in client.get("/ort/ort.wasm.min.mjs").headers["content-type"]
+    model = client.get("/models/anime-faces-64.onnx").content
+    assert model == tiny_model.read_bytes()
+    assert hashlib.sha256(model).hexdigest() in client.get("/src/embedded.js").text
 
 
 def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> None:

@@ -125,3 +125,23 @@ def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "cannot read it" in result.output
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken_is_a_sentence(tiny_model: Path, address: str) -> None:
+    try:
+        taken = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError:
+        pytest.skip(f"this machine has no {address}")
+    with taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(main, ["--model", str(tiny_model), "--host", address, "--port", port])
+    assert result.exit_code == 2
+    assert f"cannot listen on {address}, port {port}: Address already in use; choose another" in result.output
+
+
+@pytest.mark.parametrize("address", ["no.such.host.invalid", "300.1.1.1", "a" * 300])
+def test_an_address_that_is_none_is_a_sentence(tiny_model: Path, address: str) -> None:
+    result = CliRunner().invoke(main, ["--model", str(tiny_model), "--host", address, "--port", "0"])
+    assert result.exit_code == 2
+    assert f"cannot listen on {address}, port 0: " in result.output

@@ -73,7 +73,7 @@ def test_a_sound_handmade_checkpoint_is_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.ckpt").write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"x\.ckpt is damaged or no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"x\.ckpt is damaged or not a checkpoint"):
         read(tmp_path / "x.ckpt")
 
 

@@ -69,7 +69,7 @@ def test_a_missing_run_or_source_is_one_sentence(command: CliRunner, tmp_path: P
     refused(run(command, "--resume", "--out", "elsewhere"), 1, "elsewhere", "no run to resume")
     refused(run(command, "--data", "missing.zip", *TINY), 1, "missing.zip does not exist")
     (tmp_path / "note.txt").write_text("no zip")
-    refused(run(command, "--data", "note.txt", *TINY), 1, "neither a folder nor a sound zip")
+    refused(run(command, "--data", "note.txt", *TINY), 1, "neither a folder nor an undamaged zip")
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 

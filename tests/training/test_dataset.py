@@ -1,4 +1,8 @@
 import io
+import json
+import os
+import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +12,10 @@ import pytest
 from PIL import Image
 
 from avatar_training.config import TrainConfig
-from avatar_training.data.dataset import DataError, batches, decode, load, steps_per_epoch
+from avatar_training.data.dataset import batches, load, steps_per_epoch
+from avatar_training.data.decoding import UnusableImageError, decode
+from avatar_training.data.source import DataError
+from avatar_training.loop import train
 
 from .conftest import MakeConfig, png
 
@@ -134,7 +141,7 @@ def test_names_that_leave_a_zip_and_damaged_members_are_skipped(tmp_path: Path) 
     faces = load(path, 32)
     assert len(faces.images) == 1
     assert faces.skipped["its name points out of the zip"] == ["../up.png", "/root.png", "x\\..\\y.png"]
-    assert faces.skipped["damaged or encrypted in the zip"] == ["torn.png"]
+    assert faces.skipped["damaged in the zip"] == ["torn.png"]
     assert [p.name for p in tmp_path.iterdir()] == ["f.zip"]
 
 
@@ -150,15 +157,122 @@ def test_nothing_usable_is_one_clear_error(tmp_path: Path) -> None:
     data[data.index(b"PK\1\2") + 6] = 196  # the version of zip that it asks for
     strange.write_bytes(data)
     for name, message in [
-        ("strange.zip", "nor a sound zip .*version 19.6"),
+        ("strange.zip", "nor an undamaged zip .*version 19.6"),
         ("empty", "holds no files"),
         ("text", "no usable image"),
-        ("broken.zip", "neither a folder nor a sound zip"),
-        ("cut.zip", "neither a folder nor a sound zip"),
+        ("broken.zip", "neither a folder nor an undamaged zip"),
+        ("cut.zip", "neither a folder nor an undamaged zip"),
         ("missing.zip", "does not exist"),
     ]:
         with pytest.raises(DataError, match=message):
             load(tmp_path / name, 32)
+
+
+FLOAT = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+
+
+def deflate64(data: bytes) -> bytes:
+    """A zip of one stored file whose headers say that it is compressed with Deflate64."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.png", data)
+    changed = bytearray(buffer.getvalue())
+    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        changed[changed.index(signature) + offset] = 9
+    return bytes(changed)
+
+
+def test_a_float_picture_has_the_brightness_of_its_8_bit_twin() -> None:
+    twin = decode(encoded(Image.fromarray(np.rint(FLOAT * 255).astype(np.uint8)), "PNG"), 32, 3).astype(int)
+    for values in (FLOAT, FLOAT * 255):
+        assert np.abs(decode(encoded(Image.fromarray(values), "TIFF"), 32, 3) - twin).max() <= 1
+
+
+@pytest.mark.parametrize("brightest", [25, 130, 255])
+def test_a_16_bit_picture_has_the_brightness_of_its_8_bit_twin(brightest: int) -> None:
+    levels = np.rint(FLOAT * brightest).astype(np.uint8)
+    twin = decode(encoded(Image.fromarray(levels), "PNG"), 32, 3).astype(int)
+    wide = Image.fromarray(levels.astype(np.uint16) * 257)
+    for kind in ("PNG", "TIFF"):
+        assert np.abs(decode(encoded(wide, kind), 32, 3) - twin).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encoded(Image.fromarray(FLOAT * np.float32(np.nan)), "TIFF"), "not finite"),
+        (encoded(Image.fromarray(FLOAT - 2), "TIFF"), "floating-point pixels from -2 to -1"),
+        (encoded(Image.fromarray(FLOAT * 1000), "TIFF"), "floating-point pixels from 0 to 1000"),
+        (encoded(Image.fromarray(np.full((40, 40), 10**6, np.int32)), "TIFF"), "32-bit integer pixels"),
+        (b"\0\0\0\x20ftypheic" + bytes(50), "HEIC"),
+        (b"II*\0" + bytes(50), "TIFF of a kind"),
+        (deflate64(b"x"), "a zip archive; unpack it"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
+    ],
+    ids=["nan", "negative", "beyond", "int32", "heic", "odd tiff", "zip", "7z"],
+)
+def test_the_reason_given_is_the_real_one(data: bytes, reason: str) -> None:
+    with pytest.raises(UnusableImageError, match=reason):
+        decode(data, 32, 3)
+
+
+def test_an_avif_is_read_or_the_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    avif = b"\0\0\0\x1cftypavif" + bytes(50)
+    monkeypatch.setattr(Image, "OPEN", {name: kind for name, kind in Image.OPEN.items() if name != "AVIF"})
+    with pytest.raises(UnusableImageError, match="AVIF image, for which this Pillow has no decoder"):
+        decode(avif, 32, 3)
+
+
+def test_archives_that_are_no_zip_are_named(tmp_path: Path) -> None:
+    for name, mode, kind in [("a.tar", "w", "tar"), ("a.tar.gz", "w:gz", "gzip"), ("a.tar.xz", "w:xz", "xz")]:
+        with tarfile.open(tmp_path / name, mode) as archive:  # type: ignore[call-overload]
+            archive.addfile(tarfile.TarInfo("a.png"))
+        with pytest.raises(DataError, match=rf"{name} is an? {kind} archive; unpack it, then name the folder"):
+            load(tmp_path / name, 32)
+
+
+def test_a_zip_by_deflate64_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(deflate64(png(0)))
+    with pytest.raises(DataError, match="compressed with Deflate64, which Python cannot read; unpack the zip"):
+        load(tmp_path / "a.zip", 32)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_files_of_one_name_in_a_zip_the_last_counts_and_the_first_is_listed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(3):
+            archive.writestr("a.png", png(i))
+    faces = load(tmp_path / "a.zip", 32)
+    assert (faces.images == decode(png(2), 32, 3)).all()
+    assert faces.skipped == {"the zip has a later file of the same name": ["a.png (copy 1)", "a.png (copy 2)"]}
+
+
+def test_linked_folders_are_read_once_and_dead_links_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.png").write_bytes(png(1))
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.png").write_bytes(png(0))
+    (data / "linked").symlink_to(tmp_path / "elsewhere")
+    (data / "loop").symlink_to(data)
+    (data / "dead.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(data / "pipe")
+    faces = load(data, 32)
+    assert len(faces.images) == 2
+    assert faces.skipped == {
+        "a link to a folder that is already read": ["loop"],
+        "a link to nothing": ["dead.png"],
+        "not a regular file": ["pipe"],
+    }
+
+
+def test_what_was_skipped_is_in_the_report_of_the_run(pictures: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    (data / "note.txt").write_text("not a picture")
+    train(TrainConfig(str(data), batch_size=4, image_size=32, ngf=8, ndf=8, steps=1), tmp_path / "run")
+    assert json.loads((tmp_path / "run/config.json").read_text())["dataset"]["skipped"] == {"not an image": 1}
+    assert "<th scope=row>skipped: not an image</th><td>1</td>" in (tmp_path / "run/report.html").read_text()
 
 
 def test_fewer_images_than_a_batch_is_an_error() -> None:

@@ -98,7 +98,7 @@ def test_the_command_saves_when_asked_to_stop(pictures: Path, tmp_path: Path, nu
     said, _ = process.communicate(timeout=120)
     # While a graph runs MindSpore turns a SIGINT into a SIGTERM.
     assert process.returncode in (128 + number, 128 + signal.SIGTERM)
-    assert "go on with: avatar-train --resume --out" in said
+    assert "continue with: avatar-train --resume --out" in said
     newest = checkpoint.snapshots(tmp_path / "run" / "snapshots")[0]
     assert checkpoint.snapshot_step(newest) == len(losses(tmp_path / "run"))
     assert (tmp_path / "run" / "generator.ckpt").exists()

@@ -221,7 +221,7 @@ def test_a_job_told_to_stop_saves_and_stops_at_one_step(receiver: str, launch: L
     status, _ = job.ended()
     assert status != 0
     assert newest(tmp_path / "run") == rows(tmp_path / "run")[-1]["step"]
-    assert "stopped; go on with: avatar-train --resume" in (tmp_path / "logs/worker_0.log").read_text()
+    assert "stopped; continue with: avatar-train --resume" in (tmp_path / "logs/worker_0.log").read_text()
 
 
 @pytest.mark.workers

@@ -53,6 +53,13 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.removeprefix(self.under) if path.startswith(self.under) else "/missing")
 
+    def do_GET(self) -> None:
+        if self.path == "/favicon.ico":  # asked for by the browser itself
+            self.send_response(204)
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def end_headers(self) -> None:
         if self.policy:
             self.send_header("Content-Security-Policy", self.policy)

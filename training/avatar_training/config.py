@@ -12,16 +12,16 @@ from typing import Any
 from avatar_training import rng
 
 RUNS = Path("runs")
-"""Where runs go by default."""
+"""Default folder of runs."""
 
 FACES_URL = "https://download.mindspore.cn/dataset/Faces/faces.zip"
 """The archive of MindSpore's tutorial: 70,171 faces."""
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    # Measured best for hours of CPU: small batches, because updates count more than images, a moving average, and
-    # DiffAugment, without which the discriminator soon knows too well and the generator may collapse.
+    # Best of those measured for hours on a CPU: small batches, because updates count more than images; a moving
+    # average; and DiffAugment, without which the discriminator overfits and the generator may collapse.
     "edge": {"steps": 20_000, "diff_augment": True},
-    # For days on an accelerator: DiffAugment lets a GAN look at the same faces hundreds of times.
+    # For days on an accelerator: with DiffAugment a GAN can see the same faces hundreds of times without overfitting.
     "long": {
         "epochs": 200,
         "batch_size": 64,
@@ -31,7 +31,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "diff_augment": True,
         "ema_decay": 0.9999,
     },
-    # MindSpore's tutorial "DCGAN生成漫画头像", number for number, except that pixels are in [-1, 1], the range of tanh.
+    # MindSpore's tutorial "DCGAN生成漫画头像", with its numbers, except that pixels are in [-1, 1], the range of tanh.
     "tutorial": {
         "epochs": 10,
         "batch_size": 128,
@@ -52,23 +52,23 @@ CHANGEABLE = frozenset(
     | {"device_target", "amp", "kid_network", "kid_every"}
     | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
 )
-"""Fields that may differ when a run is resumed: apart from rounding, none changes a step that lies before the decay."""
+"""Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. `from_recipe` starts from a recipe; the defaults are `edge` but for the augmentation."""
+    """The settings of one run. The defaults are those of the recipe `edge`, without its augmentation."""
 
     data: str
     """A folder of images or a zip."""
     recipe: str = "edge"
-    """The recipe that the defaults came from."""
+    """Recipe that the settings started from."""
     steps: int | None = None
-    """Steps to train in all; None if `epochs` says it."""
+    """Total number of steps; None if `epochs` is set."""
     epochs: int | None = None
-    """Passes over the data in all; None if `steps` says it."""
+    """Total number of passes over the data; None if `steps` is set."""
     batch_size: int = 16
-    """Images in a step."""
+    """Images per step, over all workers."""
     image_size: int = 64
     """Height and width in pixels: 32, 64 or 128."""
     channels: int = 3
@@ -76,37 +76,37 @@ class TrainConfig:
     latent_dim: int = 100
     """Length of a latent vector."""
     min_truncation: float = 1.0
-    """Least truncation of the latents: each is scaled by one between this and 1, so that truncated ones give faces."""
+    """Each latent is scaled by a random factor from this to 1, so that truncated latents give faces, too."""
     activation_limit: float = 0.0
-    """Above this the generator's hidden activations are penalised, which makes int8's steps finer; 0 for no limit."""
+    """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
     """Width of the discriminator: channels of its first layer."""
     seed: int = 0
-    """Decides the initial weights and every random number of every step."""
+    """Seed of the first weights and of every random number in every step."""
     device_target: str = "auto"
-    """CPU, GPU, Ascend, or auto for the best one there is."""
+    """CPU, GPU, Ascend, or auto for the best one available."""
     amp: bool | None = None
-    """Mixed precision: float16 where it is fast, with a loss scaler. None for: not on a CPU, where it is not."""
+    """Mixed precision (float16 with loss scaling). None: on, except on a CPU, where it is no faster."""
     loss: str = "bce-logits"
     """bce (of probabilities, the tutorial's), bce-logits or hinge."""
     real_label: float = 0.9
-    """What the discriminator is told a real image is, for the two cross-entropies."""
+    """Label of real images for the discriminator, in the two cross-entropies."""
     learning_rate: float = 2e-4
-    """Adam's, for both networks."""
+    """Adam's learning rate, for both networks."""
     init_from: str | None = None
-    """Folder with the generator.ckpt and discriminator.ckpt of a trained pair to begin from; None for fresh weights."""
+    """Folder with the generator.ckpt and discriminator.ckpt to start from; None for random weights."""
     lr_decay_steps: int = 0
-    """Last steps of a run, over which the learning rate falls in a straight line to 0."""
+    """Number of last steps over which the learning rate falls linearly to 0."""
     beta1: float = 0.5
-    """Adam's decay of the first moment."""
+    """Adam's decay rate of the first moment."""
     beta2: float = 0.999
-    """Adam's decay of the second moment."""
+    """Adam's decay rate of the second moment."""
     flip: bool = True
-    """Mirror half of the real images."""
+    """Mirror each real image with probability 1/2."""
     spectral_norm: bool = False
-    """Spectral normalisation in place of batch normalisation in the discriminator."""
+    """Spectral instead of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
     critic: str | None = None
@@ -118,19 +118,19 @@ class TrainConfig:
     reward_images: int = 8
     """Generated images of a batch that the critic sees in a step; divides batch_size."""
     ema_decay: float = 0.999
-    """Most that the moving average of the generator keeps of itself at a step; 0 for no average."""
+    """Decay of the generator's moving average per step; 0 for no average."""
     snapshot_every: int = 200
-    """Steps from one preview and snapshot to the next."""
+    """Steps between two snapshots, each with a preview."""
     kid_network: str | None = None
-    """An ONNX feature network by whose KID best.ckpt is chosen; None for no best.ckpt."""
+    """ONNX file of the feature network for the KID that chooses best.ckpt; None for no best.ckpt."""
     kid_every: int = 2000
-    """Steps from one KID to the next; 0 for none."""
+    """Steps between two measurements of KID; 0 for none."""
     keep: int = 2
-    """Snapshots kept: the newest, and those before it in case the newest is damaged."""
+    """Number of snapshots to keep: more than one, in case the newest is damaged."""
     rollback: bool = False
-    """When training diverges, go back to the last good snapshot and on with other random numbers."""
+    """When training diverges, go back to the last good snapshot and continue with another seed."""
     rollbacks: tuple[int, ...] = ()
-    """The steps to which the run has gone back so far: written by the run itself."""
+    """Steps that the run has gone back to so far. The run itself writes them."""
 
     def __post_init__(self) -> None:
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
@@ -184,7 +184,7 @@ class TrainConfig:
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
-        """The recipe's settings with changes on top; a None means no change. Raises ValueError as the class does."""
+        """The recipe's settings with these changes, where None means no change. Raises ValueError for a bad value."""
         settings = {**RECIPES.get(recipe, {}), **{k: v for k, v in changes.items() if v is not None}}
         for given, other in (("steps", "epochs"), ("epochs", "steps")):
             if changes.get(given) is not None and changes.get(other) is None:
@@ -193,7 +193,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """The inverse of `to_dict`. Raises ValueError for a field that is unknown, missing or out of range."""
+        """Read what `to_dict` gave. Raises ValueError for a field that is unknown, missing or out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
@@ -207,7 +207,7 @@ class TrainConfig:
         return asdict(self)
 
     def with_changes(self, **changes: Any) -> "TrainConfig":
-        """A copy with other values; setting steps clears epochs and the other way round."""
+        """A copy with other values. Setting steps clears epochs, and vice versa."""
         if changes.get("steps") is not None:
             changes.setdefault("epochs", None)
         elif changes.get("epochs") is not None:
@@ -215,19 +215,19 @@ class TrainConfig:
         return replace(self, **changes)
 
     def seed_at(self, step: int) -> int:
-        """What decides the random numbers of a step: seed, or, from a step the run has gone back to, another one."""
-        return rng.reseeded(self.seed, sum(back_to <= step for back_to in self.rollbacks))
+        """The seed of a step's random numbers. It changes at each step that the run has gone back to."""
+        return rng.reseeded(self.seed, sum(rollback <= step for rollback in self.rollbacks))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The steps of the whole run."""
         return self.steps if self.steps is not None else steps_per_epoch * (self.epochs or 0)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of a step of a run of so many: the last is at 1 / lr_decay_steps of the full one."""
+        """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate."""
         return self.learning_rate * min(1.0, (steps - step) / max(1, self.lr_decay_steps))
 
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
-        """Fields in which the two would compute different steps: name -> (mine, the other's)."""
+        """Fields that make the two compute different steps: name -> (own value, other value)."""
         mine, theirs = self.to_dict(), other.to_dict()
         return {
             k: (mine[k], theirs[k])

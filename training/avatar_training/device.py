@@ -1,7 +1,6 @@
 """The device MindSpore computes on, its mixed precision, and the other workers of a job.
 
-What cannot be run on a machine with a CPU alone is here: calls that MindSpore documents for Ascend and GPU, and nothing
-else. `distributed` and `networks.gan` build on it.
+Only this file calls what a machine with a CPU alone cannot run: what MindSpore documents for Ascend and GPU.
 """
 
 import os
@@ -10,20 +9,27 @@ from typing import Any
 from avatar_runtime.errors import InputError
 
 TARGETS = ("Ascend", "GPU", "CPU")
-"""Devices in the order in which `auto` takes them."""
+"""Devices, in the order in which `auto` tries them."""
 
 LOSS_SCALE = "loss_scale."
-"""How the names of a loss scaler's parameters begin."""
+"""Prefix of the names of a loss scaler's parameters."""
 
 
 def select(target: str = "auto") -> str:
-    """Make MindSpore compile graphs for a target (CPU, GPU, Ascend or auto) and say which it is.
+    """Make MindSpore compile graphs for a device. Call it before anything else of MindSpore.
 
-    Call it before anything else of MindSpore runs. Raises InputError if the device is not there.
+    Args:
+        target: CPU, GPU, Ascend, or auto.
+
+    Returns:
+        The device chosen.
+
+    Raises:
+        InputError: MindSpore has no such device on this machine.
     """
     if target in ("auto", "CPU"):
-        # For plain NCHW convolutions oneDNN has no AVX-512 kernel and falls back to its reference loops: a training
-        # step of 0.5 s takes 13 s. Under AVX2 it uses matrix products. It reads the variable when first used.
+        # oneDNN has no AVX-512 kernel for plain NCHW convolutions and uses reference loops: a training step takes 13 s
+        # instead of 0.5 s. With AVX2 it uses matrix products. It reads the variable on first use.
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     import mindspore
     from mindspore import hal
@@ -38,8 +44,8 @@ def select(target: str = "auto") -> str:
         ) from err
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     if target == "CPU":
-        # Otherwise whoever reads a result spins until it is there and takes a processor from those who compute it: of
-        # two cores a third, for as long as a step lasts. MindSpore reads the variable when a graph first runs.
+        # Otherwise the thread that waits for a result spins, which costs a third of two cores in each step. MindSpore
+        # reads the variable when a graph first runs.
         os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")
     return target
 
@@ -56,31 +62,38 @@ def under_msrun() -> bool:
 
 
 def is_leader() -> bool:
-    """Whether this process speaks for its job: the only one, or msrun's worker 0. Needs no MindSpore."""
+    """Whether this process leads its job: it is the only one, or msrun's worker 0. Needs no MindSpore."""
     return not under_msrun() or (not is_scheduler() and os.environ.get("MS_NODE_ID") == "0")
 
 
 def worker_count() -> int:
-    """How many workers the job has; 1 without msrun."""
+    """Number of workers of the job; 1 without msrun."""
     return int(os.environ.get("MS_WORKER_NUM", "1")) if under_msrun() else 1
 
 
 def is_scheduler() -> bool:
-    """Whether this process is msrun's scheduler, which brings the workers together and does no work."""
+    """Whether this process is msrun's scheduler, which connects the workers and does no work."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
 def join() -> tuple[int, int]:
-    """Join the job that msrun started this process for: (rank, number of workers), or (0, 1) without msrun.
+    """Join the job that msrun started this process for. Call it after `select` and before any tensor is made.
 
-    Call it after `select` and before any tensor is made; it returns when all workers are there, for which they have ten
-    minutes (msrun's --cluster_time_out). In msrun's scheduler it does not return. Raises InputError if the workers do
-    not find one another.
+    It returns when all workers have joined, for which they have ten minutes (msrun's --cluster_time_out). In msrun's
+    scheduler it does not return.
+
+    Returns:
+        Rank and number of workers; (0, 1) without msrun.
+
+    Raises:
+        InputError: the workers do not find one another.
     """
     if not under_msrun():
         return 0, 1
     if not is_scheduler() and "MS_NODE_ID" not in os.environ:
-        raise InputError("msrun has not said which worker this is; give it --node_rank, another one on each machine")
+        raise InputError(
+            "msrun has not numbered this worker; pass --node_rank to msrun, with another number on each machine"
+        )
     from mindspore import communication
 
     try:
@@ -91,9 +104,9 @@ def join() -> tuple[int, int]:
 
 
 def mixed_precision(network: Any) -> Any:
-    """The network (nn.Cell), from now on with convolutions and matrix products in float16 and all else in float32.
+    """Let a network (nn.Cell) compute convolutions and matrix products in float16 and everything else in float32.
 
-    Weights stay float32, and so do their gradients; the output may be float16.
+    Weights and their gradients stay float32; the output may be float16.
     """
     import mindspore
     from mindspore import amp
@@ -102,10 +115,10 @@ def mixed_precision(network: Any) -> Any:
 
 
 def loss_scaler(name: str) -> Any:
-    """A mindspore.amp.DynamicLossScaler with a name of its own for its two parameters, scale_value and counter.
+    """A mindspore.amp.DynamicLossScaler whose two parameters, scale_value and counter, have unique names.
 
-    It begins at 65,536, halves when gradients overflow and doubles after 2,000 steps in which none did: P. Micikevicius
-    et al., "Mixed Precision Training", ICLR 2018, section 3.2, with the figures in use since.
+    It starts at 65,536, halves when gradients overflow and doubles after 2,000 steps without overflow: P. Micikevicius
+    et al., "Mixed Precision Training", ICLR 2018, section 3.2, with the values in common use.
     """
     from mindspore import amp
 

@@ -1,7 +1,7 @@
 """The web page as one HTML file that opens from disk, with no server and no network.
 
 The sources of runtime/web are ES modules, and a page on disk may not import modules. So they are put one after another,
-in the order of their imports, without the words import and export. The model is compressed, and the browser inflates it.
+in the order of their imports, without the words import and export. The model is compressed; the browser inflates it.
 """
 
 import base64

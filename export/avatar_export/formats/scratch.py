@@ -15,10 +15,13 @@ def scratch_folder() -> Iterator[Path]:
     Raises:
         OutputError: It cannot be made, or the block cannot write to it.
     """
+    folder = None
     try:
         with TemporaryDirectory() as folder:
             yield Path(folder)
     except OSError as err:
+        if folder and err.filename is not None and not str(err.filename).startswith(folder):
+            raise  # about another file
         raise OutputError(
             f"cannot write temporary files in {gettempdir()}: {err.strerror or err}; "
             "free some space there or set TMPDIR to another folder"

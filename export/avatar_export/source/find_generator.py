@@ -26,7 +26,7 @@ class UnsuitableCheckpointError(AvatarError):
 
 
 def find_generator(arrays: Mapping[str, AnyArray], prefix: str | None = None) -> tuple[str, Group]:
-    """Find the generator's arrays: 4x4 convolutions at 0, 3, 6, … whose channels fit, with batch norms behind them.
+    """Find a generator: 4x4 transposed convolutions at 0, 3, 6, … whose channels fit, each with a batch norm after it.
 
     The names may begin with anything: `network.generator.`, `netG.`, or `optim_g.generator.`, which an optimiser gives
     to what it trains but not to the running statistics; these are then found under a shorter prefix. An optimiser's

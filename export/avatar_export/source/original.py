@@ -72,10 +72,10 @@ def newest_checkpoint(runs: Path) -> Path:
 
 def read_weights(path: Path, pixel_range: str | None = None, prefix: str | None = None) -> GeneratorWeights:
     """The generator in a checkpoint file. Raises CheckpointError or UnsuitableCheckpointError, with the file's name."""
-    from avatar_training.run_folder.checkpoint import read
+    from avatar_training.run_folder.checkpoint import parse, read_bytes
 
-    arrays = read(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = read_bytes(path)
+    arrays, digest = parse(path, data), hashlib.sha256(data).hexdigest()
     try:
         return generator_weights(arrays, digest, PIXEL_RANGES[pixel_range] if pixel_range else None, prefix)
     except UnsuitableCheckpointError as err:
@@ -100,5 +100,5 @@ def describe_run(path: Path, steps: int | None) -> str:
             f"{Path(config['data']).name}: {dataset['images']} images (SHA-256 {dataset['sha256']}), "
             f"recipe {config['recipe']}, {trained}batch size {config['batch_size']}, seed {config['seed']}{begun}"
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -1,1 +1,1 @@
-"""Arrays of pixels become pictures: grids, portraits, animations and the bytes of image files."""
+"""From arrays of pixels to pictures: grids, portraits, animations and image files."""

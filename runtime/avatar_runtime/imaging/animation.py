@@ -1,4 +1,4 @@
-"""Frames become an animation: a GIF, a WebP or an animated PNG, played there and back without end."""
+"""Encode frames as an animation that plays there and back in a loop: a GIF, a WebP or an animated PNG."""
 
 import io
 from collections.abc import Mapping
@@ -17,21 +17,29 @@ FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
 }
 
 FRAME_MILLISECONDS = 50
-"""How long a frame is shown: 20 in a second, which a GIF can say exactly."""
+"""How long a frame is shown. A GIF counts in hundredths of a second."""
 
 
 def check_animation(extension: str) -> None:
-    """Raise InputError unless extension names a format that can move."""
+    """Raise InputError unless extension names a format that holds animations."""
     if extension.lower() not in FORMATS:
         what = repr(extension) if extension else "a name without extension"
         raise InputError(f"{what} holds no animation; use one of {', '.join(FORMATS)}")
 
 
 def encode_animation(frames: UInt8, extension: str, text: Mapping[str, Any] | None = None) -> bytes:
-    """Frames, uint8 [N, H, W, C], as the bytes of a file that plays them there and back, 2 * N - 2 in all.
+    """Encode frames so that they play there and back, 2 * N - 2 in all.
 
-    extension is .gif, .webp (lossless) or .png; text goes into the file as `pixels.encode` puts it. A GIF has 256
-    colours a frame and no soft transparency. Raises InputError for another extension.
+    Args:
+        frames: uint8 [N, H, W, C], N at least 2.
+        extension: .gif (256 colours per frame, no soft transparency), .webp (lossless) or .png.
+        text: What the animation shows; it is stored as `encoding.text_options` says.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        InputError: The extension is another one, or the frames are larger than the format can hold.
     """
     check_animation(extension)
     format_name, options = FORMATS[extension.lower()]

@@ -1,4 +1,4 @@
-"""Arrays of pixels become pictures and grids.
+"""Convert and arrange arrays of pixels.
 
 An image is uint8 [H, W, C], RGB or grey, 0 black and 255 white; images are uint8 [N, H, W, C].
 """
@@ -18,13 +18,18 @@ if TYPE_CHECKING:  # 8 ms, which a PNG does not need
 UInt8 = npt.NDArray[np.uint8]
 
 MAX_GRID_SIDE = 16_384
-"""The longest side of a grid in pixels: what browsers and phones still open."""
+"""The longest side of a grid in pixels that browsers and phones can open."""
 
 
 def from_network(output: npt.NDArray[np.float32], pixel_range: tuple[float, float]) -> UInt8:
-    """A network's own output, float32 [N, C, H, W] within pixel_range, as images uint8 [N, H, W, C].
+    """Convert a network's output to images.
 
-    Values outside pixel_range are clipped; halves round to even, as ONNX's Round does.
+    Args:
+        output: float32 [N, C, H, W].
+        pixel_range: The values of black and white. Values outside are clipped.
+
+    Returns:
+        uint8 [N, H, W, C]. Halves round to even, as in ONNX's Round.
     """
     low, high = pixel_range
     scale = np.float32(255 / (high - low))
@@ -40,11 +45,19 @@ def to_pil(image: UInt8) -> "Image.Image":
 
 
 def grid(images: UInt8, columns: int | None = None, scale: int = 1, empty: Sequence[int] = (255,)) -> UInt8:
-    """Images side by side, row by row, without gaps: uint8 [rows * H * scale, columns * W * scale, C].
+    """Arrange images row by row, without gaps.
 
-    columns defaults to the smallest square that holds them; cells without an image are of the colour empty; scale
-    repeats pixels. Raises InputError if there is no image, columns or scale is below 1, or a side would exceed
-    MAX_GRID_SIDE.
+    Args:
+        images: uint8 [N, H, W, C], at least one.
+        columns: At least 1; by default those of the smallest square that holds all images.
+        scale: How often each pixel is repeated in both directions, at least 1.
+        empty: The colour of cells without an image.
+
+    Returns:
+        uint8 [rows * H * scale, columns * W * scale, C].
+
+    Raises:
+        InputError: An argument cannot be used, or a side would be longer than MAX_GRID_SIDE.
     """
     count, height, width, channels = images.shape
     rows, columns = grid_shape(count, columns, scale, max(height, width))
@@ -56,7 +69,7 @@ def grid(images: UInt8, columns: int | None = None, scale: int = 1, empty: Seque
 
 
 def grid_shape(count: int, columns: int | None, scale: int, image_size: int) -> tuple[int, int]:
-    """Rows and columns of a grid of count square images, before any is drawn. Raises InputError as `grid` does."""
+    """Rows and columns of a grid of count square images. Raises InputError as `grid` does."""
     if columns is None:
         columns = math.isqrt(max(count, 1) - 1) + 1
     if count < 1 or columns < 1 or scale < 1:

@@ -1,7 +1,7 @@
-"""An image as the bytes of a PNG file.
+"""Encode an image as a PNG file.
 
-Pillow writes one too, but tries five filters for each row, and holds the interpreter all the while, so that threads
-wait for each other. One filter for all rows, Paeth's, makes a face as small.
+Pillow does so too, but tries five filters for each row and holds Python's lock all the while, so that threads wait for
+each other. One filter for all rows, Paeth's, makes files of faces just as small.
 
 "Portable Network Graphics (PNG) Specification (Third Edition)", W3C 2025: chunks, section 5; filters, section 9.
 """
@@ -17,12 +17,18 @@ _Int16 = npt.NDArray[np.int16]
 
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # grey, RGB and RGBA, by their channels
 _PAETH = 4
-_STRIP = 2**15  # bytes that are filtered at once: the arrays of it stay in the cache
+_STRIP = 2**15  # bytes that are filtered at once: their arrays stay in the cache
 
 
 def png(image: npt.NDArray[np.uint8], text: Mapping[str, str]) -> bytes:
-    """An image, uint8 [H, W, C] with C 1, 3 or 4, as a PNG that says text: keywords and what stands under them, in
-    ASCII.
+    """Encode an image.
+
+    Args:
+        image: uint8 [H, W, C], C 1, 3 or 4.
+        text: Keywords and their texts, in ASCII.
+
+    Returns:
+        The bytes of the file.
     """
     height, width, channels = image.shape
     # Faces never repeat, so zlib's search for matches finds nothing; run lengths alone serve enlarged pictures.
@@ -41,7 +47,7 @@ def png(image: npt.NDArray[np.uint8], text: Mapping[str, str]) -> bytes:
 
 
 def is_zipped(content: str) -> bool:
-    """Whether a text is compressed: if that is worth it, and Pillow inflates it again, which it does up to 1 MiB."""
+    """Whether to compress a text: if it is worth it, and is no longer than the 1 MiB that Pillow inflates."""
     return 1000 < len(content) < 2**20
 
 
@@ -52,17 +58,17 @@ def _text(keyword: str, content: str) -> tuple[bytes, bytes]:
 
 
 def _filtered(image: npt.NDArray[np.uint8]) -> Iterator[bytes]:
-    """The rows of an image, some at a time, each with the filter's number before it."""
+    """The filtered rows of an image, some at a time, each after the number of its filter."""
     height, width, channels = image.shape
     pixels = image.reshape(height, width * channels)
     count = -(-_STRIP // (width * channels))
     for top in range(0, height, count):
-        part = pixels[max(top - 1, 0) : top + count]
+        strip = pixels[max(top - 1, 0) : top + count]
         rows = min(count, height - top)
-        # A pixel of zeros before each row and before all, a row of them above the first: what the filter finds there.
+        # The filter takes what lies left of a row and above the first as zeros.
         length = channels + width * channels
         known = np.zeros(channels + (rows + 1) * length, np.int16)
-        known[channels:].reshape(rows + 1, length)[-len(part) :, channels:] = part
+        known[channels:].reshape(rows + 1, length)[-len(strip) :, channels:] = strip
         pixel, left = known[channels + length :], known[length:-channels]
         above, corner = known[channels:-length], known[: -length - channels]
         lines = _differences(pixel, left, above, corner).reshape(rows, length)[:, channels - 1 :]
@@ -71,12 +77,12 @@ def _filtered(image: npt.NDArray[np.uint8]) -> Iterator[bytes]:
 
 
 def _differences(pixel: _Int16, left: _Int16, above: _Int16, corner: _Int16) -> npt.NDArray[np.uint8]:
-    """Pixels less the one of their neighbours that is nearest to left + above - corner, of 256 levels around."""
+    """Each pixel minus the neighbour that is closest to left + above - corner, modulo 256."""
     to_left, to_above = left - corner, above - corner
     from_corner = np.abs(to_left + to_above)
     from_left, from_above = np.abs(to_above), np.abs(to_left)
     is_left = from_left <= np.minimum(from_above, from_corner)
     is_above = (from_above <= from_corner) > is_left
-    # Products, for np.where takes ten times as long.
+    # Products: np.where takes ten times as long.
     differences: _Int16 = pixel - corner - to_left * is_left - to_above * is_above
     return differences.astype(np.uint8)

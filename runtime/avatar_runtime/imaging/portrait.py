@@ -1,4 +1,4 @@
-"""A portrait: how one avatar is shown. Its size, whether it is cut to a circle, and what lies behind."""
+"""How one avatar is shown: its size, whether it is cut to a circle, and the colour behind the circle."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,26 +10,26 @@ from avatar_runtime.errors import InputError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
 
 MAX_SIZE = 4096
-"""The largest portrait in pixels: 64 times what the embedded model draws."""
+"""The largest size in pixels, 64 times that of the embedded model."""
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """How an avatar is shown. Raises InputError for a size or colour that cannot be."""
+    """How an avatar is shown. Raises InputError for an impossible size or colour."""
 
     size: int | None = None
-    """Height and width in pixels; None: as the model draws it."""
+    """Height and width in pixels; None: those of the model."""
     circle: bool = False
-    """Cut to the largest circle, with a soft edge."""
+    """Whether the avatar is cut to the largest circle, with a soft edge."""
     background: str | None = None
-    """What lies behind the circle, a colour as CSS writes it ("white", "#fc0"); None: nothing, it is transparent."""
+    """The colour behind the circle as in CSS ("white", "#fc0"); None: transparent."""
 
     def __post_init__(self) -> None:
         if self.size is not None and not (type(self.size) is int and 1 <= self.size <= MAX_SIZE):
             raise InputError(f"a portrait's size must be from 1 to {MAX_SIZE} pixels, not {self.size!r}")
         if self.background is not None:
             if not self.circle:
-                raise InputError("a background lies behind a circle, and a square picture leaves no room for one")
+                raise InputError("a background lies behind a circle: ask for a circle, or leave the background out")
             _rgb(self.background)
 
     @property
@@ -39,7 +39,7 @@ class Portrait:
 
     @property
     def empty(self) -> tuple[int, ...]:
-        """The colour of a grid's cell that holds no portrait: white, unless a circle has left another one around."""
+        """The colour of empty cells in a grid: that behind the circles, or white."""
         if self.transparent:
             return (0, 0, 0, 0)
         return (255,) if self.background is None else _rgb(self.background)
@@ -49,9 +49,9 @@ class Portrait:
         return self.size or image_size
 
     def show(self, images: UInt8) -> UInt8:
-        """Images [N, H, H, C] as portraits [N, S, S, C]; C becomes 4 (RGBA) if transparent, 3 on a background.
+        """Images [N, H, H, C] as portraits [N, S, S, C], uint8. C becomes 4 (RGBA) if transparent, 3 on a background.
 
-        Whole multiples repeat pixels; any other size is resampled by Lanczos.
+        Whole multiples of the size repeat pixels; all other sizes are resampled by Lanczos.
         """
         if self.size is not None:
             images = _resized(images, self.size)
@@ -70,14 +70,14 @@ class Portrait:
 def disc(side: int) -> UInt8:
     """How much of each pixel the largest circle covers: uint8 [side, side], 0 to 255.
 
-    The share is taken as linear in the distance from the edge, over one pixel. Only +, -, * and sqrt are used, which
-    IEEE 754 rounds correctly: the same circle everywhere.
+    The coverage falls linearly over one pixel at the edge. Only +, -, * and sqrt are used, which IEEE 754 rounds
+    correctly, so the circle is the same on every machine.
     """
     from_centre = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     distance = np.sqrt(from_centre[:, None] ** 2 + from_centre[None, :] ** 2)
     covered: npt.NDArray[np.float32] = np.clip(np.float32(side / 2 + 0.5) - distance, 0, 1)
     alpha = np.rint(covered * 255).astype(np.uint8)
-    alpha.flags.writeable = False  # it is shared by all that ask again
+    alpha.flags.writeable = False  # the cache gives the same array to all callers
     return alpha
 
 
@@ -99,5 +99,8 @@ def _rgb(colour: str) -> tuple[int, int, int]:
         if len(found) != 3 or not all(0 <= level <= 255 for level in found):
             raise ValueError
     except (ValueError, AttributeError, TypeError) as err:
-        raise InputError(f"{colour!r} is no colour; write one such as white, #fc0, #ffcc00 or rgb(255,204,0)") from err
+        raise InputError(
+            f"{colour!r} is no colour; write one such as white, rgb(255,204,0), #ffcc00 or #fc0, "
+            "and in a shell put it in quotes"
+        ) from err
     return found[0], found[1], found[2]

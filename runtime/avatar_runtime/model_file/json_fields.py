@@ -136,4 +136,5 @@ def _is_plain(value: dict[str, Any]) -> bool:
 def _shown(value: object) -> str:
     short = reprlib.Repr()
     short.maxother = short.maxstring = short.maxlong = 40
-    return short.repr(value).encode("utf-8", "backslashreplace").decode()
+    text = short.repr(value).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -21,6 +21,8 @@ MAX_CHARACTERS = 2**25
 INPUT_NAME = "z"
 OUTPUT_NAMES = {"uint8": "images", "float32": "image"}
 MAX_LATENT_DIM, MAX_IMAGE_SIZE, MAX_BATCH = 65_536, 4096, 4096
+MAX_NAME, MAX_TEXT = 200, 20_000
+"""Characters of the name, and of licence and provenance."""
 PIXEL_RANGES = ((-1.0, 1.0), (0.0, 1.0))
 
 
@@ -85,7 +87,7 @@ class ModelSpec:
         image_size, channels = _image_shape(fields)
         golden = fields.optional_object("golden")
         return cls(
-            name=fields.text("name", 200),
+            name=fields.text("name", MAX_NAME),
             latent_dim=fields.whole("latent_dim", 1, MAX_LATENT_DIM),
             image_size=image_size,
             channels=channels,
@@ -97,8 +99,8 @@ class ModelSpec:
             passes=fields.texts("passes", most=200, characters=200, default=()),
             checkpoint_sha256=fields.digest("checkpoint_sha256", default=""),
             parity=fields.plain_object("parity"),
-            license=fields.text("license", 20_000, default=""),
-            provenance=fields.text("provenance", 20_000, default=""),
+            license=fields.text("license", MAX_TEXT, default=""),
+            provenance=fields.text("provenance", MAX_TEXT, default=""),
             golden=None if golden is None else GoldenCheck.from_fields(golden, image_size, channels),
         )
 

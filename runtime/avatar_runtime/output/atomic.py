@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all."""
+"""Write files whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from avatar_runtime.errors import OutputError
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, unless it is there. Raises OutputError."""
+    """Make a folder and its parents, unless they exist. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
@@ -24,10 +24,17 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside path, of the same extension; rename it to path if the block succeeds.
+    """Replace a file by what the block writes, or leave it as it was if the block fails.
 
-    If the block fails the temporary file is removed and path is as it was. Where path is a symbolic link, the file it
-    points to is replaced and the link stays. An OSError becomes an OutputError.
+    Args:
+        path: The file; if it is a symbolic link, the file that it points to.
+
+    Yields:
+        A temporary path in the same folder and with the same extension. It is renamed to path if the block succeeds,
+        and removed if not.
+
+    Raises:
+        OutputError: path is a folder or cannot be written, or the block raises an OSError.
     """
     temporary = None
     try:

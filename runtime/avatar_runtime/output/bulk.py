@@ -1,4 +1,4 @@
-"""Names out of files, and one file for each avatar."""
+"""Read names from files and draw one file per avatar."""
 
 import hashlib
 import os
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from avatar_runtime.ranking import BestOf, Choice
 
 MAX_NAME_BYTES = 2**20
-"""The longest line that is read as a name: a file without line ends is none of names."""
+"""The longest line that is read as a name. A file without line ends holds no names."""
 
-PART = 32
-"""Avatars that a worker draws at a time: files take nothing less beyond, and memory stays small."""
+CHUNK_SIZE = 32
+"""Avatars that a worker draws at a time. Larger chunks are no faster and take more memory."""
 
 T = TypeVar("T")
 
@@ -35,15 +35,14 @@ class Written(NamedTuple):
     """A file that was written."""
 
     path: Path
-    """Where it is."""
     sha256: str
-    """The digest of its bytes."""
+    """Of its bytes."""
     text: dict[str, Any]
-    """What its text says: see `Picture.text`."""
+    """The text inside it: see `Picture.text`."""
 
 
 def draw_file(path: Path, data: bytes, text: dict[str, Any]) -> Written:
-    """Write the bytes of a picture, whole or not at all. Raises OutputError."""
+    """Write the bytes of a picture whole or not at all. Raises OutputError."""
     write_file(path, data)
     return Written(path, hashlib.sha256(data).hexdigest(), text)
 
@@ -59,11 +58,24 @@ def draw_files(
     best_of: "BestOf | None" = None,
     workers: int | None = None,
 ) -> Generator[Written, None, None]:
-    """Draw one file for each avatar, a pair of the file's stem and the avatar's name, lazily and in order.
+    """Draw one file per avatar, lazily and in order, so that any number fits in memory.
 
-    workers threads, by default one for each CPU that this process may use, draw, encode and write a few avatars each at
-    a time; a generator loaded with threads=1 serves them best. Any number of avatars fits in memory. Arguments are
-    checked and the folder is made when the first is drawn. Raises InputError and OutputError.
+    Args:
+        generator: One that was loaded with threads=1 is the fastest here.
+        avatars: Pairs of a file's stem and an avatar's name; may be endless.
+        folder: Where the files go. It is made when the first file is drawn.
+        extension: One that `encoding.encode` knows.
+        truncation: As in `AvatarGenerator.generate`.
+        portrait: How each avatar is shown.
+        best_of: Chooses among several candidates of each name.
+        workers: Threads that draw, encode and write, by default one per CPU of this process.
+
+    Yields:
+        Each file, once it is written.
+
+    Raises:
+        InputError: An argument cannot be used.
+        OutputError: The folder or a file cannot be written.
     """
     from avatar_runtime.output.parallel import in_order  # 6 ms that one picture does not need
 
@@ -75,52 +87,60 @@ def draw_files(
         best_of.check(generator.spec)
     make_folder(folder)
 
-    def draw(part: list[tuple[str, str]]) -> list[Written]:
-        kept: Iterable[Choice | None] = [None] * len(part)
+    def draw(chunk: list[tuple[str, str]]) -> list[Written]:
+        choices: Iterable[Choice | None] = [None] * len(chunk)
         if best_of is not None:
-            candidates = best_of.candidates(generator, [name for _, name in part], truncation)
-            kept = (best_of.choice([k]) for k in candidates)
+            candidates = best_of.candidates(generator, [name for _, name in chunk], truncation)
+            choices = (best_of.choice([k]) for k in candidates)
         pictures = [
-            Picture((name,), truncation, portrait, choice=choice) for (_, name), choice in zip(part, kept, strict=True)
+            Picture((name,), truncation, portrait, choice=choice)
+            for (_, name), choice in zip(chunk, choices, strict=True)
         ]
         images = generator.generate([picture.drawn[0] for picture in pictures], truncation=truncation)
-        return [write(stem, *drawn) for (stem, _), *drawn in zip(part, pictures, images, strict=True)]
+        return [write(stem, *drawn) for (stem, _), *drawn in zip(chunk, pictures, images, strict=True)]
 
     def write(stem: str, picture: Picture, image: UInt8) -> Written:
         text = picture.text(generator)
-        data = encode(portrait.show(image[None])[0], extension, text)  # one at a time: the largest takes 64 MB
+        data = encode(portrait.show(image[None])[0], extension, text)  # one by one: the largest takes 64 MB
         name = os.fsdecode(f"{stem}{extension}".encode())  # the same bytes on the disk in any locale
         return draw_file(folder / name, data, text)
 
     avatars = iter(avatars)
-    parts = iter(lambda: list(islice(avatars, PART)), [])
-    yield from chain.from_iterable(in_order(draw, parts, workers))
+    chunks = iter(lambda: list(islice(avatars, CHUNK_SIZE)), [])
+    yield from chain.from_iterable(in_order(draw, chunks, workers))
 
 
 def numbered(seed: str | int, count: int) -> Iterator[tuple[str, str]]:
-    """Stem and name of each avatar of a series: numbers, of one width so that they sort."""
+    """The file stem and name of each avatar of a series. Stems are numbers of one width, so that they sort."""
     width = len(str(count - 1))
     return ((f"{i:0{width}}", name) for i, name in enumerate(series(seed, count)))
 
 
 def named(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Stem and name of each avatar: a name that comes twice is drawn once."""
+    """The file stem and name of each avatar. A name that comes twice is drawn once."""
     different = list(dict.fromkeys(names))
     return zip(file_stems(different), different, strict=True)
 
 
 def shard(items: Iterable[T], index: int, count: int) -> Iterator[T]:
-    """The index-th of count disjoint parts of items, index from 1: every count-th item. Raises InputError."""
+    """Part index of count of the items, from 1: every count-th item. Raises InputError."""
     if not 1 <= index <= count:
         raise InputError(f"a shard is one of 1/{count} to {count}/{count}, not {index}/{count}")
     return islice(items, index - 1, None, count)
 
 
 def read_names(file: BinaryIO, label: str) -> Iterator[str]:
-    """Names out of a file, one a line in UTF-8; label says in messages which file it is.
+    """Read names, one per line in UTF-8. Empty lines, Windows line ends and a byte order mark are ignored.
 
-    Empty lines, the line ends of Windows and a byte order mark are passed over. Raises InputError, with the number of
-    the line.
+    Args:
+        file: An open file.
+        label: What messages call the file.
+
+    Yields:
+        The names.
+
+    Raises:
+        InputError: The file cannot be read, or a line holds no name; the message says which line.
     """
     for number in count(1):
         try:
@@ -130,7 +150,7 @@ def read_names(file: BinaryIO, label: str) -> Iterator[str]:
         if not line:
             return
         if len(line) == MAX_NAME_BYTES and not line.endswith(b"\n"):
-            raise InputError(f"{label}, line {number}: longer than a mebibyte; write one name a line")
+            raise InputError(f"{label}, line {number}: longer than a mebibyte; write one name per line")
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -146,10 +166,10 @@ def read_names(file: BinaryIO, label: str) -> Iterator[str]:
 
 
 def file_stems(names: list[str]) -> list[str]:
-    """A file name without extension for each name, readable where it can be, and different where the names are.
+    """A file stem for each name. Different names get different stems, readable ones where possible.
 
-    Characters that some file system forbids, and a leading dot, which hides a file, are written %XX. What would be
-    empty, too long, a device of Windows, or different only by upper and lower case gets a digest of the name.
+    Characters that some file system forbids, and a leading dot, which hides a file, become %XX. A stem that would be
+    empty, too long, a device of Windows, or equal to another but for upper and lower case gets a digest of the name.
     """
     stems = [re.sub(_FORBIDDEN, _percent, name) for name in names]
     owners: dict[str, str] = {}
@@ -164,7 +184,7 @@ def file_stems(names: list[str]) -> list[str]:
     return stems
 
 
-# Compiled when the first name comes: 1 ms, which a grid does not need.
+# Compiled with the first name: it takes 1 ms, which a grid does not need.
 _FORBIDDEN = r'^\.|[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*%]|[. ]$'
 _NEEDS_DIGEST = r"(?i)^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|$)|(^|-)[0-9a-f]{16}$"
 

@@ -24,15 +24,15 @@ def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> It
     if workers == 1:
         yield from map(function, items)
         return
-    begun: deque[Future[R]] = deque()
+    pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                begun.append(pool.submit(function, item))
-                if len(begun) == 2 * workers:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+                pending.append(pool.submit(function, item))
+                if len(pending) == 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in begun:
+            for future in pending:
                 future.cancel()

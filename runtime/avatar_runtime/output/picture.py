@@ -17,7 +17,7 @@ from avatar_runtime.latents import truncate
 if TYPE_CHECKING:
     from avatar_runtime.ranking import Choice
 
-# animation.py and ranking.py are imported where they are used: a grid needs neither, and is drawn 6 ms sooner.
+# animation.py and ranking.py are imported where they are used: a grid needs neither and is drawn 6 ms sooner.
 
 PLAIN = Portrait()
 
@@ -27,12 +27,12 @@ MAX_FRAMES = 10_000
 """Frames of the longest animation: 16 minutes, there and back."""
 
 Watch = Callable[[Iterable[str]], Iterable[str]]
-"""Gives its names on, one by one as they are drawn: where a progress bar can look on."""
+"""Passes names through as they are drawn, for a progress bar."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A grid of avatars, of one name that avatar alone; or an animation. Raises InputError for what cannot be drawn."""
+    """A grid of avatars, a single avatar, or an animation. Raises InputError for what cannot be drawn."""
 
     names: tuple[str, ...]
     """The avatars, row by row."""
@@ -43,9 +43,9 @@ class Picture:
     columns: int | None = None
     """Columns of the grid; None: the smallest square."""
     frames: int | None = None
-    """Pictures on the way from the first name to the second, in an animation; None: a grid."""
+    """Frames from the first name to the second, for an animation; None: a grid."""
     choice: "Choice | None" = None
-    """Which candidates of the names are shown; None: candidate 0, the names themselves."""
+    """The candidates that are shown; None: the names themselves."""
 
     def __post_init__(self) -> None:
         truncate(np.empty((0, 1), np.float32), self.truncation)
@@ -77,7 +77,7 @@ class Picture:
         return side, side
 
     def draw(self, generator: AvatarGenerator, watch: Watch = iter) -> UInt8:
-        """The picture's pixels: uint8 [N, H, W, C], N the frames of an animation, 1 of a grid. Raises InputError."""
+        """The pixels: uint8 [N, H, W, C], with N frames of an animation or 1 grid. Raises InputError."""
         self.size(generator.spec.image_size)
         if self.frames is not None:
             first, second = self.drawn
@@ -86,14 +86,14 @@ class Picture:
         return self._arrange(np.concatenate([self.portrait.show(images) for images in drawn]))[None]
 
     def compose(self, images: UInt8) -> UInt8:
-        """The grid of its avatars, drawn elsewhere: uint8 [N, H, H, C] to [H, W, C]."""
+        """Arrange avatars that were drawn elsewhere, uint8 [N, H, H, C], as the grid: uint8 [H, W, C]."""
         return self._arrange(self.portrait.show(images))
 
     def _arrange(self, portraits: UInt8) -> UInt8:
         return grid(portraits, self.columns, empty=self.portrait.empty)
 
     def render(self, generator: AvatarGenerator, extension: str, watch: Watch = iter) -> bytes:
-        """The picture as the bytes of a file, with its text inside. Raises InputError."""
+        """Draw and encode the picture: the bytes of a file, with its text inside. Raises InputError."""
         self.check_format(extension)
         images = self.draw(generator, watch)
         text = self.text(generator)
@@ -115,7 +115,7 @@ class Picture:
             raise InputError(f"{extension} has no soft transparency around a circle: give a background, or use .png")
 
     def text(self, generator: AvatarGenerator) -> dict[str, Any]:
-        """All that is needed to draw the picture again. What is not said is at its default."""
+        """All that is needed to draw the picture again; what is missing has its default value."""
         text: dict[str, Any] = {
             "names": list(self.names),
             "truncation": self.truncation,
@@ -145,9 +145,9 @@ def check_work(what: str, count: int, side: int) -> None:
 
 
 def read_text(content: str) -> tuple[Picture, str, str]:
-    """The inverse of `Picture.text` as JSON: the picture, the latent scheme and the SHA-256 of the model.
+    """Parse the text inside a picture: the picture, the latent scheme and the SHA-256 of the model.
 
-    Raises InputError.
+    Raises InputError if it is not the JSON of a `Picture.text`.
     """
     from avatar_runtime.ranking import read_choice
 

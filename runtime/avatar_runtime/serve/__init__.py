@@ -1,1 +1,1 @@
-"""Avatars over HTTP, with the extra [serve]: `app.create_app` makes an ASGI application, avatar-serve runs it."""
+"""Avatars over HTTP, with the extra [serve]: `app.create_app` makes an ASGI application and avatar-serve runs it."""

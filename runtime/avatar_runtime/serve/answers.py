@@ -1,4 +1,4 @@
-"""Pictures as the bytes of answers: each drawn once for all who wait, kept while it is asked for."""
+"""Encoded pictures: each is drawn once for all who wait for it, and kept in a cache."""
 
 import asyncio
 import sys
@@ -11,19 +11,23 @@ from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.batching import Answer, Batcher
 
 CACHE_BYTES = 64 * 2**20
-"""Encoded pictures that are kept with what they are known by, the least recently asked for going first."""
+"""Size of the cache, keys included. The least recently used picture goes first."""
 
 _Key: TypeAlias = tuple[Picture, str]
 
 
 class BusyError(Exception):
-    """More avatars are asked for at a time than may be."""
+    """Too many avatars are asked for at once."""
 
 
 class Answers:
-    """The pictures of one generator, for the tasks of one event loop, drawn and encoded by so many workers.
+    """The encoded pictures of one generator, for one event loop.
 
-    At most limit avatars are under way.
+    Args:
+        generator: One that was loaded with threads=1 is the fastest here.
+        limit: How many avatars may wait or be drawn at a time.
+        workers: Threads that draw and encode.
+        on_batch: As in `Batcher`.
     """
 
     def __init__(
@@ -36,13 +40,13 @@ class Answers:
         self.limit = limit
         self.under_way = 0
         self.cached = 0
-        """Bytes that are kept."""
+        """Bytes in the cache."""
         self._batcher = Batcher(generator, workers, on_batch)
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
         self._pending: dict[_Key, asyncio.Future[Answer]] = {}
 
     async def answer(self, picture: Picture, extension: str) -> Answer:
-        """The picture, encoded. Raises BusyError at once rather than let it wait for long, or InputError."""
+        """The encoded picture. Raises InputError, or BusyError at once if more than limit avatars are under way."""
         key = picture, extension
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
@@ -54,10 +58,10 @@ class Answers:
             self.under_way += len(picture.names)
             pending = self._pending[key] = self._batcher.submit(picture, extension)
             pending.add_done_callback(lambda done: self._drawn(key, done))
-        return await asyncio.shield(pending)  # others may wait for it when this client goes
+        return await asyncio.shield(pending)  # others may wait for it after this client has gone
 
     def close(self) -> None:
-        """Wait for what is being drawn and let the threads go."""
+        """Wait for the pictures that are being drawn, then end the threads."""
         self._batcher.close()
 
     def _drawn(self, key: _Key, done: "asyncio.Future[Answer]") -> None:
@@ -72,5 +76,5 @@ class Answers:
 
 
 def _size(key: _Key, answer: Answer) -> int:
-    """Bytes that a kept answer takes; a kilobyte of it are objects, as tracemalloc has it."""
+    """Bytes that a cached answer takes; its objects are a kilobyte, as measured by tracemalloc."""
     return len(answer.data) + 1024 + sum(map(sys.getsizeof, key[0].names))

@@ -1,4 +1,4 @@
-"""The ASGI application: to serve alone, or to mount in one's own."""
+"""The ASGI application, to run alone or to mount in another."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,13 +25,22 @@ POLICY = (
 
 
 def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: int | None = None) -> Pictures:
-    """An ASGI application that draws avatars with a model file, by default the embedded one.
+    """Make an ASGI application that draws avatars.
 
-    limit is how many avatars may be under way before requests are turned away; threads are those that draw and encode,
-    by default one for each CPU. It answers the page at /, /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
-    /grid.png?seed=S&count=N&columns=K with the same, /healthz and /metrics. To mount it:
-    `Mount("/avatars", create_app())`. Raises ModelFileError, also if the model does not draw its golden images,
-    or InputError.
+    It answers the page at /, /NAME.png, .webp and .jpg?size=PX&truncation=T&circle=1&background=COLOUR, the grid
+    /grid.png?seed=S&count=N&columns=K with the same options, /healthz and /metrics.
+
+    Args:
+        model: A model file; by default the embedded one. It is read once: replacing it later changes nothing.
+        limit: How many avatars may be under way before requests are turned away.
+        threads: Threads that draw and encode, by default one per CPU.
+
+    Raises:
+        ModelFileError: The model cannot be read, or does not draw its golden images.
+        InputError: threads is out of range.
+
+    Example:
+        app = Starlette(routes=[Mount("/avatars", create_app())])
     """
     check_threads(threads)
     workers = threads or cpu_limit()
@@ -48,7 +57,8 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
 def _site(model: Path, metrics: Metrics, on_shutdown: Callable[[], None]) -> Starlette:
     """All but the pictures."""
     web = web_sources()
-    embedded = embedded_module(model.read_bytes())
+    content = model.read_bytes()  # what draws the pictures, even if the file is replaced or deleted later
+    embedded = embedded_module(content)
 
     async def nothing(request: Request) -> Response:
         return PlainTextResponse("nothing is here; an avatar is at /NAME.png, .webp or .jpg\n", 404)
@@ -60,7 +70,7 @@ def _site(model: Path, metrics: Metrics, on_shutdown: Callable[[], None]) -> Sta
         return Response(embedded, media_type="text/javascript")
 
     async def model_file(request: Request) -> Response:
-        return FileResponse(model, media_type="application/octet-stream")
+        return Response(content, media_type="application/octet-stream")
 
     async def service_worker(request: Request) -> Response:
         return FileResponse(web / "sw.js", media_type="text/javascript")

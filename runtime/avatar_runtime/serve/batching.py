@@ -1,8 +1,8 @@
-"""Pictures that are asked for at the same time are drawn together: one run of the session for many.
+"""Draw pictures that are asked for at the same time together, in one run of the model.
 
-A worker that is free takes its share of all that wait, draws it in one thread and encodes it. An idle server thus
-draws at once, and a busy one in batches, without a delay to tune; no picture goes from thread to thread. Where the idea
-comes from: Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI 2017, section 4.3.
+A free worker takes its share of the waiting pictures, draws it in one thread and encodes it. So an idle server draws at
+once and a busy one draws batches, without a delay to tune, and no picture moves between threads. The idea: Crankshaw et
+al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI 2017, section 4.3.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
-from avatar_runtime.output.bulk import PART
+from avatar_runtime.output.bulk import CHUNK_SIZE
 from avatar_runtime.output.picture import Picture
 
 
@@ -25,9 +25,9 @@ class Answer(NamedTuple):
     """An encoded picture."""
 
     data: bytes
-    """What `Picture.render` gives: the same bytes as a file of avatar-gen."""
+    """The same bytes as a file of avatar-gen: see `Picture.render`."""
     etag: str
-    """The digest of data, as an entity tag."""
+    """The SHA-256 of data in quotes, as an entity tag."""
 
 
 class _Job(NamedTuple):
@@ -37,9 +37,12 @@ class _Job(NamedTuple):
 
 
 class Batcher:
-    """Draws and encodes for one event loop, in so many threads; a generator of one thread serves them best.
+    """Draws and encodes pictures for one event loop.
 
-    on_batch is told the size of each batch before it is drawn, by the thread that draws it.
+    Args:
+        generator: One that was loaded with threads=1 is the fastest here.
+        workers: Threads that draw and encode.
+        on_batch: Called with the size of each batch before it is drawn, by the thread that draws it.
     """
 
     def __init__(
@@ -52,22 +55,22 @@ class Batcher:
         self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
         self._awake = 0
-        """Workers that will look at _waiting before they rest."""
+        """Workers that will look at _waiting before they stop."""
         self._drawing = 0
 
     def submit(self, picture: Picture, extension: str) -> "asyncio.Future[Answer]":
-        """The picture as it will be, or what `Picture.render` raises. To be called in the event loop."""
+        """Draw a picture: a future of the answer, or of what `Picture.render` raises. Call it in the event loop."""
         loop = asyncio.get_running_loop()
         job = _Job(picture, extension, loop.create_future())
         with self._lock:
             self._waiting.append(job)
             first = len(self._waiting) == 1
         if first:
-            loop.call_soon(self._wake)  # after all that came with it
+            loop.call_soon(self._wake)  # after all requests that came at the same time
         return job.done
 
     def close(self) -> None:
-        """Wait for what is being drawn and let the threads go."""
+        """Wait for the pictures that are being drawn, then end the threads."""
         self._threads.shutdown()
 
     def _wake(self) -> None:
@@ -83,17 +86,17 @@ class Batcher:
             answers = list(self._draw(batch))
             with self._lock:
                 self._drawing -= 1
-            # All at once: to wake the event loop for each took a fifth more of the processors.
+            # All at once: waking the event loop for each answer took a fifth more CPU time.
             with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
                 batch[0].done.get_loop().call_soon_threadsafe(_deliver, batch, answers)
 
     def _take(self) -> list[_Job]:
-        """A free worker's share of what waits, the oldest first: up to about PART avatars of one truncation."""
+        """Take a free worker's share of the waiting jobs, oldest first: about CHUNK_SIZE avatars of one truncation."""
         batch: list[_Job] = []
         with self._lock:
             share = -(-len(self._waiting) // (self._workers - self._drawing))
             size = 0
-            while self._waiting and len(batch) < share and size < PART:
+            while self._waiting and len(batch) < share and size < CHUNK_SIZE:
                 if batch and self._waiting[0].picture.truncation != batch[0].picture.truncation:
                     break
                 batch.append(self._waiting.popleft())
@@ -105,7 +108,7 @@ class Batcher:
         return batch
 
     def _draw(self, batch: list[_Job]) -> Iterator[Answer | Exception]:
-        """The answer to each job of a batch, or what went wrong."""
+        """The answer to each job of a batch, or the exception."""
         names = [name for job in batch for name in job.picture.names]
         try:
             images = self._generator.generate(names, truncation=batch[0].picture.truncation)

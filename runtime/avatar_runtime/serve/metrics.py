@@ -1,4 +1,4 @@
-"""What a server tells Prometheus of itself."""
+"""The metrics of a server, for Prometheus."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -29,10 +29,10 @@ class Metrics:
         )
 
     def watch(self, answers: Answers) -> None:
-        """Show what is under way and what is kept."""
+        """Show how much is under way and cached."""
         waiting = Gauge("avatar_under_way", "Avatars being drawn or waiting for it", registry=self._registry)
         waiting.set_function(lambda: answers.under_way)
-        cached = Gauge("avatar_cached_bytes", "Bytes of encoded pictures that are kept", registry=self._registry)
+        cached = Gauge("avatar_cached_bytes", "Bytes of encoded pictures in the cache", registry=self._registry)
         cached.set_function(lambda: answers.cached)
 
     def on_request(self, status: int, seconds: float) -> None:
@@ -45,5 +45,5 @@ class Metrics:
         self._batch.observe(size)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

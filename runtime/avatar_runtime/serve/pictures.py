@@ -1,7 +1,6 @@
-"""Requests for pictures, answered as plain ASGI: whatever is in a name, and without what a framework does for each."""
+"""Answers requests for pictures as plain ASGI: a framework takes longer and interprets names."""
 
 import time
-from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,6 +13,7 @@ MEDIA_TYPES = {".png": b"image/png", ".webp": b"image/webp", ".jpg": b"image/jpe
 
 _FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
 """What an address shows changes only with the server's model."""
+_NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 Headers = list[tuple[bytes, bytes]]
@@ -22,7 +22,7 @@ Response = tuple[int, Headers, bytes]
 
 
 class Pictures:
-    """An ASGI application that answers requests for pictures; all others go on to site."""
+    """An ASGI application that answers requests for pictures and passes all others on to site."""
 
     def __init__(self, answers: Answers, metrics: Metrics, image_size: int, site: ASGIApp) -> None:
         self._answers = answers
@@ -31,7 +31,7 @@ class Pictures:
         self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass on whatever else it is."""
+        """Answer a request for a picture, or pass on anything else."""
         path = _path(scope) if scope["type"] == "http" else ""
         if not is_picture(path):
             await self._site(scope, receive, send)
@@ -51,9 +51,8 @@ class Pictures:
     async def _respond(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             return _sentence(405, "a picture can be read, and nothing else", (b"allow", b"GET, HEAD"))
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         try:
-            picture, extension = parse(path, scope.get("raw_path", b""), query, self._image_size)
+            picture, extension = parse(path, scope.get("raw_path", b""), scope["query_string"], self._image_size)
             answer = await self._answers.answer(picture, extension)
         except InputError as err:
             return _sentence(400, str(err))
@@ -85,4 +84,5 @@ def _is_known(etag: bytes, headers: Headers) -> bool:
 
 
 def _sentence(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:
-    return status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], f"{text}\n".encode()
+    plain = (b"content-type", b"text/plain; charset=utf-8")
+    return status, [plain, _NO_STORE, *headers], f"{text}\n".encode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""What an address asks for: the path and the query of a request become a Picture."""
+"""Parse a request: its path and query become a Picture."""
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from avatar_runtime.errors import InputError
 from avatar_runtime.imaging.portrait import Portrait
@@ -10,7 +10,7 @@ from avatar_runtime.latents import series
 from avatar_runtime.output.picture import Picture
 
 MAX_NAME = 200
-"""Characters in a name: an address has room for few more."""
+"""Characters in a name. An address has room for few more."""
 MAX_SIZE = 1024
 """Pixels a side of an avatar."""
 MAX_COUNT = 256
@@ -18,19 +18,32 @@ MAX_COUNT = 256
 MAX_SIDE = 4096
 """Pixels a side of a grid."""
 
+_OPTIONS = ("size", "truncation", "circle", "background")
+_GRID_OPTIONS = ("seed", "count", "columns")
+_SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
 _EXTENSIONS = (".png", ".webp", ".jpg", ".jpeg")
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path is that of a picture: it ends in an extension that `parse` knows."""
+    """Whether a path asks for a picture: it ends in an extension that `parse` knows."""
     return path.endswith(_EXTENSIONS)
 
 
-def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int) -> tuple[Picture, str]:
-    """The picture and the extension that a request asks for.
+def parse(path: str, raw_path: bytes, query_string: bytes, image_size: int) -> tuple[Picture, str]:
+    """Parse a request for a picture. NAME.png is an avatar; grid.png with a seed in the query is the grid of a series.
 
-    path is a picture's, decoded and without its leading slash, raw_path as it came. NAME.png is the avatar of a name;
-    grid.png with a seed in the query is the grid of a series. Raises InputError.
+    Args:
+        path: The decoded path, without its leading slash.
+        raw_path: The path as it was sent.
+        query_string: The query as it was sent, without its question mark.
+        image_size: Height and width that the model draws.
+
+    Returns:
+        The picture and the extension of its file.
+
+    Raises:
+        InputError: The request cannot be answered with a picture.
     """
     try:
         unquote_to_bytes(raw_path).decode()
@@ -38,8 +51,9 @@ def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int)
         raise InputError("the name is not UTF-8; percent-encode it as encodeURIComponent does") from err
     name, dot, extension = path.rpartition(".")
     extension = dot + extension
+    query = _options(query_string, is_grid=name == "grid")
     size = _whole(query, "size", MAX_SIZE) if "size" in query else None
-    portrait = Portrait(size, query.get("circle", "0") not in ("0", "false"), query.get("background"))
+    portrait = Portrait(size, _switch(query, "circle"), _colour(query))
     if name == "grid" and "seed" in query:
         names = tuple(series(_short("seed", query["seed"]), _whole(query, "count", MAX_COUNT, 64)))
         columns = _whole(query, "columns", MAX_COUNT) if "columns" in query else None
@@ -50,6 +64,35 @@ def parse(path: str, raw_path: bytes, query: Mapping[str, str], image_size: int)
     if max(picture.size(image_size)) > MAX_SIDE:
         raise InputError(f"the grid would be more than {MAX_SIDE} pixels long; ask for fewer or smaller avatars")
     return picture, extension
+
+
+def _options(query_string: bytes, is_grid: bool) -> dict[str, str]:
+    """The options in a query. A misspelt one would be answered, and cached, as if it were not there."""
+    options: dict[str, str] = {}
+    for key, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        if key in options:
+            raise InputError(f"{key[:20]} is given twice")
+        options[key] = value
+    known = (*_OPTIONS, *_GRID_OPTIONS) if is_grid and "seed" in options else _OPTIONS
+    for key in options:
+        if key in _GRID_OPTIONS and key not in known:
+            raise InputError(f"{key} is for grid.png with a seed, as in /grid.png?seed=S&count=9")
+        if key not in known:
+            raise InputError(f"there is no option {key[:20]!r}; there are {', '.join(known)}")
+    return options
+
+
+def _switch(query: Mapping[str, str], key: str) -> bool:
+    text = query.get(key, "0")
+    if text.lower() not in _SWITCH:
+        raise InputError(f"{key} must be 1 or 0, not {text[:20]!r}")
+    return _SWITCH[text.lower()]
+
+
+def _colour(query: Mapping[str, str]) -> str | None:
+    if query.get("background") == "":
+        raise InputError("background is empty; in an address # is written %23, as in background=%23fc0")
+    return query.get("background")
 
 
 def _short(what: str, text: str) -> str:

@@ -22,6 +22,7 @@ const status = $("status");
 /** @type {import("../src/index.js").AvatarImage | undefined} */
 let image;
 let [drawing, stale] = [false, false];
+let waiting = true; // what the status says is over once a face is there
 let truncation = 1; // by the link only
 
 /** The other name, if there is a blend. */
@@ -44,9 +45,11 @@ async function draw() {
       canvas.ariaLabel = t ? `Avatar between ${name.value} and ${partner()}` : `Avatar of ${name.value || "the empty name"}`;
       document.title = name.value ? `${name.value} – a name, a face` : "A name, a face";
     }
-    if (status.textContent === "Getting ready …" || status.classList.contains("failed")) say("");
+    if (waiting) say("");
+    waiting = false;
   } catch (error) {
     say(reasonOf(error), true);
+    waiting = true;
   } finally {
     drawing = false;
     canvas.ariaBusy = "false";
@@ -83,7 +86,7 @@ async function fromLink() {
   mix.value = wanted.get("mix") ?? "0.5";
   truncation = Number(wanted.get("truncation") ?? 1);
   blendRow.hidden = !other.value;
-  draw();
+  await draw();
   const [made, here] = [wanted.get("model"), await modelVersion().catch(() => null)];
   if (made && here && made !== here) say(`This link was made with the model ${made}; this page draws with ${here}, so the face may be another.`, true);
 }

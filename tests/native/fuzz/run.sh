@@ -10,6 +10,8 @@ work=$root/build/fuzz
 mkdir -p "$work/found"
 ${PYTHON:-python3} "$here/corpus.py" "$work/corpus"
 checks=-fsanitize=fuzzer,address,undefined,float-divide-by-zero,float-cast-overflow
-clang -std=c11 -O1 -g "$checks" -fno-sanitize-recover=all ${FUZZ_FLAGS:-} -I"$root/runtime/native" "$root/runtime/native/avatar.c" "$here/target.c" -o "$work/fuzz"
+clang -std=c11 -O1 -g "$checks" -fno-sanitize-recover=all -I"$root/runtime/native" \
+  "$root/runtime/native/avatar.c" "$here/target.c" -o "$work/fuzz"
 cd "$work"
-exec ./fuzz found corpus -max_total_time="${1:-1800}" -max_len=40000 -len_control=0 -timeout=20 -rss_limit_mb=1024 -dict="$here/words.dict" "${@:2}"
+exec ./fuzz found corpus -max_total_time="${1:-1800}" -max_len=40000 -len_control=0 -timeout=20 -rss_limit_mb=1024 \
+  -dict="$here/words.dict" "${@:2}"

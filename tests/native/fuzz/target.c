@@ -12,9 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *file, size_t size) {
     void *memory = malloc(bytes); /* no byte more, so that AddressSanitizer sees what is written behind it */
     if (!avatar_load(file, size, memory, bytes, &model)) {
         const int count = avatar_latent_dim(model);
+        const size_t places = (size_t)avatar_height(model) * (size_t)avatar_width(model);
         const float wild[] = {0.5f, -3, NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 1e-40f};
         float *z = malloc((size_t)count * sizeof *z);
-        uint8_t *image = malloc((size_t)avatar_height(model) * (size_t)avatar_width(model) * (size_t)avatar_channels(model));
+        uint8_t *image = malloc(places * (size_t)avatar_channels(model));
         for (int pass = 0; pass < 2; pass++) {
             for (int i = 0; i < count; i++) z[i] = wild[pass ? i % 8 : i % 2];
             avatar_draw(model, z, image);

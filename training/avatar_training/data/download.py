@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from avatar_runtime.errors import AvatarError, OutputError
 from avatar_runtime.output.atomic import make_folder
-from avatar_training.data.dataset import ZIP_ERRORS
+from avatar_training.data.source import ZIP_ERRORS
 
 TIMEOUT = 30.0
 """Seconds of silence after which a transfer is given up."""
@@ -108,7 +108,7 @@ def _fetch(
             transfer(url, temporary, registry)
         except requests.RequestException as err:
             status = getattr(err.response, "status_code", None)
-            if not progress.begun and status not in _TEMPORARY:  # another try would not help
+            if not progress.has_answered and status not in _TEMPORARY:  # another try would not help
                 raise DownloadError(f"cannot fetch {url}: {_reason(err)}") from err
             on_message(f"the transfer failed: {_reason(err)}")
             raise
@@ -130,7 +130,7 @@ class _Progress:
 
     def __init__(self, url: str, folder: Path, on_received: Callable[[int, int | None], None]) -> None:
         self.url, self.folder, self.on_received = url, folder, on_received
-        self.begun = False
+        self.has_answered = False
         """Whether the server has ever answered with a file."""
         self._total = self._received = 0
 
@@ -141,7 +141,7 @@ class _Progress:
 
     @total.setter
     def total(self, total: int) -> None:
-        self.begun, self._total, self._received = True, total, 0
+        self.has_answered, self._total, self._received = True, total, 0
         free = shutil.disk_usage(self.folder).free
         if total > free:
             raise DownloadError(f"{self.url} has {total:,} bytes, but {self.folder} has only {free:,} free")

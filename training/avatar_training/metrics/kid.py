@@ -1,7 +1,7 @@
-"""KID: how far generated faces are from real ones, over the features of any ONNX network. 0 is equal; lower is better.
+"""KID, the distance between generated and real faces in the features of an ONNX network. Lower is better.
 
 Kernel inception distance: Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, section 4. It is named after the
-Inception network; numbers over the features of another compare only with each other.
+Inception network; values over another network's features compare only with each other.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from avatar_runtime.errors import AvatarError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
 
 SUBSET, ROUNDS = 500, 50
-"""Images in a random subset, and how many subsets the estimate is the mean of."""
+"""Images per random subset, and number of subsets that the estimate averages."""
 
 Features = npt.NDArray[np.float32]
 
 _BATCH = 32
-_FATAL = 4  # onnxruntime logs what it also raises; we pass the exception on, once
+_FATAL = 4  # onnxruntime also logs what it raises
 
 
 class FeaturesError(AvatarError):
-    """A file is not a network that turns images into features."""
+    """A file is not a feature network."""
 
 
 class FeatureNetwork:
@@ -60,7 +60,7 @@ class FeatureNetwork:
         self._channels_first = shape[1] == 3
         self._size = shape[2:] if self._channels_first else shape[1:3]
         self._batch, self._fixed = (shape[0], True) if isinstance(shape[0], int) else (_BATCH, False)
-        self(np.zeros((1, 64, 64, 3), np.uint8))  # what it gives is known only once it has run
+        self(np.zeros((1, 64, 64, 3), np.uint8))  # the shape of its output is known only after a run
 
     def __call__(self, images: UInt8) -> Features:
         """The features of images uint8 [N, H, W, C], grey or RGB: float32 [N, D]. Raises FeaturesError."""
@@ -71,7 +71,7 @@ class FeatureNetwork:
     def _run(self, images: UInt8) -> Features:
         batch = self._prepare(images)
         if self._fixed:
-            batch = np.resize(batch, (self._batch, *batch.shape[1:]))  # a short batch is filled with its own images
+            batch = np.resize(batch, (self._batch, *batch.shape[1:]))  # fill a short batch with copies of its images
         try:
             features = np.asarray(self._session.run(None, {self._name: batch})[0], np.float32)
         except Exception as err:  # as above
@@ -93,10 +93,14 @@ class FeatureNetwork:
 
 
 def kid(real: Features, generated: Features) -> tuple[float, float]:
-    """The distance of two sets of features, [N, D] and [M, D]: its mean and its standard deviation over subsets.
+    """Estimate KID without bias: the squared maximum mean discrepancy under the kernel (a·b / D + 1)^3.
 
-    The unbiased estimate of the squared maximum mean discrepancy under the kernel (a·b / D + 1)^3, so it may come out
-    a little below 0. The subsets are always the same.
+    Args:
+        real: features of real images, [N, D].
+        generated: features of generated images, [M, D].
+
+    Returns:
+        Mean and standard deviation over random subsets, which are the same in every call. The mean may be below 0.
     """
     rng, size = np.random.default_rng(0), min(SUBSET, len(real), len(generated))
     real_real, between, fake_fake = _kernel(real, real), _kernel(real, generated), _kernel(generated, generated)

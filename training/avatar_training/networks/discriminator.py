@@ -17,9 +17,9 @@ class Discriminator(nn.Cell):
     """Images to one logit each: above 0 looks real. Section 3 of the paper; the mirror of the generator.
 
     Input: float32 [N, channels, image_size, image_size]. Output: float32 [N, 1]. Width doubles away from the image. The
-    tutorial's network ends in a sigmoid, which has no weights: here the loss applies it. With spectral_norm every
-    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers. channels_last as in the
-    generator.
+    tutorial's network ends in a sigmoid, which has no weights; here the loss applies it. With spectral_norm, every
+    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers. norm and channels_last
+    are as in the generator.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, ndf: int = 64, spectral_norm: bool = False,
@@ -48,15 +48,15 @@ class Discriminator(nn.Cell):
         return self.discriminator(images).reshape((-1, 1))
 
     def spectral_convolutions(self) -> "list[SpectralConv2d]":
-        """The layers whose `iterate` has to be called once before each step."""
+        """The layers whose `iterate` must be called once per step."""
         return [cell for _, cell in self.cells_and_names() if isinstance(cell, SpectralConv2d)]
 
 
 class LeakyReLU(nn.Cell):
     """x where it is positive, slope * x elsewhere; section 3 of the paper takes 0.2.
 
-    nn.LeakyReLU is built from Maximum, Select, Greater and more, each a pass over memory. The gradient is written out:
-    left to automatic differentiation, the two uses of x cost an AddN that takes longer than all the rest.
+    nn.LeakyReLU consists of Maximum, Select, Greater and more, each a pass over memory. The gradient is hand-written:
+    automatic differentiation adds the gradients of both uses of x, which takes longer than everything else.
     """
 
     def __init__(self, slope: float) -> None:
@@ -76,7 +76,7 @@ class SpectralConv2d(cl.Conv2d):
     """A convolution whose weight is divided by its largest singular value.
 
     T. Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, algorithm 1: one power
-    iteration a step. `iterate` is that iteration, apart from `construct`, so that the three passes of a step share it.
+    iteration per step. `iterate` is that iteration. It is not part of `construct` because a step has three passes.
     """
 
     def __init__(self, channels_last: bool, in_channels: int, out_channels: int, kernel_size: int, stride: int,

@@ -15,7 +15,7 @@ from mindspore.common.initializer import Normal
 from avatar_training.networks import channels_last as cl
 
 PIXEL_RANGE = (-1.0, 1.0)
-"""What black and white are to both networks: the range of tanh."""
+"""Values of black and white for both networks: the range of tanh."""
 
 
 def hidden_layers(image_size: int) -> int:
@@ -28,9 +28,9 @@ class Generator(nn.Cell):
 
     Input: z float32 [N, latent_dim, 1, 1], standard normal. Output: float32 [N, channels, image_size, image_size] in
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
-    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm makes other batch norms
-    than the usual. With latent_map, an affine map of z (`latent_map`) comes before the first layer: see `steering`.
-    With channels_last the same is computed by the layers of `channels_last`, which are fast on a CPU.
+    convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm replaces the
+    usual batch norm. With latent_map, an affine map of z (`latent_map`) comes before the first layer: see `steering`.
+    With channels_last, the layers of `channels_last` compute the same faster on a CPU.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
@@ -57,7 +57,7 @@ class Generator(nn.Cell):
         return self.generator(z)
 
     def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-        """The images, and by how much what the ReLUs give exceeds a limit: float32 [], squares summed over an image."""
+        """The images, and how far the ReLUs' outputs exceed a limit: float32 [], squares summed over an image."""
         x = cl.to_channels_last(z) if self.channels_last else z
         squares = ops.zeros((), mstype.float32)
         for layer in self.generator:

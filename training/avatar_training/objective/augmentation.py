@@ -8,32 +8,37 @@ import mindspore.numpy as mnp
 from mindspore import Tensor, ops
 
 DRAWS = 7
-"""Random numbers an image needs."""
+"""Random numbers per image."""
 
 TRANSLATION = 1 / 8
-"""Largest shift, as a part of the side."""
+"""Largest shift, as a fraction of the side."""
 CUTOUT = 0.35
-"""Side of the square that is cut out, as a part of the side."""
+"""Side of the square that is cut out, as a fraction of the side."""
 
 
-def diff_augment(images: Tensor, draws: Tensor) -> Tensor:
-    """images float32 [N, C, S, S], draws float32 [N, 7] of [0, 1) -> the augmented images, same shape.
+def diff_augment(images: Tensor, uniform: Tensor) -> Tensor:
+    """Augment each image in its own way. Differentiable in images.
 
-    Differentiable in images: shifts are gathers, the rest is arithmetic.
+    Args:
+        images: float32 [N, C, S, S] in [-1, 1].
+        uniform: random numbers, float32 [N, DRAWS] in [0, 1).
+
+    Returns:
+        The augmented images, of the same shape.
     """
-    u = draws.reshape((-1, DRAWS, 1, 1, 1))
+    u = uniform.reshape((-1, DRAWS, 1, 1, 1))
     images = images + (u[:, 0] - 0.5)  # brightness
     grey = images.mean(axis=1, keep_dims=True)
     images = (images - grey) * (u[:, 1] * 2) + grey  # saturation
     mean = images.mean(axis=(1, 2, 3), keep_dims=True)
     images = (images - mean) * (u[:, 2] + 0.5) + mean  # contrast
-    return _cut(_shift(images, draws[:, 3:5]), draws[:, 5:7])
+    return _cut(_shift(images, uniform[:, 3:5]), uniform[:, 5:7])
 
 
-def _shift(images: Tensor, draws: Tensor) -> Tensor:
+def _shift(images: Tensor, uniform: Tensor) -> Tensor:
     count, channels, side, _ = images.shape
     reach = int(side * TRANSLATION + 0.5)
-    offsets = (draws * (2 * reach + 1)).astype("int32") - reach  # [N, 2], of -reach … reach
+    offsets = (uniform * (2 * reach + 1)).astype("int32") - reach  # [N, 2], of -reach … reach
     places = mnp.arange(side).astype("int32").reshape((1, side))
     rows = ops.clamp(places + offsets[:, 0:1], 0, side - 1)  # [N, S]; clamping replicates the border
     columns = ops.clamp(places + offsets[:, 1:2], 0, side - 1)
@@ -42,10 +47,10 @@ def _shift(images: Tensor, draws: Tensor) -> Tensor:
     return ops.gather_elements(ops.gather_elements(images, 2, row_index), 3, column_index)
 
 
-def _cut(images: Tensor, draws: Tensor) -> Tensor:
+def _cut(images: Tensor, uniform: Tensor) -> Tensor:
     side = images.shape[-1]
     size = int(side * CUTOUT + 0.5)
-    corner = (draws * (side + 1 - size % 2)).astype("int32") - size // 2  # [N, 2]
+    corner = (uniform * (side + 1 - size % 2)).astype("int32") - size // 2  # [N, 2]
     places = mnp.arange(side).astype("int32").reshape((1, side))
     rows = ops.logical_and(places >= corner[:, 0:1], places < corner[:, 0:1] + size)  # [N, S]
     columns = ops.logical_and(places >= corner[:, 1:2], places < corner[:, 1:2] + size)

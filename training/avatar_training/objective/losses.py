@@ -1,9 +1,9 @@
-"""The adversarial losses. All take logits, float32 [N, 1], and give a scalar.
+"""The adversarial losses. All take logits, float32 [N, 1], and return a scalar.
 
 `bce`: binary cross-entropy of probabilities, Goodfellow et al., "Generative Adversarial Networks", 2014, section 3,
-with the generator maximising log D(G(z)), as in MindSpore's tutorial. `bce-logits`: the same in one numerically stable
-piece; with real_label below 1 it is one-sided label smoothing, Salimans et al., "Improved Techniques for Training
-GANs", 2016, section 3.4. `hinge`: Miyato et al., "Spectral Normalization", 2018, equations 16 and 17.
+with the generator maximising log D(G(z)), as in MindSpore's tutorial. `bce-logits`: the same in one numerically
+stable formula; with real_label below 1 it is one-sided label smoothing, Salimans et al., "Improved Techniques for
+Training GANs", 2016, section 3.4. `hinge`: Miyato et al., "Spectral Normalization", 2018, equations 16 and 17.
 """
 
 from mindspore import Tensor, ops
@@ -16,16 +16,20 @@ ACTIVATION_WEIGHT = 1.0
 
 
 def generator_loss(fake: Tensor, loss: str) -> Tensor:
-    """What the generator minimises; fake: logits of generated images."""
+    """The generator's loss. fake: logits of generated images."""
     if loss == "hinge":
         return -fake.mean()
     return _cross_entropy(fake, 1.0, loss)
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, loss: str, real_label: float) -> Tensor:
-    """What the discriminator minimises: half the sum over real and generated images, as the tutorial has it.
+    """The discriminator's loss: the mean of its losses on real and on generated images, as in the tutorial.
 
-    real, fake: logits of each; real_label: what a real image is called, for the cross-entropies.
+    Args:
+        real: logits of real images.
+        fake: logits of generated images.
+        loss: bce, bce-logits or hinge.
+        real_label: label of real images in the cross-entropies.
     """
     if loss == "hinge":
         return (ops.relu(1 - real).mean() + ops.relu(1 + fake).mean()) / 2

@@ -1,4 +1,4 @@
-"""The curves of a run on matplotlib's axes: as a picture, or as SVG for a page that knows its own colours."""
+"""The curves of a run, drawn by matplotlib as a PNG or as SVG in the colours of its page."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +13,14 @@ Rows = Sequence[Mapping[str, Any]]
 """The lines of stats.jsonl."""
 
 _POINTS = 200
-"""Most points of a curve: the lines between two are averaged."""
+"""Largest number of points of a curve; each is the average of a range of steps."""
 
 _INK = "#0badca"
 """Stands for the page's text colour until the SVG is written."""
 
 
 def losses(axes: Axes, rows: Rows) -> None:
-    """Both losses: their mean, and the band that holds the middle eight tenths of them."""
+    """Both losses: their mean, and the band between the 10th and 90th percentiles."""
     for key, label, colour in (("g_loss", "generator", "tab:blue"), ("d_loss", "discriminator", "tab:orange")):
         steps, parts = _parts(rows, key)
         low, high = (np.array([np.quantile(part, q) for part in parts]) for q in (0.1, 0.9))
@@ -31,9 +31,11 @@ def losses(axes: Axes, rows: Rows) -> None:
 
 
 def kid(axes: Axes, rows: Rows) -> None:
-    """KID with its deviation; the lowest, best.ckpt's, is marked."""
+    """KID with its standard deviation. The lowest, that of best.ckpt, is marked."""
     measured = [row for row in rows if "kid" in row]
-    measured = [row for row in measured if row["kid_network"] == measured[-1]["kid_network"]]  # others do not compare
+    measured = [
+        row for row in measured if row["kid_network"] == measured[-1]["kid_network"]
+    ]  # other networks do not compare
     steps, means, deviations = ([row[key] for row in measured] for key in ("step", "kid", "kid_std"))
     axes.errorbar(steps, means, deviations, color="tab:blue", marker=".", capsize=3)
     best = min(measured, key=lambda row: float(row["kid"]))
@@ -44,7 +46,7 @@ def kid(axes: Axes, rows: Rows) -> None:
 
 
 def diversity(axes: Axes, rows: Rows) -> None:
-    """How far apart the previews' faces are: a generator that draws one face for all names has collapsed."""
+    """Diversity of the previews: a generator that draws one face for all names has collapsed."""
     steps, parts = _parts(rows, "diversity")
     axes.plot(steps, [part.mean() for part in parts], color="tab:blue")
     axes.set(xlabel="step", ylabel="levels", ylim=(0, None))
@@ -58,19 +60,19 @@ def critic(axes: Axes, rows: Rows) -> None:
 
 
 def speed(axes: Axes, rows: Rows) -> None:
-    """Images a second."""
+    """Images per second."""
     steps, parts = _parts(rows, "images_per_second")
     axes.plot(steps, [np.median(part) for part in parts], color="tab:blue")
     axes.set(xlabel="step", ylabel="images/s", ylim=(0, None))
 
 
 def has(rows: Rows, key: str) -> bool:
-    """Whether there is anything to draw of a measurement."""
+    """Whether any row has this measurement."""
     return any(key in row for row in rows)
 
 
 def png(rows: Rows) -> bytes:
-    """losses.png: the losses and, where it was measured, KID below them."""
+    """losses.png: the losses and, if it was measured, KID below them."""
     drawings = [losses, kid] if has(rows, "kid") else [losses]
     figure = Figure(figsize=(9, 1 + 3.7 * len(drawings)), layout="constrained")
     for axes, draw in zip(figure.subplots(len(drawings), squeeze=False)[:, 0], drawings, strict=True):
@@ -82,9 +84,9 @@ def png(rows: Rows) -> bytes:
 
 
 def svg(draw: Callable[[Axes, Rows], None], rows: Rows) -> str:
-    """One curve as an <svg> element without a background, as wide as a phone, in the text colour around it."""
+    """One curve as an <svg> element, as wide as a phone, without background, in the page's text colour."""
     figure = Figure(figsize=(5, 2.9))
-    axes = figure.add_axes((0.13, 0.17, 0.84, 0.79))  # a constrained layout takes as long again as all the rest
+    axes = figure.add_axes((0.13, 0.17, 0.84, 0.79))  # a constrained layout would double the time
     draw(axes, rows)
     axes.grid(color=_INK, alpha=0.15)
     axes.tick_params(colors=_INK)
@@ -102,7 +104,7 @@ def svg(draw: Callable[[Axes, Rows], None], rows: Rows) -> str:
 
 
 def _parts(rows: Rows, key: str) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]]]:
-    """At most _POINTS runs of lines: the middle step of each, and its values."""
+    """Split the rows into at most _POINTS ranges: the mean step of each, and its values."""
     found = [(row["step"], row[key]) for row in rows if key in row]
     parts = np.array_split(np.array(found, np.float64), min(_POINTS, len(found)))
     return np.array([part[:, 0].mean() for part in parts]), [part[:, 1] for part in parts]

@@ -1,4 +1,4 @@
-"""What a run shows of itself: stats.jsonl, previews, the loss curve, the progress animation and the page of it all."""
+"""What a run shows of itself: stats.jsonl, previews, the loss curve, an animation, and report.html."""
 
 import io
 import json
@@ -16,14 +16,14 @@ from avatar_training.report import plots
 from avatar_training.report.run_page import Page
 
 PREVIEW_NAMES = tuple(str(i) for i in range(64))
-"""The names in every preview: face "3" here is face "3" of the runtime."""
+"""Names of the faces in every preview. Face "3" is the runtime's face "3"."""
 
 GIF_FRAMES = 60
-"""Most frames in progress.gif: a long run is thinned out evenly."""
+"""Largest number of frames in progress.gif; a long run shows evenly spaced ones."""
 
 
 class Report:
-    """The files of one run folder. A resumed run calls `rewind` first."""
+    """The reports in one run folder. A resumed run calls `rewind` first."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -32,7 +32,7 @@ class Report:
         self._page = Page(out)
 
     def rewind(self, step: int) -> None:
-        """Forget what was reported after a step, between its snapshot and a crash, and what the crash has damaged."""
+        """Remove what was reported after a snapshot's step, and what a crash has damaged."""
         rows = [row for row in self._rows() if row["step"] <= step]
         write_file(self.stats, "".join(json.dumps(row) + "\n" for row in rows).encode())
         for path in self.previews.glob("*.png"):
@@ -40,11 +40,11 @@ class Report:
                 path.unlink()
 
     def samples(self, images: UInt8) -> None:
-        """dataset.png: thirty training images, three rows of ten, as in the tutorial."""
+        """Write dataset.png: thirty training images in three rows, as in the tutorial."""
         write_file(self.out / "dataset.png", encode(grid(images[:30], columns=10, scale=2), ".png"))
 
     def step(self, **values: Any) -> None:
-        """Append one line to stats.jsonl: `step`, and what was measured then. Raises OutputError."""
+        """Append one line to stats.jsonl: `step` and its measurements. Raises OutputError."""
         try:
             with self.stats.open("a") as file:
                 file.write(json.dumps(values) + "\n")
@@ -52,7 +52,7 @@ class Report:
             raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
 
     def preview(self, step: int, images: UInt8) -> None:
-        """Show the run so far: a preview of images [64, H, W, C], losses.png, progress.gif and report.html."""
+        """Write a preview of images uint8 [64, H, W, C], losses.png, progress.gif and report.html."""
         make_folder(self.previews)
         preview = encode(grid(images), ".png")
         write_file(self.previews / f"{step:08}.png", preview)
@@ -64,7 +64,7 @@ class Report:
         self._page.write(rows)
 
     def page(self) -> None:
-        """Write report.html once more: a run that was begun by an older version has none."""
+        """Write report.html again: a run that an older version started has none."""
         self._page.write(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ class Report:
             try:
                 row = json.loads(line)
                 rows.append({**row, "step": int(row["step"])})
-            except (ValueError, KeyError, TypeError):  # cut short by a kill, or spoilt by a power cut
+            except (ValueError, KeyError, TypeError):  # incomplete after a kill or a power cut
                 continue
         return rows
 
@@ -83,7 +83,7 @@ class Report:
         frames = []
         for i in chosen:
             with Image.open(paths[i]) as image:
-                # The default, median cut, takes 9 s for 60 frames: a tenth of the time between two ticks; this, 0.6 s.
+                # 0.6 s for 60 frames. The default, median cut, takes 9 s, a tenth of the time between two snapshots.
                 frames.append(image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE))
         buffer = io.BytesIO()
         durations = [200] * (len(frames) - 1) + [2000]

@@ -1,6 +1,6 @@
-"""report.html: a run on one page that needs nothing else, from the files of the run folder.
+"""report.html: one self-contained page about a run, made from the files of its folder.
 
-The page stays below some megabytes however long the run is: previews are thinned and made small.
+However long the run is, the page stays within a few megabytes: it shows a selection of previews, made smaller.
 """
 
 import base64
@@ -21,30 +21,30 @@ from avatar_training.report import plots
 from avatar_training.report.plots import Rows
 
 MAX_FRAMES = 40
-"""Previews in the page."""
+"""Largest number of previews in the page."""
 
 _FRAME_SIDE, _GIF_SIDE = 512, 256
-"""Pixels of a preview on the slider, and in the animation."""
+"""Largest side of a preview on the slider and in the animation, in pixels."""
 
 _COLUMNS, _SAMPLES = 10, 30
-"""The layout of dataset.png, in which generated faces are laid beside it."""
+"""Columns and images of dataset.png. The generated faces beside it have the same layout."""
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 class Page:
-    """Writes the report.html of one run folder, and remembers the previews it has already made small."""
+    """Writes the report.html of one run folder. It caches the previews that it has made smaller."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self._frames: dict[tuple[Path, int], tuple[bytes, Image.Image]] = {}
 
     def write(self, rows: Rows) -> None:
-        """Write the page of a run whose stats.jsonl holds rows. Raises OutputError."""
+        """Write the page; rows are those of stats.jsonl. Raises OutputError."""
         paths = _thin(sorted(self.out.glob("previews/*.png")))
         if not paths:
             return
-        written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback writes some of them again
+        written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback rewrites some of them
         self._frames = {key: self._frames.get(key) or _make_small(key[0]) for key in written}
         frames = [_uri("image/webp", webp) for webp, _ in self._frames.values()]
         record = json.loads((self.out / "config.json").read_text())
@@ -98,7 +98,7 @@ class Page:
 
 
 def _thin(paths: list[Path]) -> list[Path]:
-    """Every 1st, 2nd, 4th … path and the last one: a choice that hardly changes from one tick to the next."""
+    """Every 1st, 2nd, 4th, … path and the last one: a selection that rarely changes as previews are added."""
     stride = 1
     while len(paths) > MAX_FRAMES * stride:
         stride *= 2
@@ -116,7 +116,7 @@ def _make_small(path: Path) -> tuple[bytes, Image.Image]:
 
 def _webp(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80, method=2)  # method 4, the default, takes twice as long for 4% less
+    image.save(buffer, "WEBP", quality=80, method=2)  # method 4, the default, takes twice as long for 4% smaller files
     return buffer.getvalue()
 
 
@@ -125,7 +125,7 @@ def _facts(step: int, steps: int, batch_size: int, rows: Rows) -> dict[str, str]
     if speeds := [row["images_per_second"] for row in rows[-1000:] if "images_per_second" in row]:
         facts["speed"] = f"{speeds[-1]:.1f} images/s"
         left = timedelta(seconds=round((steps - step) * batch_size / speeds[-1]))
-        facts["time left"] = f"{left}" if left else "none: finished"
+        facts["time left"] = f"{left}" if left else "none, finished"
     if plots.has(rows, "kid"):
         facts["KID now"] = f"{[row['kid'] for row in rows if 'kid' in row][-1]:.3f}"
     return facts
@@ -133,9 +133,9 @@ def _facts(step: int, steps: int, batch_size: int, rows: Rows) -> dict[str, str]
 
 def _curves(rows: Rows) -> str:
     drawings = (
-        ("g_loss", plots.losses, "Losses. The band holds eight tenths of the steps."),
-        ("kid", plots.kid, "KID, the distance from the real faces: lower is better."),
-        ("critic", plots.critic, "What the critic says of generated faces: lower is better, below 0 is whole."),
+        ("g_loss", plots.losses, "Losses. The band holds 80% of the steps."),
+        ("kid", plots.kid, "KID, the distance to the real faces. Lower is better."),
+        ("critic", plots.critic, "The critic's mean logit of generated faces. Lower is better; below 0 is whole."),
         ("diversity", plots.diversity, "Diversity of the faces above."),
         ("images_per_second", plots.speed, "Throughput."),
     )
@@ -145,14 +145,18 @@ def _curves(rows: Rows) -> str:
         if plots.has(rows, key)
     ]
     if not plots.has(rows, "kid"):
-        drawn.append("<p>KID was not measured; <code>--kid-network FILE.onnx</code> does it.</p>")
+        drawn.append("<p>KID was not measured; pass <code>--kid-network FILE.onnx</code> to measure it.</p>")
     return "".join(drawn)
 
 
 def _tables(record: Mapping[str, Any]) -> str:
     groups = {
         "Configuration": {name: value for name, value in record["config"].items() if value not in (None, [])},
-        "Data": {"images": f"{record['dataset']['images']:,}", "SHA-256": record["dataset"]["sha256"]},
+        "Data": {
+            "images": f"{record['dataset']['images']:,}",
+            "SHA-256": record["dataset"]["sha256"],
+            **{f"skipped: {reason}": count for reason, count in record["dataset"].get("skipped", {}).items()},
+        },
         "Computed with": record.get("environment", {}),
     }
     tables = []

@@ -1,4 +1,4 @@
-"""Which snapshot is best: the averaged generator's KID now and then, and its best state in best.ckpt."""
+"""Measure the averaged generator's KID from time to time, and keep the best generator as best.ckpt."""
 
 import io
 import zipfile
@@ -16,18 +16,27 @@ from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint
 
 COUNT = 1000
-"""Generated faces in a measurement, and real ones if there are as many. The generated are `avatar-gen --seed kid`'s."""
+"""Number of generated faces, those of `avatar-gen --seed kid`, and of real ones if there are as many."""
 
 _BATCH = 64
-"""The previews' batch: the graph for it is compiled already."""
+"""The batch size of previews, for which the graph is already compiled."""
 
 
 class Best:
-    """Measures a run's generator against `faces` and keeps best.ckpt, generator.ckpt as it was at the lowest KID.
+    """Measures a run's generator and keeps best.ckpt, the generator.ckpt with the lowest KID.
 
-    best.ckpt holds its own KID and the digest of the feature network, so that a resumed run replaces it only by a
-    better one; one that another network chose is set aside as best.1.ckpt, …, for their numbers do not compare. Raises
-    FeaturesError as the network does, and OutputError.
+    best.ckpt holds its KID and the digest of the feature network, so that a resumed run replaces it only by a better
+    one. If another network chose it, it is renamed to best.1.ckpt, …, because KIDs over two networks do not compare.
+
+    Args:
+        out: the run folder.
+        network: the feature network.
+        faces: the training images.
+        on_message: called with sentences for the user.
+
+    Raises:
+        FeaturesError: the network cannot run.
+        OutputError: the run folder cannot be written.
     """
 
     def __init__(
@@ -36,10 +45,10 @@ class Best:
         self.path, self.network = out / "best.ckpt", network
         self.real = self._real_features(out / "real-features.npz", faces)
         self.lowest = self._read(on_message)
-        """The KID of best.ckpt; None if there is none yet."""
+        """The KID of best.ckpt; None if there is no best.ckpt yet."""
 
     def measure(self, gan: Gan, step: int) -> dict[str, float | str]:
-        """Draw the same COUNT faces as ever; their KID, its deviation and the network's digest, for stats.jsonl."""
+        """Measure KID over COUNT faces, always of the same latents. Returns a row for stats.jsonl."""
         names = tuple(series("kid", -(-COUNT // _BATCH) * _BATCH))
         z = latents(names, gan.config.latent_dim)
         parts = [self.network(gan.draw(z[i : i + _BATCH])[: COUNT - i]) for i in range(0, len(z), _BATCH)]
@@ -52,14 +61,14 @@ class Best:
         return {"kid": round(value, 6), "kid_std": round(deviation, 6), "kid_network": self.network.sha256[:12]}
 
     def _real_features(self, cache: Path, faces: Faces) -> Features:
-        # A network of MobileNetV2's size takes 20 s for 1,000 faces, as long as the rest of a start.
+        # Cached: a network of MobileNetV2's size takes 20 s for 1,000 faces, as long as the rest of the start.
         key = f"{self.network.sha256} {faces.sha256}"
         try:
             with np.load(cache, allow_pickle=False) as saved:
                 if str(saved["key"]) == key:
                     return np.asarray(saved["features"], np.float32)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # none yet, or damaged: computed again
+            pass  # missing or damaged: compute it again
         chosen = np.random.default_rng(0).choice(len(faces.images), min(COUNT, len(faces.images)), replace=False)
         features = self.network(faces.images[chosen])
         buffer = io.BytesIO()

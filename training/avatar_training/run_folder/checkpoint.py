@@ -1,4 +1,4 @@
-"""Checkpoints: the networks as MindSpore alone can load them, and snapshots from which a run resumes exactly."""
+"""Checkpoints: networks in files that MindSpore loads by itself, and snapshots from which a run resumes exactly."""
 
 import os
 import re
@@ -25,8 +25,11 @@ from avatar_training.networks.generator import PIXEL_RANGE, Generator
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
 _CHECKSUM = b"crc_num"
-"""save_checkpoint(crc_check=True) ends a file with this and the CRC-32 of all before, in ten bytes."""
+"""save_checkpoint(crc_check=True) ends a file with this and, in ten bytes, the CRC-32 of everything before."""
 
+
+MAX_BYTES = 2**31
+"""The largest checkpoint that is read: eight times a snapshot of the tutorial's networks."""
 
 _SAFETENSORS_TYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"},
@@ -44,7 +47,7 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = False) -> None:
     """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError.
 
-    A checksum is MindSpore's own, crc_check; versions that do not know it cannot load a file that has one.
+    The checksum is MindSpore's crc_check. Versions of MindSpore that do not know it cannot load such a file.
     """
     with replacing(path) as temporary:
         entries = [{"name": name, "data": value} for name, value in arrays.items()]
@@ -53,38 +56,51 @@ def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = 
         except RuntimeError as err:
             raise OSError(str(err)) from err
         finally:
-            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own, which it leaves when it fails
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves it behind when it fails
         temporary.chmod(0o644)  # MindSpore leaves 0400
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
 
 def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """The named arrays of a .ckpt or .safetensors checkpoint. Raises CheckpointError.
+    """Read the named arrays of a .ckpt or .safetensors checkpoint. Raises CheckpointError.
 
-    MindSpore's load_checkpoint copies a tensor's bytes into the shape beside them without comparing the two, so that a
-    damaged or hostile .ckpt corrupts memory ("double free", 350 mutations on); its description of the file is used here
-    without its loader.
+    MindSpore's load_checkpoint is not used: it copies a tensor's bytes without comparing their number with the shape,
+    so a damaged or hostile .ckpt corrupts memory (350 mutations of a sound file were enough). Only its description
+    of the format is.
     """
+    return parse(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a checkpoint file of at most MAX_BYTES. Raises CheckpointError."""
     if path.suffix not in (".ckpt", ".safetensors"):
-        raise CheckpointError(f"{path} is no checkpoint: it should end in .ckpt or .safetensors")
+        raise CheckpointError(f"{path} is not a checkpoint: its name should end in .ckpt or .safetensors")
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist or is no file")
+        raise CheckpointError(f"{path} does not exist or is not a file")
     try:
-        data = path.read_bytes()
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise CheckpointError(
+                f"{path} has {size / 1e6:.0f} MB; checkpoints of up to {MAX_BYTES / 1e6:.0f} MB are read"
+            )
+        return path.read_bytes()
     except OSError as err:
         raise CheckpointError(f"{path} cannot be read: {err.strerror or err}") from err
+
+
+def parse(path: Path, data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    """The named arrays in the bytes of a checkpoint file. Raises CheckpointError, with its path."""
     try:
         arrays = _parse_safetensors(data) if path.suffix == ".safetensors" else _parse(data)
     except (DecodeError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise CheckpointError(f"{path} is damaged or no checkpoint") from err
+        raise CheckpointError(f"{path} is damaged or not a checkpoint") from err
     if not arrays:
-        raise CheckpointError(f"{path} is damaged or no checkpoint: it holds no arrays")
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: it holds no arrays")
     return arrays
 
 
 def read_pair(folder: Path) -> Arrays:
-    """A trained pair of networks: the arrays of generator.ckpt and discriminator.ckpt in a folder, such as a run's.
+    """Read a trained pair of networks, generator.ckpt and discriminator.ckpt, from a folder such as a run's.
 
     A latent map that steering added is left out: it is made for the finished network, and made again after training.
     Raises CheckpointError if one cannot be read, or if the pair was trained on pixels of another range than [-1, 1].
@@ -92,7 +108,7 @@ def read_pair(folder: Path) -> Arrays:
     arrays = {k: v for k, v in read(folder / "generator.ckpt").items() if not k.startswith("latent_map.")}
     pixel_range = np.ravel(arrays.get("pixel_range", ())).tolist()
     if pixel_range != list(PIXEL_RANGE):
-        raise CheckpointError(f"{folder} holds no pair to begin from: its pixels range over {pixel_range}, not [-1, 1]")
+        raise CheckpointError(f"{folder} holds no pair to start from: its pixels range over {pixel_range}, not [-1, 1]")
     return {**arrays, **read(folder / "discriminator.ckpt")}
 
 
@@ -109,6 +125,8 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, parts in tensors.items():
         shape, kind = list(parts[0].dims), parts[0].tensor_type
+        if not isinstance(name, str):  # protobuf gives bytes where they are not UTF-8
+            raise ValueError(f"the name {name!r} is no text")
         if kind == "str":
             continue
         content = b"".join(part.tensor_content for part in parts)
@@ -149,7 +167,7 @@ def has_checksum(path: Path) -> bool:
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
     """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape.
 
-    A loss scaler's may be missing, from a run that so far had no mixed precision; they keep their values.
+    A loss scaler's parameters may be missing, in a run that had no mixed precision so far; they keep their values.
     """
     parameters = [p for p in parameters if p.name in arrays or not p.name.startswith(device.LOSS_SCALE)]
     for parameter in parameters:
@@ -164,10 +182,10 @@ def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> 
 def generator_cell(
     arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int, *, exact_tanh: bool
 ) -> nn.Cell:
-    """The generator with these weights, in inference on the CPU. Raises CheckpointError if the arrays do not fit.
+    """The generator with these weights, for inference on the CPU. Raises CheckpointError if the arrays do not fit.
 
-    MindSpore's float32 Tanh on the CPU is an approximation, up to 1e-4 off between 3 and 7, ten times what an export
-    may differ by; exact_tanh takes it in float64.
+    MindSpore's float32 Tanh on the CPU is an approximation with errors up to 1e-4 between 3 and 7, ten times the
+    tolerance of an export; exact_tanh computes it in float64.
     """
     device.select("CPU")
     steered = "latent_map.weight" in arrays
@@ -181,10 +199,13 @@ def generator_cell(
 def generator_network(
     arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int
 ) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-    """The generator with these weights as a function: the reference for what is exported, its tanh exact.
+    """The generator with these weights, and an exact tanh, as a function: the reference for exports.
 
-    It takes z float32 [N, latent_dim] and gives images float32 [N, channels, image_size, image_size]. Raises
-    CheckpointError if the arrays do not fit.
+    Returns:
+        A function from z, float32 [N, latent_dim], to images, float32 [N, channels, image_size, image_size].
+
+    Raises:
+        CheckpointError: the arrays do not fit.
     """
     generator = generator_cell(arrays, image_size, channels, latent_dim, ngf, exact_tanh=True)
 
@@ -207,10 +228,10 @@ def snapshots(folder: Path) -> list[Path]:
 
 
 def snapshot_step(path: Path) -> int:
-    """How many steps a snapshot has behind it."""
+    """Number of steps that a snapshot has behind it."""
     match = _NAME.fullmatch(path.name)
     if match is None:
-        raise CheckpointError(f"{path} is not named like a snapshot")
+        raise CheckpointError(f"{path} does not have a snapshot's name")
     return int(match[1])
 
 

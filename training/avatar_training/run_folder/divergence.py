@@ -1,4 +1,4 @@
-"""Has training diverged? Losses are asked at each step; weights, and how different the previews are, at each tick."""
+"""Detect divergence: losses at each step; weights, and how much the previews differ, at each snapshot."""
 
 import math
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from avatar_runtime.imaging.arrays import UInt8
 from avatar_training.errors import Diverged
 
 WARM_UP = 1000
-"""Steps before which previews may all look alike, as a fresh generator's do."""
+"""Number of first steps in which all previews may look alike, as those of an untrained generator do."""
 
 COLLAPSED = 0.1
-"""A generator has collapsed when its previews differ by less than this part of what training images differ by.
+"""A generator has collapsed when the diversity of its previews is below this fraction of the training images'.
 
-Measured on faces, which differ by 65 levels: a healthy run of the recipe edge has 0.004 at step 0, 0.09 at step 100,
-0.60 at step 1,000 and more from there to step 12,000; one with 250 times its learning rate, 0.06 at step 250.
+Measured on faces, whose diversity is 65 levels: a healthy run of the recipe edge has 0.004 of it at step 0, 0.09 at
+step 100, and 0.60 or more from step 1,000 to 12,000; with 250 times its learning rate it has 0.06 at step 250.
 """
 
 
@@ -34,7 +34,7 @@ def check_weights(step: int, parameters: Iterable[Parameter]) -> None:
 
 
 def check_diversity(step: int, previews: float, real: float) -> None:
-    """Raise Diverged if the generator draws one image whatever the latent; both are levels, as `diversity` has them."""
+    """Raise Diverged if the generator draws nearly the same image for every latent. Both diversities are in levels."""
     if step >= WARM_UP and previews < COLLAPSED * real:
         raise Diverged(
             f"the generator has collapsed at step {step}: its previews differ by {previews:.1f} levels, "
@@ -43,8 +43,8 @@ def check_diversity(step: int, previews: float, real: float) -> None:
 
 
 def diversity(images: UInt8) -> float:
-    """How different images uint8 [N, H, W, C] are: the standard deviation of a pixel over them, averaged; in levels.
+    """How much images uint8 [N, H, W, C] differ: the standard deviation over N of each value, averaged, in levels.
 
-    0 for one image repeated, whatever is on it.
+    It is 0 for copies of one image.
     """
     return float(images.std(axis=0).mean())

@@ -1,4 +1,4 @@
-"""What a run is computed with: device, machine and versions."""
+"""Device, machine and versions that a run is computed with."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ PACKAGES = ("avatar-edge", "mindspore", "numpy", "onnxruntime", "pillow")
 
 
 def environment(device: str) -> dict[str, str]:
-    """Name -> value, to be shown to people and kept in config.json."""
+    """Name -> value, for people and for config.json."""
     found = {
         "device": device,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}",

@@ -1,4 +1,4 @@
-"""Which snapshot a run goes on from, and what becomes of those that are damaged."""
+"""Find the snapshot that a run continues from, and set damaged ones aside."""
 
 from collections.abc import Callable, Collection
 from itertools import count
@@ -12,10 +12,19 @@ from avatar_training.run_folder import checkpoint
 
 
 def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[str], None]) -> int:
-    """Load the newest intact snapshot of the run in out into its parameters, say which, and return its step.
+    """Load the newest intact snapshot into the parameters. Newer, damaged ones are renamed, not deleted.
 
-    Newer ones that are damaged are set aside, not deleted. 0 if the run died before its first snapshot. Raises
-    TrainingError if there are snapshots and none is intact, OutputError if one cannot be set aside.
+    Args:
+        parameters: every parameter of a training step.
+        out: the run folder.
+        on_message: called with sentences for the user.
+
+    Returns:
+        The number of steps that the snapshot has behind it; 0 if the run ended before its first snapshot.
+
+    Raises:
+        TrainingError: there are snapshots, but none is intact.
+        OutputError: a damaged snapshot cannot be renamed.
     """
     found = checkpoint.snapshots(out / "snapshots")
     for i, path in enumerate(found):
@@ -27,12 +36,12 @@ def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[
         for damaged in found[:i]:
             on_message(f"{damaged.name} is now {set_aside(damaged).name}")
         if not checkpoint.has_checksum(path):
-            on_message(f"{path.name} has no checksum, being of an older version; it is taken as it is")
+            on_message(f"{path.name} has no checksum because an older version wrote it; using it unchecked")
         on_message(f"resuming from {path}")
         return checkpoint.snapshot_step(path)
     if found:
         raise TrainingError(
-            f"no snapshot in {out / 'snapshots'} is intact; start over with --restart, which keeps them"
+            f"no snapshot in {out / 'snapshots'} is intact; start over with --restart, which keeps the old files"
         )
     on_message(f"{out} holds no snapshot; starting from step 0")
     return 0
@@ -48,7 +57,7 @@ def set_aside(path: Path) -> Path:
 
 
 def remove_temporary_files(out: Path) -> None:
-    """Remove what writes cut short by a kill have left in a run folder. Raises OutputError."""
+    """Remove the temporary files that killed processes left in a run folder. Raises OutputError."""
     for path in out.rglob(".*.tmp*"):
         try:
             path.unlink()

@@ -163,7 +163,8 @@ class Run:
         return next(iter(checkpoint.snapshots(self.out / "snapshots")), "none yet")
 
     def _write_record(self) -> None:
-        images = {"images": len(self.faces.images), "sha256": self.faces.sha256}
+        skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
+        images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
         write_record(self.out, self.config, images, critic_digests(self.config), environment(self.devices))
 
 

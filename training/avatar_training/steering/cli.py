@@ -26,9 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 in 16]")
 @click.option("--count", type=click.IntRange(1, 100_000), default=640, show_default=True, metavar="N", help="Faces.")
 @click.option("--series", default="grade", show_default=True, metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The page's.  [default: a free one]"
-)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of the page.  [default: any free]")
 @click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="No page: write numbered sheets of 64 faces there.")
 @click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="No page: read the numbers of such sheets.")
 def grade(
@@ -78,9 +76,7 @@ def grade(
         if sheets:
             from avatar_training.steering.sheets import write_sheets
 
-            click.echo(
-                f"{len(write_sheets(grading, sheets))} sheets in {sheets}; read the grades back with --take FILE"
-            )
+            click.echo(f"{len(write_sheets(grading, sheets))} sheets in {sheets}; --take FILE reads the grades back")
             return
         if take:
             from avatar_training.steering.sheets import take_numbers
@@ -106,7 +102,10 @@ def grade(
     help="A grading folder, or an .npz of latents, grade, grader and sheet; may be repeated.",
 )
 @click.option(
-    "--graded", type=_FOLDER, metavar="DIR", help="Whose faces an .npz's latents are.  [default: --checkpoint]"
+    "--graded-checkpoint",
+    type=_FOLDER,
+    metavar="DIR",
+    help="What drew the latents of an .npz.  [default: --checkpoint]",
 )
 @click.option("--network", type=_FILE, required=True, metavar="FILE.onnx", help="An image classifier to see with.")
 @click.option(
@@ -134,14 +133,24 @@ def grade(
     help="Suggest the strongest with this recall.",
 )
 @click.option(
-    "--faces", type=click.IntRange(min=64), default=2000, show_default=True, help="Measured at each strength."
+    "--faces", type=click.IntRange(min=64), default=2000, show_default=True, metavar="N", help="Measured each time."
 )
-@click.option("--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, help="Measured against.")
+@click.option(
+    "--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, metavar="N", help="Compared with."
+)
+@click.option(
+    "--fresh-faces",
+    type=click.IntRange(min=200),
+    default=4800,
+    show_default=True,
+    metavar="N",
+    help="Faces that the direction is found from.",
+)
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="A new folder for the steered pair.")
 def steer(
     checkpoint: Path,
     grades: tuple[Path, ...],
-    graded: Path | None,
+    graded_checkpoint: Path | None,
     network: Path,
     tensors: tuple[str, ...],
     real: Path | None,
@@ -150,6 +159,7 @@ def steer(
     min_recall: float,
     faces: int,
     real_faces: int,
+    fresh_faces: int,
     out: Path,
 ) -> None:
     """Make a trained generator draw whole faces, from grades of its faces.
@@ -178,8 +188,8 @@ def steer(
         from avatar_training.steering.steer import steer as run
 
         config = SteerConfig(
-            checkpoint, grades, network, out, graded, real, strength, measured, min_recall, tensors,
-            faces=faces, real_faces=real_faces,
+            checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, min_recall, tensors,
+            fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
         )  # fmt: skip
         steered = run(config, lambda message: click.echo(message, err=True))
     except ModuleNotFoundError as err:

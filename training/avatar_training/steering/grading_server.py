@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ HOST = "127.0.0.1"
 
 _PAGE = Path(__file__).with_name("grading_page.html")
 _MAX_BODY = 1000
+_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
 class GradingServer(ThreadingHTTPServer):
@@ -34,6 +36,11 @@ class GradingServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self.grading, self.lock = grading, Lock()
         self.url = f"http://{HOST}:{self.server_address[1]}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing for a page that was closed while it loaded; anything else is a bug, and shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'")
+        self.send_header("Content-Security-Policy", _POLICY)
         self.end_headers()
         self.wfile.write(data)
 

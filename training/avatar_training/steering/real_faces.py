@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_training.data.dataset import DataError, decode, open_source
+from avatar_training.data.decoding import decode
+from avatar_training.data.source import DataError, open_source
 
 
 def real_faces(path: Path, count: int, image_size: int, channels: int, seed: int = 0) -> UInt8:

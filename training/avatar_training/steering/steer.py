@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class SteerConfig:
     """An ONNX image classifier."""
     out: Path
     """A folder that does not exist yet."""
-    graded: Path | None = None
+    graded_checkpoint: Path | None = None
     """Whose faces an archive's latents are, if not those of checkpoint."""
     real: Path | None = None
     """Real faces to measure KID, precision and recall against."""
@@ -53,8 +54,8 @@ class SteerConfig:
     min_recall: float = 0.5
     tensors: tuple[str, ...] = ()
     """Activations of the network to use; none given: the network's widest of stride 8 and 16."""
-    regression_faces: int = 4800
-    """Fresh faces that the direction is found from."""
+    fresh_faces: int = 4800
+    """Ungraded faces that the direction is found from."""
     faces: int = 2000
     """Faces measured at each strength."""
     real_faces: int = 3400
@@ -89,13 +90,34 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
         SteeringError: out exists, no strength is given and none can be suggested.
         AvatarError: Something cannot be read, is too little to learn from, or cannot be written.
     """
-    if config.out.exists():
-        raise SteeringError(f"{config.out} exists already; name a new folder")
     if config.real is None and config.strength is None:
         raise SteeringError("without real faces recall cannot be measured, and no strength suggested: give either")
+    with _new_folder(config.out) as folder:
+        return _steer(config, folder, on_message)
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes path if the block succeeds; made first, so that an unusable path is told at once.
+
+    Raises SteeringError if path exists, OutputError if it cannot be made.
+    """
+    if path.exists():
+        raise SteeringError(f"{path} exists already; name a new folder")
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed here
+    make_folder(temporary)
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None]) -> Steered:
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
     features = FeatureNetwork(config.network) if config.real else None
-    graded = drawing if config.graded is None else Drawing(config.graded)
+    graded = drawing if config.graded_checkpoint is None else Drawing(config.graded_checkpoint)
     grades = read_grades(list(config.grades), graded.draw)
     on_message(f"{len(grades.grade)} graded faces, {grades.broken.sum()} of them broken")
     activations = network(grades.images)
@@ -103,7 +125,7 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
     on_message(f"critic: {critic.validation}")
     learner, judge = (half_critic(network, activations, grades, half) for half in (0, 1))
     del activations
-    direction, trial = _directions(drawing, network, (critic, learner), config.regression_faces)
+    direction, trial = _directions(drawing, network, (critic, learner), config.fresh_faces)
     on_message(f"direction: R2 {direction.r2:.2f}; of half of the graders at cosine {direction.v @ trial.v:.2f} to it")
 
     real = None
@@ -115,7 +137,8 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
     asked = () if config.strength is None else (config.strength,)
     for tried in sorted({*config.strengths, *asked}):
         points.append(measurement.point(measurement.faces(trial.v, tried), tried))
-        on_message(f"strength {tried}: {points[-1].broken:.1%} broken, by graders not learnt from")
+        recall = "" if points[-1].recall is None else f", recall {points[-1].recall:.2f}"
+        on_message(f"strength {tried}: {points[-1].broken:.1%} broken by graders not learnt from{recall}")
     suggested = suggested_strength(points, config.min_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
@@ -124,7 +147,7 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
             "lower --min-recall, other --strengths or a --strength"
         )
     steered = Steered(critic, direction, judge, trial, tuple(points), suggested, strength)
-    _write(config, steered, drawing, measurement)
+    _write(folder, config, steered, drawing, measurement)
     return steered
 
 
@@ -140,11 +163,7 @@ def _directions(
     return [find_direction(sample.mapped, scores) for scores in np.concatenate(logits, axis=1)]
 
 
-def _write(config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
-    out = config.out.with_name(f".{config.out.name}.partial")
-    if out.exists():
-        shutil.rmtree(out)  # of a run that was killed here
-    make_folder(out)
+def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
     weight, bias = affine_map(steered.direction.v, steered.strength)
     generator = dict(checkpoint.read(config.checkpoint / "generator.ckpt"))
     generator[MAP_WEIGHT], generator[MAP_BIAS] = weight @ drawing.weight, weight @ drawing.bias + bias
@@ -169,4 +188,3 @@ def _write(config: SteerConfig, steered: Steered, drawing: Drawing, measurement:
     write_file(out / "steering.json", (json.dumps(record, indent=2) + "\n").encode())
     write_file(out / "config.json", (json.dumps({**drawing.record, "steering": record}, indent=2) + "\n").encode())
     write_report(out / "report.html", config.out.name, steered.points, record, measurement, steered.direction.v)
-    out.rename(config.out)

@@ -1,0 +1,67 @@
+"""A pair of networks between two others: every weight a weighted mean of theirs.
+
+Fine-tuning with a reward pays for whole faces with variety. Between the network before and after it the exchange is
+better than at either end: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3, who
+interpolate a network and its fine-tuned version in the same way. The two must share their history; the mean of others
+draws nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mindspore import Tensor
+
+from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_training.errors import TrainingError
+from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.record import read_record, record_path
+
+_NETWORKS = ("generator.ckpt", "discriminator.ckpt")
+
+
+def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
+    """Write generator.ckpt, discriminator.ckpt and config.json of the pair at `share` of the way from start to end.
+
+    Args:
+        start: folder of a trained pair.
+        end: folder of a pair that was trained on from it; its steps and config.json are copied.
+        share: 0 for start, 1 for end.
+        out: a new folder.
+
+    Raises:
+        TrainingError: share is not in [0, 1], out exists, or end has no config.json.
+        CheckpointError: a network cannot be read, or start and end hold different parameters.
+        OutputError: out cannot be written.
+    """
+    if not 0 <= share <= 1:
+        raise TrainingError(f"the share of the second pair is {share:g}; give a number from 0 to 1")
+    if out.exists():
+        raise TrainingError(f"{out} exists already; name a new folder")
+    record = read_record(end)
+    if record is None:
+        raise TrainingError(f"{end} holds no config.json; name the folder of a run or of a trained pair")
+    mixed = {}
+    for network in _NETWORKS:
+        first, second = checkpoint.read(start / network), checkpoint.read(end / network)
+        shapes = [{name: array.shape for name, array in arrays.items()} for arrays in (first, second)]
+        if shapes[0] != shapes[1]:
+            different = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
+            raise checkpoint.CheckpointError(
+                f"{start / network} and {end / network} are not of one network: they differ in {different[0]}"
+            )
+        mixed[network] = {name: _between(first[name], second[name], share) for name in second}
+    make_folder(out)
+    for network, arrays in mixed.items():
+        checkpoint.save(out / network, {name: Tensor(array) for name, array in arrays.items()})
+    record["interpolation"] = {"start": start.name, "end": end.name, "share": share}
+    write_file(record_path(out), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _between(first: npt.NDArray[Any], second: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
+    """The weighted mean; of counts the second."""
+    if not np.issubdtype(second.dtype, np.floating):
+        return second
+    return np.asarray(first * (1 - share) + second * share, second.dtype)
