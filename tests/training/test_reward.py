@@ -134,6 +134,7 @@ def test_a_critic_of_another_classifier_is_refused(network: Path, tmp_path: Path
         Reward(critic, network, 32, 3)
 
 
+@pytest.mark.timeout(300)  # two graphs to compile
 def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
     network: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
