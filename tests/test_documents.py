@@ -110,6 +110,13 @@ def test_python_blocks_run(document: Path, code: str, tmp_path: Path, monkeypatc
     exec(compile(code, str(document), "exec"), {"__name__": "block"})
 
 
+def test_every_marked_suite_is_in_the_guide_and_has_a_time_limit() -> None:
+    markers = re.findall(r'^  "(\w+): ', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert "slow" in markers
+    guide, limits = ((ROOT / name).read_text() for name in ("CONTRIBUTING.md", "tests/conftest.py"))
+    assert [marker for marker in markers if f"`pytest -m {marker}`" not in guide or f'"{marker}": ' not in limits] == []
+
+
 def test_readme_has_at_most_100_lines_and_the_benchmarks_80() -> None:
     for name, most in (("README.md", 100), ("benchmarks/README.md", 80)):
         assert len((ROOT / name).read_text().splitlines()) <= most

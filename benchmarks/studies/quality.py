@@ -1,13 +1,11 @@
 """How many faces do people call broken? `python -m benchmarks.studies.quality FOLDER --data FACES --model FILE …`
 
-The first call writes a grading folder: faces of each model among real ones, shuffled, so that graders do not know which
-is which. People grade it with `avatar-train grade`. Every further call prints the table: for each model and grader the
+The first call writes a grading folder: faces of each model among real ones. People grade it with `avatar-train grade`,
+which shows them in random order without their names. Every further call prints the table: for each model and grader the
 shares of broken, doubtful and fine faces with Wilson intervals, the graders' agreement, and, with --features, KID,
 precision, recall, density and coverage against real faces that the models were not trained on.
 """
 
-import io
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -23,7 +21,6 @@ from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.output.atomic import make_folder, write_file
 from benchmarks.suite.tables import Table
 
 REAL = "real"
@@ -61,7 +58,7 @@ def main(
     try:
         if not (folder / "faces.npz").exists():
             write_faces(folder, data, models, faces, real, seed)
-            click.echo(f"wrote {len(models) * faces + real} shuffled faces to {folder}", err=True)
+            click.echo(f"wrote {len(models) * faces + real} faces to {folder}", err=True)
         found = [table.markdown() for table in grade_tables(read_counts(folder), read_agreement(folder))]
         if not found:
             click.echo(
@@ -75,39 +72,23 @@ def main(
 
 
 def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, real: int, seed: str) -> None:
-    """Write faces.npz: shuffled faces of the models and of the data, all of the largest model's size.
+    """Begin a grading folder with faces of the models and of the data, all of the largest model's size.
 
     Raises:
-        InputError: Two models have the same file name, or the data holds too few faces.
+        InputError: Two models have the same file name.
+        DataError: The data holds too few faces.
         OutputError: The folder cannot be written.
     """
+    from avatar_training.steering.grading import create_folder
+    from avatar_training.steering.real_faces import real_faces
+
     if len({path.stem for path in models} | {REAL}) <= len(models):
         raise InputError(f"models must differ in their file names, and none may be called {REAL}")
     drawn = {path.stem: AvatarGenerator.load(path).generate(faces, seed=seed) for path in models}
     size = max(images.shape[1] for images in drawn.values())
-    drawn[REAL] = real_faces(data, real, size)
-    names = [f"{source}/{i}" for source, images in drawn.items() for i in range(len(images))]
+    names = [f"{source}/{i}" for source in drawn for i in range(faces)]
     images = np.concatenate([resized(images, size) for images in drawn.values()])
-    order = np.random.default_rng(0).permutation(len(names))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, names=np.array(names)[order], images=images[order], model=np.array("several"))
-    make_folder(folder)
-    write_file(folder / "faces.npz", buffer.getvalue())
-
-
-def real_faces(data: Path, count: int, size: int) -> UInt8:
-    """Choose images of a folder or zip: uint8 [count, size, size, 3]. Raises InputError if there are too few."""
-    from avatar_training.data import dataset
-    from avatar_training.data.source import open_source
-
-    source = open_source(data)
-    chosen = np.random.default_rng(1).permutation(source.names)[:count].tolist()
-    if len(chosen) < count:
-        raise InputError(f"{data} holds {len(chosen)} images; {count} are needed")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in chosen:
-            (Path(folder) / name.replace("/", "-")).write_bytes(source.read(name))
-        return dataset.load(Path(folder), size, 3).images
+    create_folder(folder, names, images, " and ".join(drawn), real_faces(data, real, size, images.shape[-1]))
 
 
 def resized(images: UInt8, size: int) -> UInt8:
@@ -183,11 +164,12 @@ def metric_table(data: Path, models: Sequence[Path], features: Path, count: int,
     """KID, precision, recall, density and coverage of each model against real faces, over the features of a network."""
     from avatar_training.metrics.kid import FeatureNetwork, kid
     from avatar_training.metrics.precision_recall import precision_recall
+    from avatar_training.steering.real_faces import real_faces
 
     network, rows = FeatureNetwork(features), []
     for path in models:
         generator = AvatarGenerator.load(path)
-        real = network(real_faces(data, count, generator.spec.image_size))
+        real = network(real_faces(data, count, generator.spec.image_size, generator.spec.channels))
         drawn = network(np.concatenate(list(generator.stream(count, seed=seed))))
         distance, deviation = kid(real, drawn)
         found = precision_recall(real, drawn)

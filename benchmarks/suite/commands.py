@@ -23,7 +23,7 @@ READ = (
 ROUNDS = 9
 IMPORTS = "bare imports"
 GRID = "avatar-gen --count 64"
-AVATAR_GEN = ("-c", "from avatar_runtime.__main__ import main; main()")
+AVATAR_GEN = ("-c", "from avatar_runtime.command.process import avatar_gen; avatar_gen()")
 """What the installed command does."""
 SCRIPTS = {"onnxruntime script": "onnxruntime", "PyTorch script": "torch", "MindSpore script": "mindspore"}
 """Each draws with benchmarks/suite/programs/grid_*.py; and the package it needs."""

@@ -77,6 +77,7 @@ def export_model(
         UnsuitableCheckpointError: It holds no generator, or no sound one.
         ParityError: The export differs from the original by more than the tolerance.
         ModelCheckError: The finished model is not sound.
+        EngineError: The engine in C draws the int8 file otherwise than onnxruntime.
         OutputError: A file cannot be written.
 
     Example:

@@ -36,7 +36,7 @@ def check_can_start(threads: int) -> None:
     except (RuntimeError, MemoryError) as err:
         raise AvatarError(
             f"this process can start {len(started)} more threads and needs {threads}: "
-            "set threads to 1, which needs none, or raise its limits (ulimit -u, ulimit -v)"
+            "use fewer threads, or raise its limits (ulimit -u, ulimit -v)"
         ) from err
     finally:
         done.set()

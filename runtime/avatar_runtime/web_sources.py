@@ -13,6 +13,13 @@ def web_sources() -> Path:
     return installed if installed.is_dir() else package.parent / "web"
 
 
+def engine_wasm() -> Path:
+    """The engine in C for browsers: avatar.wasm of runtime/native."""
+    web = web_sources()
+    installed = web / "avatar.wasm"
+    return installed if installed.exists() else web.parent / "native" / "avatar.wasm"
+
+
 def embedded_module(model: bytes) -> str:
     """The text of src/embedded.js, as runtime/web/prepare.js writes it for npm.
 
@@ -20,10 +27,9 @@ def embedded_module(model: bytes) -> str:
         model: The model file that the page loads from models/anime-faces-64.onnx; the module has its digest.
     """
     web = web_sources()
-    wasm = web / "avatar.wasm" if (web / "avatar.wasm").exists() else web.parent / "native" / "avatar.wasm"
     engine = (web / "src" / "engine.js").read_text("utf-8").replace("export function", "function")
     constants = {
-        "WASM": base64.b64encode(wasm.read_bytes()).decode(),
+        "WASM": base64.b64encode(engine_wasm().read_bytes()).decode(),
         "WORKER": f"{engine}\nserveEngine(self);\n",
         "MODEL_SHA256": hashlib.sha256(model).hexdigest(),
     }

@@ -19,7 +19,7 @@ from fuzz.mutations import mutated
 from native import engine as codes
 from native.engine import NATIVE, EngineError, Model
 from native.graphs import plain
-from tiny_model import bright_critic, tiny_weights, write_tiny_model
+from tiny_model import bright_scorer, tiny_weights, write_tiny_model
 
 
 def refusal(engine: ctypes.CDLL, file: bytes | onnx.ModelProto) -> int:
@@ -59,7 +59,7 @@ def test_other_files(one_engine: ctypes.CDLL, tmp_path: Path) -> None:
         (embedded_model().read_bytes()[:100_000], codes.DAMAGED),
         (ort_file, codes.ORT_FORMAT),
         (foreign, codes.FOREIGN),
-        (bright_critic(), codes.FOREIGN),
+        (bright_scorer(), codes.FOREIGN),
         (promise(plain(), format_version=2), codes.NEWER),
         (promise(plain(), format_version="1"), codes.CONTRACT),
         (promise(plain(), format_version=None), codes.CONTRACT),

@@ -120,7 +120,9 @@ def test_too_little_memory_is_a_sentence(shell: Shell, command: str, kilobytes: 
 def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
     # Not the script that pip makes: Python holds it open, so that it gets no second handle to import anything.
     packages = [path for path in sys.path if path and Path(path).is_dir()]
-    program = f"import sys; sys.path[:0] = {packages}; from avatar_runtime.serve.__main__ import main; main()"
+    program = (
+        f"import sys; sys.path[:0] = {packages}; from avatar_runtime.command import process; process.avatar_serve()"
+    )
     done = shell(f'prlimit --nofile=4:4 "{sys.executable}" -S -c "{program}" --port 0')
     assert_sentence(done, FAILED, "too many files are open: raise the limit (ulimit -n)")
 
@@ -133,8 +135,8 @@ def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
         ("--count 64 --threads 1 --out-dir d", ""),
         ("--info", ""),
         ("--check", ""),
-        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: set threads to 1"),
-        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: set threads to 1"),
+        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: use fewer threads"),
+        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: use fewer threads"),
     ],
 )
 def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: Shell, options: str, message: str) -> None:
@@ -144,6 +146,15 @@ def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: She
         assert_sentence(done, FAILED, message)
     else:
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="the limit does not bind root")
+@pytest.mark.parametrize("command", ["avatar-export --help", "avatar-export --inspect missing", "avatar-train --help"])
+def test_a_process_that_may_start_no_thread_can_still_be_asked(shell: Shell, command: str) -> None:
+    nobody = "setpriv --reuid 65534 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override"
+    done = shell(f"{nobody} prlimit --nproc=1:1 {command}", HOME="/nonexistent")
+    assert done.returncode == ("missing" in command)
+    assert done.stderr == ("Error: missing: cannot read it: No such file or directory\n" if done.returncode else "")
 
 
 @pytest.mark.parametrize("threads", ["256", "64"])
@@ -177,3 +188,18 @@ def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> 
     program += "sys.argv[0] = 'avatar-gen'; runpy.run_module('avatar_runtime', run_name='__main__')"
     done = shell(f'"{sys.executable}" -I -S -c "{program}" --version')
     assert (done.returncode, done.stdout) == (0, f"avatar-gen, version {avatar_runtime.__version__}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("avatar_serve", "avatar_runtime.serve.cli"),
+        ("avatar_export", "avatar_export.cli"),
+        ("avatar_train", "avatar_training.cli"),
+    ],
+)
+def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str, module: str) -> None:
+    program = f"import gc, sys, types; fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "
+    program += "fake.main = lambda prog_name: print(gc.isenabled()); "
+    program += f"from avatar_runtime.command import process; process.{command}()"
+    assert shell(f'"{sys.executable}" -c "{program}"').stdout == "True\n"

@@ -146,7 +146,7 @@ def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path,
         before = client.get("/alice.png").content
         path.write_bytes(b"another")
         path.unlink()
-        assert client.get("/model.onnx").content == tiny_model.read_bytes()
+        assert client.get("/models/anime-faces-64.onnx").content == tiny_model.read_bytes()
         assert client.get("/alice.png").content == before
 
 

@@ -20,6 +20,7 @@ if importlib.util.find_spec("mindspore") is None:  # no wheel for this Python; c
         "test_dataset.py",
         "test_divergence.py",
         "test_download.py",
+        "steering/test_steer.py",
     ]
 
 MakeConfig = Callable[..., TrainConfig]

@@ -55,6 +55,15 @@ def test_few_names_start_one_worker(blank: Any) -> None:
     assert run(blank, body) == 1
 
 
+def test_workers_without_work_give_their_memory_back(blank: Any, until: Until) -> None:
+    body = """window.generator = await AvatarGenerator.load(undefined, { workers: 3 });
+    await generator.generate(100);
+    return generator.engine.lanes.size;"""
+    assert run(blank, body) == 3
+    until(blank, "generator.engine.lanes.size === 1")
+    assert run(blank, "return (await generator.generate(['alice'])).length;") == 1
+
+
 def test_what_is_urgent_goes_first(blank: Any) -> None:
     body = """const generator = await AvatarGenerator.load(undefined, { workers: 1 });
     const order = [];

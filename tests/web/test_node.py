@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +211,10 @@ def test_wrong_arguments_are_refused_in_a_sentence(ask: Ask, tiny_model: Path, r
     answer = ask(tiny_model, *request_)
     assert answer["name"] == "InputError"
     assert words in answer["message"]
+
+
+def test_types_fit_sources_and_users(node: str) -> None:
+    npm = shutil.which("npm")
+    assert npm is not None, "it comes with Node"
+    done = subprocess.run([npm, "run", "types"], cwd=WEB, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar_runtime.errors import OutputError
-from avatar_training import device
+from avatar_training import device, lockstep
 from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
-from avatar_training.distributed import lockstep
 from avatar_training.distributed.worker_group import CONTINUE, RESTORE, STOP, check_batch_size, join
 from avatar_training.errors import Diverged
 from avatar_training.networks.gan import Gan

@@ -49,6 +49,7 @@ class TrainingStep(nn.Cell):
             real: this worker's rows of the batch of real images, float32 [N, C, H, W] in [-1, 1].
             learning_rate: that of both optimizers.
         """
+        # Sample the latents and the augmentations of the whole batch, and keep this worker's rows.
         config, size, seed = self.config, self.config.batch_size, self.config.seed_at(step)
         rows = self.gan.workers.rows(size)
         z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
@@ -64,10 +65,13 @@ class TrainingStep(nn.Cell):
         """Both networks learn from z [N, latent_dim, 1, 1] and real [N, C, H, W]; u_* [N, …] move and colour images."""
         for convolution in self.spectral_convolutions:
             convolution.iterate()
+        # The generator learns.
         (_, g_loss, fake, logit), gradients = self.g_gradients(z, u_fake, u_view)
         self.g_optimizer.step(gradients, learning_rate)
+        # The discriminator learns from the images that the generator has just drawn.
         (_, d_loss), gradients = self.d_gradients(real, fake, u_real, u_fake)
         self.d_optimizer.step(gradients, learning_rate)
+        # The average follows the generator.
         for mean, weight in self.averaged:
             ops.assign(mean, mean * decay + weight * (1 - decay))
         return mean_over_workers((g_loss, d_loss, logit), self.workers)

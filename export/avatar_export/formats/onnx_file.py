@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from avatar_export.validation.engine import check_engine
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import UInt8
@@ -41,7 +42,8 @@ def write_model(
 ) -> ModelSpec:
     """Put the metadata with a golden check into the model and write the file, whole or not at all.
 
-    Before the file gets its name, the runtime reads it back, and it must draw its golden images.
+    Before the file gets its name, the runtime reads it back, and it must draw its golden images. Of an int8 .onnx file
+    the engine in C must draw the same faces, bit for bit.
 
     Args:
         path: The file.
@@ -54,6 +56,7 @@ def write_model(
 
     Raises:
         ModelCheckError: The file does not read back.
+        EngineError: The engine draws it otherwise.
         OutputError: It cannot be written.
     """
     generator = AvatarGenerator(open_session(convert(model.SerializeToString())), metadata, "")
@@ -66,6 +69,8 @@ def write_model(
         read_back = AvatarGenerator.load(temporary)
         if read_back.spec != metadata or golden_check(read_back) != metadata.golden or read_back.verify() != 0:
             raise ModelCheckError(f"{path} does not read back as it was written; it was not kept")
+        if metadata.precision == "int8" and metadata.output == "uint8" and convert is bytes:
+            check_engine(temporary.read_bytes(), read_back)
     return metadata
 
 

@@ -1,6 +1,6 @@
-"""Runs a command as a process: standard streams that are closed or full, scarce memory and handles, another encoding.
+"""The four commands as processes: what they do about closed or full streams, scarce resources and other encodings.
 
-It imports the command itself, so that even a failing import ends in one sentence.
+A command is named, not imported, so that even a failing import ends in one sentence.
 """
 
 import errno
@@ -11,6 +11,9 @@ import os
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn, TextIO
+
+from avatar_runtime.cpus import check_can_start
+from avatar_runtime.errors import AvatarError
 
 ADDRESS_SPACE = 200 * 2**20
 """Bytes without which NumPy and onnxruntime cannot be imported; OpenBLAS ends the process where they are missing."""
@@ -39,14 +42,37 @@ class _Diagnostics(io.FileIO):
         return len(data)
 
 
-def run(module: str, name: str, *, at_once: bool = False) -> NoReturn:
+def avatar_gen() -> NoReturn:
+    """Run avatar-gen."""
+    gc.disable()  # until `main` has imported all: it takes 12 of 150 ms to look through it again and again
+    _no_matrix_threads()
+    _run("avatar_runtime.command.cli", "avatar-gen", at_once=True)
+
+
+def avatar_serve() -> NoReturn:
+    """Run avatar-serve."""
+    _no_matrix_threads()
+    _run("avatar_runtime.serve.cli", "avatar-serve", at_once=True)
+
+
+def avatar_export() -> NoReturn:
+    """Run avatar-export."""
+    _run("avatar_export.cli", "avatar-export")
+
+
+def avatar_train() -> NoReturn:
+    """Run avatar-train."""
+    _run("avatar_training.cli", "avatar-train")
+
+
+def _run(module: str, name: str, *, at_once: bool = False) -> NoReturn:
     """Run the click command `main` of a module, and end the process with its exit status.
 
-    at_once leaves the interpreter as it is: to take it apart takes 8 ms.
+    at_once skips the interpreter's own end, which takes 8 ms.
     """
-    gc.disable()  # until all is imported: it takes 12 of 150 ms to look through it again and again
     _use_utf8()
     _open_streams()
+    _spare_threads()
     try:
         _check_address_space()
         importlib.import_module(module).main(prog_name=name)
@@ -128,8 +154,10 @@ def _open_streams() -> None:
         raw = io.FileIO(0, closefd=False)
         raw.name = "<stdin>"
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), "utf-8")
-    sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
+    if os.name != "nt" or sys.stdout is None:  # a console of Windows takes no bytes
+        sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
+    if os.name != "nt" or sys.stderr is None:
+        sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
 
 
 def _text_stream(raw: io.FileIO, replaced: "TextIO | None") -> io.TextIOWrapper:
@@ -137,6 +165,20 @@ def _text_stream(raw: io.FileIO, replaced: "TextIO | None") -> io.TextIOWrapper:
     encoding = "utf-8" if replaced is None else replaced.encoding
     line_buffering = raw.isatty() or isinstance(raw, _Diagnostics)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=line_buffering)
+
+
+def _no_matrix_threads() -> None:
+    """Keep NumPy's OpenBLAS from starting threads. It multiplies matrices, and drawing has none."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _spare_threads() -> None:
+    """Do so where no thread can start, too: OpenBLAS would interrupt the process."""
+    if "OPENBLAS_NUM_THREADS" not in os.environ:
+        try:
+            check_can_start(1)
+        except AvatarError:
+            _no_matrix_threads()
 
 
 def _check_address_space() -> None:

@@ -31,7 +31,7 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
     /grid.png?seed=S&count=N&columns=K with the same options, /healthz and /metrics.
 
     Args:
-        model: A model file; by default the embedded one. It is read once: replacing it later changes nothing.
+        model: A model file; by default the embedded one. It is read at the start: replacing it later changes nothing.
         limit: How many avatars may be under way before requests are turned away.
         threads: Threads that draw and encode, by default one per CPU.
 

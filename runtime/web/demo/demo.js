@@ -154,7 +154,7 @@ async function save({ submitter }) {
       say("Making the GIF …");
       const generator = await AvatarFace.generator();
       const images = await generator.interpolate(name.value, partner(), FRAMES, { truncation });
-      download(gifOf(images, look), `${fileName(`${name.value}-${partner()}`)}.gif`);
+      download(await gifOf(images, look), `${fileName(`${name.value}-${partner()}`)}.gif`);
       say("");
     }
   } catch (error) {

@@ -5,9 +5,9 @@ const TRANSPARENT = 255; // the last of 256 colours
 
 /**
  * @param {Uint8ClampedArray[]} frames RGBA, square. @param {number} size @param {number} delay Milliseconds a frame.
- * @returns {Uint8Array<ArrayBuffer>}
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
-export function encodeGif(frames, size, delay) {
+export async function encodeGif(frames, size, delay) {
   const { palette, indexOf } = medianCut(frames);
   /** @type {number[]} */
   const out = [];
@@ -21,6 +21,8 @@ export function encodeGif(frames, size, delay) {
   out.push(0x21, 0xff, 11);
   text("NETSCAPE2.0");
   out.push(3, 1, 0, 0, 0); // for ever
+  /** @type {Map<Uint8ClampedArray, number[]>} */
+  const packed = new Map(); // a frame may come twice
   for (const frame of frames) {
     out.push(0x21, 0xf9, 4, 0x09); // clear what was there; one colour is transparent
     word(Math.round(delay / 10));
@@ -28,8 +30,9 @@ export function encodeGif(frames, size, delay) {
     word(size);
     word(size);
     out.push(0, 8);
-    const data = lzw(Uint8Array.from({ length: size * size }, (_, i) =>
-      frame[i * 4 + 3] < 128 ? TRANSPARENT : indexOf[bin(frame, i * 4)]));
+    const data = packed.get(frame) ?? lzw(coloured(frame, indexOf));
+    packed.set(frame, data);
+    await new Promise((next) => setTimeout(next)); // the page has its turn
     for (let at = 0; at < data.length; at += 255) {
       const block = data.slice(at, at + 255);
       out.push(block.length, ...block);
@@ -38,6 +41,13 @@ export function encodeGif(frames, size, delay) {
   }
   out.push(0x3b);
   return Uint8Array.from(out);
+}
+
+/** @param {Uint8ClampedArray} frame @param {Uint8Array} indexOf */
+function coloured(frame, indexOf) {
+  const pixels = new Uint8Array(frame.length / 4);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = frame[i * 4 + 3] < 128 ? TRANSPARENT : indexOf[bin(frame, i * 4)];
+  return pixels;
 }
 
 /** Five bits of each colour. @param {Uint8ClampedArray} rgba @param {number} at */

@@ -28,12 +28,12 @@ export function pngOf(image, look) {
 }
 
 /** There and back again. @param {AvatarImage[]} images @param {Look} look */
-export function gifOf(images, look) {
+export async function gifOf(images, look) {
   const frames = images.map((image) => {
     const context = /** @type {CanvasRenderingContext2D} */ (scaled(image, look).getContext("2d"));
     return context.getImageData(0, 0, look.size, look.size).data;
   });
-  return new Blob([encodeGif([...frames, ...frames.slice(1, -1).reverse()], look.size, 60)], { type: "image/gif" });
+  return new Blob([await encodeGif([...frames, ...frames.slice(1, -1).reverse()], look.size, 60)], { type: "image/gif" });
 }
 
 /** @param {Blob} blob @param {string} name */

@@ -58,6 +58,9 @@ async function fetchModel(address, init) {
 /** @param {Response} response */
 async function body(response) {
   if (!response.ok) throw new ModelFileError("unreachable", `cannot read it: HTTP ${response.status} ${response.statusText}`.trim());
+  if (response.headers.get("content-type")?.startsWith("text/html")) {
+    throw new ModelFileError("unreachable", "a web page came instead of a model: the address is wrong");
+  }
   return new Uint8Array(await response.arrayBuffer().catch((error) => { throw unreachable(error); }));
 }
 

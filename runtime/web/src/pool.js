@@ -6,6 +6,7 @@ import { AvatarError, ModelFileError } from "./errors.js";
 import { serveEngine } from "./engine.js";
 
 const IN_FLIGHT = 2; // one is drawn while the next travels
+const IDLE = 5000; // milliseconds until the memory of workers without work is given back
 const CROWD = 8; // faces waiting for each worker before another is started: about what its start takes
 
 /**
@@ -27,6 +28,8 @@ export class Pool {
     /** @type {Set<Job>} */
     this.waiting = new Set();
     this.closed = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.idle = undefined;
     /** @type {Promise<WebAssembly.Module> | undefined} */
     this.engine = undefined;
   }
@@ -67,6 +70,7 @@ export class Pool {
 
   close() {
     this.closed = true;
+    clearTimeout(this.idle);
     const jobs = [...this.urgent, ...this.waiting, ...[...this.lanes].flatMap((lane) => [...lane.jobs.values()])];
     for (const lane of this.lanes) lane.thread.terminate();
     this.lanes.clear();
@@ -80,12 +84,25 @@ export class Pool {
     for (const lane of this.lanes) {
       while (lane.ready && lane.jobs.size < IN_FLIGHT) {
         const job = this.next();
-        if (!job) return;
+        if (!job) return this.rest();
         lane.draw(job);
       }
     }
     const crowded = this.urgent.size + this.waiting.size > CROWD * this.lanes.size;
     if ((crowded && this.lanes.size < this.limit) || !this.lanes.size) this.start().catch((error) => this.fail(error));
+  }
+
+  /** One worker stays; the others end if there is still nothing to do in a while. */
+  rest() {
+    if (this.lanes.size < 2) return;
+    clearTimeout(this.idle);
+    this.idle = setTimeout(() => {
+      for (const lane of this.lanes) {
+        if (this.lanes.size < 2 || !lane.ready || lane.jobs.size) continue;
+        lane.thread.terminate();
+        this.lanes.delete(lane);
+      }
+    }, IDLE);
   }
 
   next() {

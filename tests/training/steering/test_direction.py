@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatar_training.steering.direction import DirectionError, affine_map, find_direction
+from avatar_training.steering.direction import DirectionError, affine_map, compose, find_direction
 
 
 def test_the_direction_behind_noisy_scores_is_found() -> None:
@@ -37,3 +37,14 @@ def test_the_map_sets_the_place_along_the_direction_and_keeps_the_rest() -> None
     across = np.linalg.svd(v[None])[2][1:]  # all directions at right angles to v
     np.testing.assert_allclose(mapped @ across.T, z @ across.T, atol=1e-5)
     np.testing.assert_allclose(mapped @ weight.T + bias, mapped, atol=1e-5)  # twice is once
+
+
+def test_a_second_steering_comes_after_the_first() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((50, 20)).astype(np.float32)
+    directions = [v / np.linalg.norm(v) for v in rng.standard_normal((2, 20)).astype(np.float32)]
+    first, second = affine_map(directions[0], 1.0), affine_map(directions[1], 0.5)
+    weight, bias = compose(second, first)
+    once = z @ first[0].T + first[1]
+    np.testing.assert_allclose(z @ weight.T + bias, once @ second[0].T + second[1], atol=1e-5)
+    np.testing.assert_allclose((z @ weight.T + bias) @ directions[1], 0.5, atol=1e-5)

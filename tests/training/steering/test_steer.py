@@ -116,7 +116,8 @@ def test_dark_pictures_are_gone(pair: Path, steered: Path) -> None:
 def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
     found = sorted(path.name for path in steered.iterdir())
     assert found == [
-        *("config.json", "critic.npz", "direction.npy", "discriminator.ckpt", "generator.ckpt"),
+        *("config.json", "critic-judge.npz", "critic-learner.npz", "critic.npz"),
+        *("direction.npy", "discriminator.ckpt", "generator.ckpt"),
         *("report.html", "steering.json"),
     ]
     assert not list(steered.parent.glob(".*"))
@@ -129,8 +130,12 @@ def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
     assert json.loads((steered / "config.json").read_text())["steering"] == record
     critic = read_critic(steered / "critic.npz")
     assert critic.graders == ("ana", "ben")
+    halves = [read_critic(steered / f"critic-{half}.npz").graders for half in ("learner", "judge")]
+    assert sorted(halves) == [("ana",), ("ben",)]
     assert set(record["judge"]["graders"]) < {"ana", "ben"}
-    assert checkpoint.read_pair(steered).keys() >= checkpoint.read_pair(pair).keys()
+    maps = {"latent_map.weight", "latent_map.bias"}
+    assert checkpoint.read(steered / "generator.ckpt").keys() - maps == Drawing(pair).arrays.keys()
+    assert checkpoint.read_pair(steered).keys() == checkpoint.read_pair(pair).keys()
 
 
 def test_the_report_shows_it_and_needs_nothing_else(steered: Path) -> None:
@@ -145,17 +150,14 @@ def test_the_report_shows_it_and_needs_nothing_else(steered: Path) -> None:
     assert "script" not in dict(read.elements)
 
 
-def test_steering_again_replaces_the_first_map(steered: Path, graded: Path, classifier: Path, tmp_path: Path) -> None:
-    out = tmp_path / "again"
-    result = run(
-        *("steer", "--checkpoint", steered, "--grades", graded, "--network", classifier, "--out", out),
-        *("--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5),
-    )
-    assert result.exit_code == 0, result.output
-    v = np.load(out / "direction.npy")
-    z = latents(list(series("x", 64)), 100)
-    np.testing.assert_allclose(Drawing(out).mapped(z) @ v, 0.5, atol=1e-4)
-    assert json.loads((out / "steering.json").read_text())["curve"][0]["recall"] is None
+def test_by_the_same_grades_nothing_is_left_to_steer(
+    steered: Path, graded: Path, classifier: Path, tmp_path: Path
+) -> None:
+    given = ("steer", "--checkpoint", steered, "--grades", graded, "--network", classifier, "--out", tmp_path / "again")
+    result = run(*given, "--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5)
+    assert result.exit_code == 1
+    assert "Error: no direction of latent space decides" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifier: Path, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot read", "faces.npz")
     refused(run(*given[:5], "--network", tmp_path / "no.onnx", *out, "--strength", 1), "no.onnx")
     refused(run("steer", "--checkpoint", tmp_path, *given[3:], *out, "--strength", 1), "config.json")
-    refused(run("--steps", 3, *given, *out), "behind its name")
+    refused(run("--steps", 3, *given, *out), "takes its options")
     assert not list(tmp_path.iterdir())
 
     refused(run("grade", "--out", tmp_path / "g", "--grader", "ana"), "--model", "--checkpoint")

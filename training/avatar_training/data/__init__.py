@@ -1,1 +1,1 @@
-"""Real faces: fetched, decoded, and cut into batches."""
+"""Real faces: downloaded, decoded, and cut into batches."""

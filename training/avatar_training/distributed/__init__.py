@@ -1,1 +1,1 @@
-"""Several workers that train one pair of networks."""
+"""Several workers that train one pair of networks: messages between them, and batch norm over all of them."""

@@ -1,1 +1,1 @@
-"""The generator and the discriminator, and their layers for a CPU."""
+"""The generator, the discriminator, their layers for a CPU, and the three networks of a run."""

@@ -1,1 +1,1 @@
-"""What a run shows of itself."""
+"""What a run shows: previews, curves, report.html."""

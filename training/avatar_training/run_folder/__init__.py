@@ -1,1 +1,1 @@
-"""A run's folder: checkpoints, resuming, the lock, and what is kept."""
+"""Everything a run keeps on disk: its record, checkpoints, best.ckpt, and the lock."""

@@ -195,10 +195,9 @@ def steer(
     except ModuleNotFoundError as err:
         raise click.ClickException(f"avatar-train steer needs {err.name}: {INSTALL}") from err
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
-    click.echo(
-        f"strength {steered.strength:g}: {before.broken:.1%} -> {after.broken:.1%} broken, by graders not learnt from; "
-        f"look at {out}/report.html"
-    )
+    unseen = steered.judge.validation.unseen
+    change = f"{before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from"
+    click.echo(f"strength {steered.strength:g}: {change}; look at {out}/report.html")
 
 
 def _begin(

@@ -69,3 +69,9 @@ def affine_map(v: Floats, strength: float) -> tuple[Floats, Floats]:
     exact /= np.linalg.norm(exact)
     weight = np.eye(len(exact)) - np.outer(exact, exact)
     return weight.astype(np.float32), (strength * exact).astype(np.float32)
+
+
+def compose(second: tuple[Floats, Floats], first: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """The weight and bias of the map that does first what `first` does, then what `second` does."""
+    weight, bias = (array.astype(np.float64) for array in second)
+    return (weight @ first[0]).astype(np.float32), (weight @ first[1] + bias).astype(np.float32)

@@ -12,7 +12,6 @@ from avatar_runtime.imaging.arrays import UInt8, from_network
 from avatar_runtime.latents import latents, series
 from avatar_training.config import TrainConfig
 from avatar_training.errors import TrainingError
-from avatar_training.networks.generator import PIXEL_RANGE
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.record import read_record
 from avatar_training.steering.activations import Floats
@@ -32,8 +31,14 @@ class Drawing:
             raise TrainingError(f"{folder} holds no config.json; name the folder of a run or of a trained pair")
         self.folder, self.record = folder, run
         self.config = TrainConfig.from_dict(run["config"])
-        self.arrays = {**checkpoint.read_pair(folder), **checkpoint.read(folder / "generator.ckpt")}
-        self.model = hashlib.sha256((folder / "generator.ckpt").read_bytes()).hexdigest()
+        path = folder / "generator.ckpt"
+        data = checkpoint.read_bytes(path)
+        self.arrays = checkpoint.parse(path, data)
+        pixel_range = np.ravel(self.arrays.get("pixel_range", ())).tolist()
+        if len(pixel_range) != 2:
+            raise checkpoint.CheckpointError(f"{path} does not say what black and white are: it has no pixel_range")
+        self._pixel_range = (float(pixel_range[0]), float(pixel_range[1]))
+        self.model = hashlib.sha256(data).hexdigest()
         """Digest of generator.ckpt: whose faces these are."""
         dim = self.config.latent_dim
         self.weight: Floats = np.asarray(self.arrays.get(MAP_WEIGHT, np.eye(dim)), np.float32)
@@ -58,7 +63,7 @@ class Drawing:
         for start in range(0, len(w), _BATCH):
             batch = np.resize(w[start : start + _BATCH], (_BATCH, w.shape[1]))  # one shape, so that it compiles once
             parts.append(self._cell(Tensor(batch[..., None, None])).asnumpy()[: len(w) - start])
-        return from_network(np.concatenate(parts), PIXEL_RANGE)
+        return from_network(np.concatenate(parts), self._pixel_range)
 
 
 @dataclass(frozen=True)

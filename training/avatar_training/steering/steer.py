@@ -17,11 +17,12 @@ from avatar_training.run_folder import checkpoint
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
 from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample, suggested_strength
-from avatar_training.steering.direction import Direction, affine_map, find_direction
+from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 from avatar_training.steering.grades import read_grades
 from avatar_training.steering.real_faces import real_faces
 from avatar_training.steering.report_page import write_report
+from avatar_training.steering.summary import summarise
 from avatar_training.steering.validation import half_critic, learn_critic
 
 _CHUNK = 480
@@ -70,10 +71,12 @@ class Steered:
     """Learnt from all grades."""
     direction: Direction
     """Found by that critic; the checkpoint's map uses it."""
+    learner: Critic
+    """Learnt from half of the graders; of the sheets, where there is one grader."""
     judge: Critic
-    """Learnt from half of the graders."""
+    """Learnt from the other half."""
     trial: Direction
-    """Found by a critic of the other half: the curve's, so that the judge had no part in it."""
+    """Found by the learner: the curve's, so that the judge had no part in it."""
     points: tuple[Point, ...]
     """The curve; first the faces as they were."""
     suggested: float | None
@@ -84,7 +87,8 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
     """Learn from grades which direction of latent space breaks faces, and write a checkpoint that stays away from it.
 
     The folder gets generator.ckpt (with the map of latents), discriminator.ckpt and config.json, as avatar-export takes
-    them, and critic.npz, direction.npy, steering.json and report.html.
+    them, and critic.npz (with critic-learner.npz and critic-judge.npz, each of half of the graders), direction.npy,
+    steering.json and report.html.
 
     Raises:
         SteeringError: out exists, no strength is given and none can be suggested.
@@ -116,9 +120,13 @@ def _new_folder(path: Path) -> Iterator[Path]:
 
 def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None]) -> Steered:
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
+    checkpoint.read(config.checkpoint / "discriminator.ckpt")  # the pair is copied at the end: is it whole?
     features = FeatureNetwork(config.network) if config.real else None
     graded = drawing if config.graded_checkpoint is None else Drawing(config.graded_checkpoint)
     grades = read_grades(list(config.grades), graded.draw)
+    for path in config.grades:
+        for line in summarise(path) if path.is_dir() else ():
+            on_message(line)
     on_message(f"{len(grades.grade)} graded faces, {grades.broken.sum()} of them broken")
     activations = network(grades.images)
     critic = learn_critic(network, activations, grades)
@@ -138,7 +146,9 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
     for tried in sorted({*config.strengths, *asked}):
         points.append(measurement.point(measurement.faces(trial.v, tried), tried))
         recall = "" if points[-1].recall is None else f", recall {points[-1].recall:.2f}"
-        on_message(f"strength {tried}: {points[-1].broken:.1%} broken by graders not learnt from{recall}")
+        on_message(
+            f"strength {tried}: {points[-1].broken:.1%} broken by {judge.validation.unseen}s not learnt from{recall}"
+        )
     suggested = suggested_strength(points, config.min_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
@@ -146,7 +156,7 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
             f"no strength of {', '.join(map(str, config.strengths))} keeps a recall of {config.min_recall}; give a "
             "lower --min-recall, other --strengths or a --strength"
         )
-    steered = Steered(critic, direction, judge, trial, tuple(points), suggested, strength)
+    steered = Steered(critic, direction, learner, judge, trial, tuple(points), suggested, strength)
     _write(folder, config, steered, drawing, measurement)
     return steered
 
@@ -164,12 +174,14 @@ def _directions(
 
 
 def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
-    weight, bias = affine_map(steered.direction.v, steered.strength)
-    generator = dict(checkpoint.read(config.checkpoint / "generator.ckpt"))
-    generator[MAP_WEIGHT], generator[MAP_BIAS] = weight @ drawing.weight, weight @ drawing.bias + bias
+    steering = affine_map(steered.direction.v, steered.strength)
+    generator = dict(drawing.arrays)
+    generator[MAP_WEIGHT], generator[MAP_BIAS] = compose(steering, (drawing.weight, drawing.bias))
     checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in generator.items()})
     write_file(out / "discriminator.ckpt", (config.checkpoint / "discriminator.ckpt").read_bytes())
     steered.critic.save(out / "critic.npz")
+    steered.learner.save(out / "critic-learner.npz")
+    steered.judge.save(out / "critic-judge.npz")
     np.save(out / "direction.npy", steered.direction.v)
     record = {
         "strength": steered.strength,
@@ -180,7 +192,11 @@ def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, m
         "graders": steered.critic.graders,
         "auc": [steered.critic.validation.auc, steered.critic.validation.low, steered.critic.validation.high],
         "r2": steered.direction.r2,
-        "judge": {"graders": steered.judge.graders, "auc": steered.judge.validation.auc},
+        "judge": {
+            "graders": steered.judge.graders,
+            "auc": steered.judge.validation.auc,
+            "unseen": steered.judge.validation.unseen,
+        },
         "faces": config.faces,
         "real_faces": config.real_faces if config.real else 0,
         "curve": [point.to_dict() for point in steered.points],

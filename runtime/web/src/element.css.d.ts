@@ -1,0 +1,1 @@
+export {}; // so that TypeScript lets the style sheet be imported
