@@ -14,6 +14,7 @@ from avatar_training import cli
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.record import write_record
 from avatar_training.steering.critic import read_critic
+from avatar_training.steering.curve import Point, suggested_strength
 from avatar_training.steering.drawing import Drawing
 from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
@@ -192,6 +193,19 @@ def test_faces_of_a_model_file_can_be_graded(tiny_model: Path, pictures: Path, t
     assert result.exit_code == 0, result.output
     assert "34 faces graded" in result.stdout
     assert "ana, real faces:" in result.stdout
+
+
+def test_the_strongest_that_keeps_its_part_of_the_recall_is_suggested() -> None:
+    def points(*recalls: float | None) -> list[Point]:
+        return [
+            Point(strength, 0.1, 0.0, 0.9, recall, 0.8, 0.0, 0.0)
+            for strength, recall in zip((None, 0.6, 1.0, 1.5), recalls, strict=True)
+        ]
+
+    assert suggested_strength(points(0.6, 0.55, 0.49, 0.40), 0.8) == 1.0
+    assert suggested_strength(points(0.6, 0.55, 0.49, 0.40), 0.5) == 1.5
+    assert suggested_strength(points(0.6, 0.55, 0.49, 0.40), 0.95) is None
+    assert suggested_strength(points(None, None, None, None), 0.5) is None
 
 
 def test_hue_drift_is_the_share_of_colour_that_moved() -> None:

@@ -125,12 +125,12 @@ def grade(
     help="Strengths to measure.",
 )
 @click.option(
-    "--min-recall",
+    "--keep-recall",
     type=click.FloatRange(0, 1),
-    default=0.5,
+    default=0.8,
     show_default=True,
     metavar="R",
-    help="Suggest the strongest with this recall.",
+    help="Suggest the strongest that keeps this part of the recall.",
 )
 @click.option(
     "--faces", type=click.IntRange(min=64), default=2000, show_default=True, metavar="N", help="Measured each time."
@@ -156,7 +156,7 @@ def steer(
     real: Path | None,
     strength: float | None,
     strengths: str,
-    min_recall: float,
+    keep_recall: float,
     faces: int,
     real_faces: int,
     fresh_faces: int,
@@ -188,7 +188,7 @@ def steer(
         from avatar_training.steering.steer import steer as run
 
         config = SteerConfig(
-            checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, min_recall, tensors,
+            checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, keep_recall, tensors,
             fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
         )  # fmt: skip
         steered = run(config, lambda message: click.echo(message, err=True))

@@ -1,6 +1,6 @@
 """The trade-off: what each strength of steering mends, and what it costs in variety, colour and pose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -113,10 +113,15 @@ class Measurement:
         )
 
 
-def suggested_strength(points: list[Point], min_recall: float) -> float | None:
-    """The strongest steering that keeps the recall: the largest strength measured with at least min_recall.
+def suggested_strength(points: Sequence[Point], keep_recall: float) -> float | None:
+    """The largest strength measured that keeps this part of the unsteered faces' recall; None if there is none.
 
-    None if none keeps it, or if recall was not measured.
+    A part and not a number, because recall itself depends on how many faces are compared. The first point is that of
+    the unsteered faces.
     """
-    kept = [p.strength for p in points if p.strength is not None and p.recall is not None and p.recall >= min_recall]
+    before = points[0].recall
+    if before is None:
+        return None
+    steered = [(point.strength, point.recall) for point in points[1:]]
+    kept = [strength for strength, recall in steered if strength and recall and recall >= keep_recall * before]
     return max(kept, default=None)

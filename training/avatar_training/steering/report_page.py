@@ -57,7 +57,6 @@ def write_report(
         + _figure(after[worst_before], "After: the same names.")
         + _figure(after[worst_after], "After: those that the judge finds worst now."),
         faces=f"{record['faces']:,}",
-        unseen=record["judge"]["unseen"],
         real=real + "recall and precision flatter it." if record["real_faces"] else "",
         curves=_curves(points),
         rows="".join(_row(point, point is chosen) for point in points),

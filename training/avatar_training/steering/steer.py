@@ -49,10 +49,11 @@ class SteerConfig:
     real: Path | None = None
     """Real faces to measure KID, precision and recall against."""
     strength: float | None = None
-    """None for the strongest that keeps min_recall."""
+    """None for the strongest that keeps keep_recall."""
     strengths: tuple[float, ...] = STRENGTHS
     """The strengths to measure."""
-    min_recall: float = 0.5
+    keep_recall: float = 0.8
+    """The part of the recall to keep, for the suggestion."""
     tensors: tuple[str, ...] = ()
     """Activations of the network to use; none given: the network's widest of stride 8 and 16."""
     fresh_faces: int = 4800
@@ -149,12 +150,12 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
         on_message(
             f"strength {tried}: {points[-1].broken:.1%} broken by {judge.validation.unseen}s not learnt from{recall}"
         )
-    suggested = suggested_strength(points, config.min_recall)
+    suggested = suggested_strength(points, config.keep_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
         raise SteeringError(
-            f"no strength of {', '.join(map(str, config.strengths))} keeps a recall of {config.min_recall}; give a "
-            "lower --min-recall, other --strengths or a --strength"
+            f"no strength of {', '.join(map(str, config.strengths))} keeps {config.keep_recall:.0%} of recall; give "
+            "lower --strengths, a lower --keep-recall or a --strength"
         )
     steered = Steered(critic, direction, learner, judge, trial, tuple(points), suggested, strength)
     _write(folder, config, steered, drawing, measurement)
@@ -186,7 +187,7 @@ def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, m
     record = {
         "strength": steered.strength,
         "suggested_strength": steered.suggested,
-        "min_recall": config.min_recall,
+        "keep_recall": config.keep_recall,
         "steered_from": drawing.model,
         "grades_sha256": steered.critic.grades_sha256,
         "graders": steered.critic.graders,
