@@ -24,6 +24,7 @@ from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
 from avatar_training.step import TrainingStep
 
+from .classifier import write_classifier, write_critic
 from .conftest import MakeConfig
 
 TOLERANCE = 1e-5
@@ -158,6 +159,18 @@ def test_two_workers_train_as_one_with_spectral_norm_and_augmentation(
 ) -> None:
     job = launch(2, "--steps", "6", "--spectral-norm", "--diff-augment", "--loss", "hinge")
     train(tiny_config(steps=STEPS, spectral_norm=True, diff_augment=True, loss="hinge"), tmp_path / "one")
+    status, said = job.ended()
+    assert status == 0, said
+    assert_same_run(tmp_path / "one", tmp_path / "run")
+
+
+@pytest.mark.workers
+def test_two_workers_train_as_one_with_a_critic(launch: Launch, tiny_config: MakeConfig, tmp_path: Path) -> None:
+    network = write_classifier(tmp_path / "classifier.onnx")
+    critic = write_critic(tmp_path / "critic.npz", network)
+    job = launch(2, "--steps", "6", "--critic", str(critic), "--critic-network", str(network), "--reward-images", "2")
+    config = tiny_config(steps=STEPS, critic=str(critic), critic_network=str(network), reward_images=2)
+    train(config, tmp_path / "one")
     status, said = job.ended()
     assert status == 0, said
     assert_same_run(tmp_path / "one", tmp_path / "run")

@@ -106,6 +106,15 @@ class _Group(Command, click.Group):
     default=None,
     help="Augment real and generated images in the same way (DiffAugment).",
 )
+@click.option("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
+@click.option("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
+@click.option("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
+@click.option(
+    "--reward-images",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images of a batch that the critic sees.  [default: 8]",
+)
 @click.option("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
 @click.option(
     "--snapshot-every", type=click.IntRange(min=1), metavar="N", help="Steps between two snapshots.  [default: 200]"

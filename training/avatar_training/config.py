@@ -50,6 +50,7 @@ DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
+    | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
@@ -108,6 +109,14 @@ class TrainConfig:
     """Spectral instead of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
+    critic: str | None = None
+    """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
+    critic_network: str | None = None
+    """The ONNX classifier whose activations the critic weighs; needed with a critic."""
+    reward_weight: float = 0.6
+    """Weight of the critic's term in the generator's loss."""
+    reward_images: int = 8
+    """Generated images of a batch that the critic sees in a step; divides batch_size."""
     ema_decay: float = 0.999
     """Decay of the generator's moving average per step; 0 for no average."""
     snapshot_every: int = 200
@@ -136,6 +145,10 @@ class TrainConfig:
         )
         for name in ("batch_size", "latent_dim", "ngf", "ndf", "snapshot_every", "keep"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        pair = (self.critic is None) == (self.critic_network is None)
+        _check(pair, "critic_network", self.critic_network, "given with critic, and only then")
+        fits = self.critic is None or (self.reward_images >= 1 and self.batch_size % self.reward_images == 0)
+        _check(fits, "reward_images", self.reward_images, f"a divisor of batch_size, {self.batch_size}")
         # A batch norm over one value a channel would divide by zero.
         _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
         _check((self.steps is None) != (self.epochs is None), "steps", self.steps, "set where epochs is not")
@@ -157,9 +170,10 @@ class TrainConfig:
             "ema_decay",
             "min_truncation",
             "activation_limit",
+            "reward_weight",
         ):
             value = getattr(self, name)
-            high = math.inf if name in ("learning_rate", "activation_limit") else 1.0
+            high = math.inf if name in ("learning_rate", "activation_limit", "reward_weight") else 1.0
             _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
         for name in ("beta1", "beta2", "ema_decay"):
             _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")

@@ -99,11 +99,12 @@ def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[
     lockstep.align_followers(training, run.faces.sha256, step, run.steps)
     stop_requested, timed_from, start_time = False, step, time.monotonic()
     for real in dataset.batches(run.faces, config, step, run.steps, workers.rows(config.batch_size)):
-        g_loss, d_loss = training.run(step, real, config.learning_rate_at(step, run.steps))
+        g_loss, d_loss, logit = training.run(step, real, config.learning_rate_at(step, run.steps))
         step += 1
         divergence.check_losses(step, g_loss, d_loss)
         speed = (step - timed_from) * config.batch_size / (time.monotonic() - start_time)
-        run.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2))
+        critic = {"critic": round(logit, 4)} if training.reward else {}
+        run.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2), **critic)
         on_step(Progress(step, run.steps, g_loss, d_loss, speed, (run.steps - step) * config.batch_size / speed))
         last = step == run.steps
         if run.best and (step % config.kid_every == 0 or last):

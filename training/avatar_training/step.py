@@ -14,6 +14,7 @@ from avatar_training.distributed.worker_group import mean_over_workers
 from avatar_training.networks.gan import Gan
 from avatar_training.objective.augmentation import DRAWS, diff_augment
 from avatar_training.objective.losses import ACTIVATION_WEIGHT, discriminator_loss, generator_loss
+from avatar_training.objective.reward import VIEW_DRAWS, load_reward, penalty
 from avatar_training.optimizer import Optimizer
 
 
@@ -32,9 +33,14 @@ class TrainingStep(nn.Cell):
         self.averaged = list(zip(gan.average.get_parameters(), gan.generator.get_parameters(), strict=True))
         self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
         self.activation_limit = gan.config.activation_limit
+        self.reward = load_reward(gan.config, gan.amp)
+        self.reward_weight, self.reward_every = (
+            gan.config.reward_weight,
+            gan.config.batch_size // gan.config.reward_images,
+        )
 
-    def run(self, step: int, real: npt.NDArray[np.float32], learning_rate: float) -> tuple[float, float]:
-        """Train on one batch and return the losses of the generator and the discriminator.
+    def run(self, step: int, real: npt.NDArray[np.float32], learning_rate: float) -> tuple[float, float, float]:
+        """Train on one batch; the losses of the generator and the discriminator, and the critic's mean logit or 0.
 
         Every random number follows from the seed and the step alone, for the whole batch, whichever worker computes it.
 
@@ -48,17 +54,19 @@ class TrainingStep(nn.Cell):
         rows = self.gan.workers.rows(size)
         z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
         u_real, u_fake = (rng.uniform(seed, p, step, (size, DRAWS))[rows] for p in (rng.AUGMENT_REAL, rng.AUGMENT_FAKE))
+        u_view = rng.uniform(seed, rng.REWARD, step, (size, VIEW_DRAWS))[rows]
         decay = np.float32(min(config.ema_decay, (1 + step) / (10 + step)))  # a short memory at first
-        g_loss, d_loss = self(*map(Tensor, (z, real, u_real, u_fake, np.float32(learning_rate), decay)))
-        return float(g_loss.asnumpy()), float(d_loss.asnumpy())
+        results = self(*map(Tensor, (z, real, u_real, u_fake, u_view, np.float32(learning_rate), decay)))
+        g_loss, d_loss, logit = (float(result.asnumpy()) for result in results)
+        return g_loss, d_loss, logit
 
-    def construct(self, z: Tensor, real: Tensor, u_real: Tensor, u_fake: Tensor, learning_rate: Tensor, decay: Tensor
-                  ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Both networks learn from z [N, latent_dim, 1, 1] and real [N, C, H, W]; u_* [N, DRAWS] augment images."""
+    def construct(self, z: Tensor, real: Tensor, u_real: Tensor, u_fake: Tensor, u_view: Tensor, learning_rate: Tensor,
+                  decay: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Both networks learn from z [N, latent_dim, 1, 1] and real [N, C, H, W]; u_* [N, …] move and colour images."""
         for convolution in self.spectral_convolutions:
             convolution.iterate()
         # The generator learns.
-        (_, g_loss, fake), gradients = self.g_gradients(z, u_fake)
+        (_, g_loss, fake, logit), gradients = self.g_gradients(z, u_fake, u_view)
         self.g_optimizer.step(gradients, learning_rate)
         # The discriminator learns from the images that the generator has just drawn.
         (_, d_loss), gradients = self.d_gradients(real, fake, u_real, u_fake)
@@ -66,16 +74,19 @@ class TrainingStep(nn.Cell):
         # The average follows the generator.
         for mean, weight in self.averaged:
             ops.assign(mean, mean * decay + weight * (1 - decay))
-        return mean_over_workers((g_loss, d_loss), self.workers)
+        return mean_over_workers((g_loss, d_loss, logit), self.workers)
 
-    def g_objective(self, z: Tensor, u_fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the generator minimises (scaled for float16), its adversarial loss alone, and the images it drew."""
+    def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the generator minimises (scaled for float16), its adversarial loss, images, and the critic's logit."""
         limit = self.activation_limit
         fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
         fake = fake.astype(mindspore.float32)
         g_loss = generator_loss(self.judge(fake, u_fake), self.loss)
-        penalty = ACTIVATION_WEIGHT * excess  # further terms of the generator's objective are added here
-        return self.g_optimizer.scale(g_loss + penalty), g_loss, fake
+        total, logit = g_loss + ACTIVATION_WEIGHT * excess, ops.zeros((), mindspore.float32)
+        if self.reward is not None:
+            logits = self.reward(fake[:: self.reward_every], u_view[:: self.reward_every])
+            total, logit = total + self.reward_weight * penalty(logits), logits.mean()
+        return self.g_optimizer.scale(total), g_loss, fake, logit
 
     def d_objective(self, real: Tensor, fake: Tensor, u_real: Tensor, u_fake: Tensor) -> tuple[Tensor, Tensor]:
         """What the discriminator minimises (scaled for float16), and its loss."""

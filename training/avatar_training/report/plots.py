@@ -52,6 +52,13 @@ def diversity(axes: Axes, rows: Rows) -> None:
     axes.set(xlabel="step", ylabel="levels", ylim=(0, None))
 
 
+def critic(axes: Axes, rows: Rows) -> None:
+    """The critic's mean logit of a step's generated images: below 0 it finds them whole rather than broken."""
+    steps, parts = _parts(rows, "critic")
+    axes.plot(steps, [part.mean() for part in parts], color="tab:blue")
+    axes.set(xlabel="step", ylabel="logit")
+
+
 def speed(axes: Axes, rows: Rows) -> None:
     """Images per second."""
     steps, parts = _parts(rows, "images_per_second")

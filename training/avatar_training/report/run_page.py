@@ -135,6 +135,7 @@ def _curves(rows: Rows) -> str:
     drawings = (
         ("g_loss", plots.losses, "Losses. The band holds 80% of the steps."),
         ("kid", plots.kid, "KID, the distance to the real faces. Lower is better."),
+        ("critic", plots.critic, "The critic's mean logit of generated faces. Lower is better; below 0 is whole."),
         ("diversity", plots.diversity, "Diversity of the faces above."),
         ("images_per_second", plots.speed, "Throughput."),
     )

@@ -14,16 +14,18 @@ def record_path(out: Path) -> Path:
     return out / "config.json"
 
 
-def write_record(out: Path, config: TrainConfig, dataset: dict[str, Any], environment: dict[str, str]) -> None:
+def write_record(out: Path, config: TrainConfig, dataset: dict[str, Any], critic: dict[str, str] | None,
+                 environment: dict[str, str]) -> None:  # fmt: skip
     """Write config.json.
 
     Args:
         out: the run folder.
         config: the configuration.
         dataset: number and digest of the images, and how many files were skipped for which reason.
+        critic: digests of the critic and its classifier, None without a critic.
         environment: what the run is computed with.
     """
-    run = {"config": config.to_dict(), "dataset": dataset, "environment": environment}
+    run = {"config": config.to_dict(), "dataset": dataset, "critic": critic, "environment": environment}
     write_file(record_path(out), (json.dumps(run, indent=2) + "\n").encode())
 
 

@@ -12,6 +12,7 @@ from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
 from avatar_training.errors import Diverged, TrainingError
 from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.objective.reward import critic_digests
 from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
@@ -54,6 +55,11 @@ def open_run(
         steps = config.total_steps(dataset.steps_per_epoch(len(faces.images), config.batch_size))
         if saved is not None and saved["dataset"]["sha256"] != faces.sha256:
             raise TrainingError(f"{config.data} holds other images than {out} was trained on; pass the same --data")
+        if saved is not None and saved.get("critic") != critic_digests(config):
+            raise TrainingError(
+                f"{out} was started with another critic, or none; pass the same --critic and --critic-network, or "
+                "start another run from its networks with --init-from"
+            )
         if restart and exists:
             on_message(f"the run that was in {out} is now in {set_aside(out)}")
         if saved is None:
@@ -159,7 +165,7 @@ class Run:
     def _write_record(self) -> None:
         skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
-        write_record(self.out, self.config, images, environment(self.devices))
+        write_record(self.out, self.config, images, critic_digests(self.config), environment(self.devices))
 
 
 def _already_a_run(out: Path) -> TrainingError:

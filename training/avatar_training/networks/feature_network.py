@@ -1,0 +1,240 @@
+"""Part of an ONNX image classifier as frozen MindSpore cells: images in, some of its activations out.
+
+Gradients flow through it to the images; it learns nothing. It takes what networks like MobileNetV2 (M. Sandler et al.,
+CVPR 2018) consist of: Conv, BatchNormalization, Relu, Clip, Add and Pad. What the file does before its first
+convolution (layout, scale, size) is left out, for our images come as that convolution wants them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from mindspore import Tensor, nn, ops
+from onnx import numpy_helper
+
+from avatar_runtime.errors import AvatarError
+
+Array = npt.NDArray[np.float32]
+
+
+class FeatureNetworkError(AvatarError):
+    """A file is no classifier that can be read into MindSpore, or lacks an activation."""
+
+
+class FrozenFeatures(nn.Cell):
+    """Images to activations of an ONNX classifier.
+
+    Args:
+        path: the ONNX file.
+        activations: names of the tensors to give, in order.
+        grey: whether images have one channel, which stands for all that the network takes.
+
+    Input: float32 [N, C, H, W], scaled as the network's first convolution wants it; C is 1 if grey. Output: a tuple of
+    the activations, float32 [N, C', H', W'] each.
+
+    Raises:
+        FeatureNetworkError: the file cannot be read, a name is not there, or an operator is none of those above.
+    """
+
+    def __init__(self, path: Path, activations: Sequence[str], grey: bool = False) -> None:
+        super().__init__()
+        reader = _Reader(path, _read(path), activations, grey)
+        self.layers = nn.CellList(reader.layers)
+        self.sources = tuple(reader.sources)
+        self.outputs = tuple(reader.place[name] for name in activations)
+        for parameter in self.get_parameters():
+            parameter.requires_grad = False
+        self.update_parameters_name("features.")
+
+    def construct(self, images: Tensor) -> tuple[Tensor, ...]:
+        """[N, C, H, W] -> the activations."""
+        values = [images]
+        for i in range(len(self.sources)):
+            source = self.sources[i]
+            if len(source) == 2:
+                values.append(values[source[0]] + values[source[1]])
+            else:
+                values.append(self.layers[i](values[source[0]]))
+        found: tuple[Tensor, ...] = ()
+        for output in self.outputs:
+            found += (values[output],)
+        return found
+
+
+class _Clip(nn.Cell):
+    """Values held between two bounds; between 0 and 6 by the one operator that MindSpore has for it."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high, self.six = low, high, (low, high) == (0.0, 6.0)
+        self.relu6 = ops.ReLU6()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.relu6(x) if self.six else ops.clamp(x, self.low, self.high)
+
+
+class _Reader:
+    """Turns the nodes that the activations need into layers, each with the places of its inputs among all values.
+
+    Place 0 is the images. Batch norms become part of the convolution before them, and paddings of the one after them.
+    """
+
+    def __init__(self, path: Path, graph: onnx.GraphProto, activations: Sequence[str], grey: bool) -> None:
+        self.path, self.activations, self.grey = path, activations, grey
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        self.makers = {name: node for node in graph.node for name in node.output}
+        if missing := [name for name in activations if name not in self.makers]:
+            raise FeatureNetworkError(f"{path} computes no {' and no '.join(missing)}; give names of its own tensors")
+        nodes = self._needed(graph)
+        self.readers = [name for node in nodes for name in node.input]
+        self.place: dict[str, int] = {}
+        self.padded: dict[str, tuple[str, tuple[int, ...]]] = {}
+        """For the output of a Pad what it pads, and by how much."""
+        self.layers: list[nn.Cell] = []
+        self.sources: list[tuple[int, ...]] = []
+        for i, node in enumerate(nodes):
+            self._read(node, nodes[i + 1 :])
+
+    def _needed(self, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+        """The nodes between the images and the activations, without what comes before the first convolution."""
+        wanted, chosen = set(self.activations), []
+        for node in reversed(graph.node):
+            if wanted.intersection(node.output):
+                chosen.append(node)
+                wanted.update(name for name in node.input if name not in self.constants)
+        chosen.reverse()
+        first = next((i for i, node in enumerate(chosen) if node.op_type == "Conv"), None)
+        if first is None:
+            raise FeatureNetworkError(f"{self.path} has no convolution before {', '.join(self.activations)}")
+        before = self.makers.get(chosen[first].input[0])
+        while before is not None and before.op_type == "Pad":
+            first, before = first - 1, self.makers.get(before.input[0])
+        self.images = chosen[first].input[0]
+        return chosen[first:]
+
+    def _read(self, node: onnx.NodeProto, later: Sequence[onnx.NodeProto]) -> None:
+        kind, output = node.op_type, node.output[0]
+        if output in self.place or output in self.constants:  # a batch norm that is part of its convolution by now
+            return
+        if not self.place:
+            self.place[self.images] = 0
+        if kind == "Pad":
+            self.padded[output] = (node.input[0], self._pads(node))
+        elif kind == "Conv":
+            self._convolution(node, later)
+        elif kind == "Relu":
+            self._add(nn.ReLU(), node.input[:1], output)
+        elif kind == "Clip":
+            self._add(_Clip(*self._bounds(node)), node.input[:1], output)
+        elif kind == "Add" and not any(name in self.constants for name in node.input):
+            self._add(nn.Identity(), node.input, output)
+        else:
+            where = " that follows no convolution of its own" if kind == "BatchNormalization" else ""
+            raise self._unsupported(node, where)
+
+    def _add(self, layer: nn.Cell, inputs: Iterable[str], output: str) -> None:
+        for name in inputs:
+            if name in self.padded:
+                raise self._unsupported(self.makers[name], " before anything but a convolution")
+            if name not in self.place:
+                raise FeatureNetworkError(
+                    f"{self.path}: {self.makers[output].op_type} {output} takes {name}, which does not come from "
+                    "the first convolution; give a network that sees the images once"
+                )
+        self.sources.append(tuple(self.place[name] for name in inputs))
+        self.layers.append(layer)
+        self.place[output] = len(self.layers)
+
+    def _convolution(self, node: onnx.NodeProto, later: Sequence[onnx.NodeProto]) -> None:
+        source, output, has = node.input[0], node.output[0], _attributes(node)
+        weight = self._constant(node, 1)
+        bias = self._constant(node, 2) if len(node.input) > 2 else np.zeros(len(weight), np.float32)
+        groups, strides = has.get("group", 1), tuple(has.get("strides", (1, 1)))
+        if weight.ndim != 4 or tuple(has.get("dilations", (1, 1))) != (1, 1):
+            raise self._unsupported(node, " that is dilated or not two-dimensional")
+        pads = has.get("pads", (0, 0, 0, 0))
+        if source in self.padded:
+            source, more = self.padded[source]
+            pads = [own + other for own, other in zip(pads, more, strict=True)]
+        top, left, bottom, right = pads  # MindSpore's order is another
+        auto = has.get("auto_pad", b"NOTSET").decode()
+        if auto == "SAME_LOWER" or (auto == "SAME_UPPER" and any(pads)):
+            raise self._unsupported(node, f" with auto_pad {auto} there")
+        following = next((other for other in later if output in other.input), None)
+        alone = self.readers.count(output) == 1 and output not in self.activations
+        if following is not None and following.op_type == "BatchNormalization" and alone:
+            weight, bias = self._fold(following, weight, bias)
+            output = following.output[0]
+        if self.grey and self.place.get(source) == 0:
+            weight = weight.sum(axis=1, keepdims=True)
+        layer = nn.Conv2d(
+            weight.shape[1] * groups,
+            weight.shape[0],
+            weight.shape[2:],
+            strides,
+            "same" if auto == "SAME_UPPER" else "pad",
+            0 if auto == "SAME_UPPER" else (top, bottom, left, right),
+            group=groups,
+            has_bias=True,
+            weight_init=Tensor(weight),
+            bias_init=Tensor(bias),
+        )
+        self._add(layer, [source], output)
+
+    def _fold(self, node: onnx.NodeProto, weight: Array, bias: Array) -> tuple[Array, Array]:
+        """A convolution's weight and bias with the batch norm after it."""
+        gamma, beta, mean, variance = (self._constant(node, i).astype(np.float64) for i in range(1, 5))
+        scale = gamma / np.sqrt(variance + _attributes(node).get("epsilon", 1e-5))
+        folded = weight * scale[:, None, None, None], beta + (bias - mean) * scale
+        return folded[0].astype(np.float32), folded[1].astype(np.float32)
+
+    def _pads(self, node: onnx.NodeProto) -> tuple[int, ...]:
+        has = _attributes(node)
+        pads = [int(n) for n in (has["pads"] if "pads" in has else self._constant(node, 1))]
+        value = has.get("value", 0.0) if len(node.input) < 3 or not node.input[2] else self._constant(node, 2).item()
+        plain = has.get("mode", b"constant") == b"constant" and value == 0 and len(node.input) < 4 and len(pads) == 8
+        if not plain or min(pads) < 0 or any(pads[i] for i in (0, 1, 4, 5)):
+            raise self._unsupported(node, " other than of rows and columns by zeros")
+        return (pads[2], pads[3], pads[6], pads[7])
+
+    def _bounds(self, node: onnx.NodeProto) -> tuple[float, float]:
+        has, bounds = _attributes(node), [-np.inf, np.inf]
+        for i, name in enumerate(("min", "max")):
+            if name in has:
+                bounds[i] = has[name]
+            elif len(node.input) > i + 1 and node.input[i + 1]:
+                bounds[i] = self._constant(node, i + 1).item()
+        return float(bounds[0]), float(bounds[1])
+
+    def _constant(self, node: onnx.NodeProto, i: int) -> Array:
+        if node.input[i] not in self.constants:
+            raise self._unsupported(node, f" whose {node.input[i]} is computed")
+        return np.asarray(self.constants[node.input[i]], np.float32)
+
+    def _unsupported(self, node: onnx.NodeProto, where: str) -> FeatureNetworkError:
+        return FeatureNetworkError(
+            f"{self.path} has the operator {node.op_type}{where} ({node.output[0]}); what can be read is Conv, "
+            "BatchNormalization after a Conv, Relu, Clip, Add and Pad: give activations before it, or another network"
+        )
+
+
+def _read(path: Path) -> onnx.GraphProto:
+    try:
+        graph = onnx.load_model_from_string(path.read_bytes()).graph
+    except OSError as err:
+        raise FeatureNetworkError(f"cannot read the feature network {path}: {err.strerror or err}") from err
+    except Exception as err:  # protobuf's DecodeError, by another name in each of its versions
+        raise FeatureNetworkError(f"{path} is not an ONNX model ({' '.join(str(err).split())})") from err
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
+        raise FeatureNetworkError(f"{path} keeps its weights in another file; save it as one")
+    return graph
+
+
+def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}

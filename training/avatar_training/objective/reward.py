@@ -1,0 +1,158 @@
+"""The reward: what a critic says of generated faces, as a term of the generator's loss.
+
+The critic has learnt from people's grades (`critic_file`). The generator's loss gets weight * softplus(logit + 3): the
+push is weak where a face is fine already. The adversarial loss has to stay in charge. A critic that is trained against
+wears out, so another one, learnt from other graders, must judge the result.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from avatar_training import device
+from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
+from avatar_training.networks.feature_network import FrozenFeatures
+from avatar_training.networks.generator import PIXEL_RANGE
+from avatar_training.steering.activations import GREY, INPUT_SIZE, POOL
+from avatar_training.steering.activations import PIXEL_RANGE as CLASSIFIER_RANGE
+
+if TYPE_CHECKING:
+    from avatar_training.steering.critic import Critic
+
+Array = npt.NDArray[np.float32]
+
+MARGIN = 3.0
+"""How far below "as likely broken as not" a logit has to be before the push becomes weak."""
+
+SHIFT = 1 / 16
+"""Largest shift of an image before the critic sees it, as a part of the side."""
+
+VIEW_DRAWS = 3
+"""Random numbers an image needs: two for its shift and one for its mirror."""
+
+
+class Reward(nn.Cell):
+    """Generated images to the logits of a critic: higher is more broken.
+
+    Args:
+        critic: the critic.
+        network: the ONNX classifier whose activations it weighs.
+        image_size: height and width of the images.
+        channels: 1 for grey, 3 for RGB.
+
+    Input: float32 [N, channels, image_size, image_size] in PIXEL_RANGE, and random numbers of [0, 1), [N, VIEW_DRAWS].
+    Output: float32 [N]. Each image is randomly shifted by up to SHIFT and mirrored, so that the generator cannot please
+    the critic by patterns at fixed places: A. Athalye et al., "Synthesizing Robust Adversarial Examples", ICML 2018,
+    section 2.
+
+    Raises:
+        TrainingError: the critic was learnt with another classifier.
+        FeatureNetworkError: the classifier cannot be read.
+    """
+
+    def __init__(self, critic: "Critic", network: Path, image_size: int, channels: int) -> None:
+        super().__init__()
+        if critic.network_sha256 != _digest(network):
+            raise TrainingError(f"the critic was learnt with another classifier than {network}; pass that one")
+        self.features = FrozenFeatures(network, critic.tensors, grey=True)
+        (low, high), (black, white) = PIXEL_RANGE, CLASSIFIER_RANGE
+        self.scale = (white - black) / (high - low)
+        self.shift = black - low * self.scale
+        self.bias = critic.bias
+        self.grey = Tensor(np.array(GREY if channels == 3 else (1.0,), np.float32).reshape(1, channels, 1, 1))
+        self.resize = Resize(image_size, INPUT_SIZE)
+        blank = Tensor(np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32))
+        shapes = [activation.shape for activation in self.features(blank)]
+        self.weights = tuple(Tensor(part) for part in _spread(critic.weights, shapes))
+
+    def construct(self, images: Tensor, draws: Tensor) -> Tensor:
+        """[N, channels, S, S], [N, VIEW_DRAWS] -> [N]."""
+        reach = SHIFT * images.shape[2]
+        offsets = (draws[:, :2] * 2 - 1) * reach
+        mirrored = (draws[:, 2] < 0.5).astype(mstype.float32)
+        rows = self.resize(offsets[:, 0], ops.zeros_like(mirrored))  # [N, input_size, S]
+        columns = self.resize(offsets[:, 1], mirrored)
+        grey = (images * self.grey).sum(axis=1)  # [N, S, S]
+        large = ops.matmul(ops.matmul(rows, grey), ops.transpose(columns, (0, 2, 1)))
+        activations = self.features(ops.expand_dims(large * self.scale + self.shift, 1))
+        logits = self.bias
+        for i in range(len(self.weights)):
+            flat = activations[i].astype(mstype.float32).reshape((images.shape[0], -1))
+            logits = logits + ops.matmul(flat, self.weights[i]).reshape(-1)
+        return logits
+
+
+class Resize(nn.Cell):
+    """The matrices that resize a row or column of `size` pixels to `wanted`, shifted and mirrored.
+
+    Bilinear with half-pixel centres, borders replicated; antialiased where images get smaller.
+    """
+
+    def __init__(self, size: int, wanted: int) -> None:
+        super().__init__()
+        self.last, self.support = size - 1, max(1.0, size / wanted)
+        self.places = Tensor(((np.arange(wanted) + 0.5) * size / wanted - 0.5).astype(np.float32))
+        self.pixels = Tensor(np.arange(size, dtype=np.float32))
+
+    def construct(self, offsets: Tensor, mirrored: Tensor) -> Tensor:
+        """Offsets in pixels and 1 for mirrored or 0, [N] each -> float32 [N, wanted, size]."""
+        places = self.places + ops.expand_dims(offsets, 1)
+        turned = ops.expand_dims(mirrored, 1)
+        places = ops.clamp(places * (1 - turned) + (self.last - places) * turned, 0, self.last)
+        weights = ops.relu(1 - ops.abs(ops.expand_dims(places, 2) - self.pixels) / self.support)
+        return weights / weights.sum(axis=2, keepdims=True)
+
+
+def load_reward(config: TrainConfig, mixed_precision: bool) -> Reward | None:
+    """The reward of a run, None without a critic. Raises CriticError, or as Reward does."""
+    if config.critic is None or config.critic_network is None:
+        return None
+    from avatar_training.steering.critic import read_critic  # It imports scikit-learn, which takes a second.
+
+    critic = read_critic(Path(config.critic))
+    reward = Reward(critic, Path(config.critic_network), config.image_size, config.channels)
+    if mixed_precision:
+        device.mixed_precision(reward)
+    return reward
+
+
+def penalty(logits: Tensor) -> Tensor:
+    """softplus(logit + MARGIN), its mean over the images: float32 []."""
+    x = logits + MARGIN
+    return (ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))).mean()
+
+
+def critic_digests(config: TrainConfig) -> dict[str, str] | None:
+    """SHA-256 of the critic and of its classifier, None without a critic: what a resumed run must find unchanged.
+
+    Raises TrainingError if one of the files cannot be read.
+    """
+    if config.critic is None or config.critic_network is None:
+        return None
+    return {"sha256": _digest(Path(config.critic)), "network_sha256": _digest(Path(config.critic_network))}
+
+
+def _spread(weights: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Weights of averaged activations as those of all activations: per shape [1, C, S, S] float32 [C * S * S, 1]."""
+    parts, taken = [], 0
+    for _, width, side, _ in shapes:
+        grid = weights[taken : taken + width * POOL * POOL].reshape(width, POOL, POOL)
+        cell = side // POOL
+        spread = grid.repeat(cell, axis=1).repeat(cell, axis=2) / np.float32(cell * cell)
+        parts.append(spread.reshape(-1, 1))
+        taken += width * POOL * POOL
+    return parts
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as err:
+        raise TrainingError(f"cannot read {path}: {err.strerror or err}") from err
