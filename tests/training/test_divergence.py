@@ -28,15 +28,17 @@ def diverge(
 ) -> None:
     """Do harm in a step, unless the run has been rolled back more than so often."""
 
-    def run_and_harm(training: TrainingStep, done: int, real: np.ndarray, learning_rate: float) -> tuple[float, float]:
+    def run_and_harm(
+        training: TrainingStep, done: int, real: np.ndarray, learning_rate: float
+    ) -> tuple[float, float, float]:
         found = healthy(training, done, real, learning_rate)
         return (done + 1 == step and len(training.config.rollbacks) <= rollbacks and harm(training)) or found
 
     monkeypatch.setattr(TrainingStep, "run", run_and_harm)
 
 
-def no_loss(training: TrainingStep) -> tuple[float, float]:
-    return float("nan"), 0.0
+def no_loss(training: TrainingStep) -> tuple[float, float, float]:
+    return float("nan"), 0.0, 0.0
 
 
 def no_weight(training: TrainingStep) -> None:

@@ -32,7 +32,7 @@ def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     arrays = {**tiny_arrays(), "pixel_range": np.array([-1, 1], np.float32)}
     checkpoint.save(folder / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
     checkpoint.save(folder / "discriminator.ckpt", {"discriminator.0.weight": Tensor(np.ones(3, np.float32))})
-    write_record(folder, tiny_config(), {"images": 22, "sha256": "feed"}, {})
+    write_record(folder, tiny_config(), {"images": 22, "sha256": "feed"}, None, {})
     return folder
 
 
