@@ -95,10 +95,20 @@ def describe_run(path: Path, steps: int | None) -> str:
         run_record = json.loads((path.parent / "config.json").read_text())
         config, dataset = run_record["config"], run_record["dataset"]
         trained = f"{steps} steps of " if steps else ""
-        begun = f", begun with {Path(config['init_from']).name}" if config.get("init_from") else ""
-        return (
-            f"{Path(config['data']).name}: {dataset['images']} images (SHA-256 {dataset['sha256']}), "
-            f"recipe {config['recipe']}, {trained}batch size {config['batch_size']}, seed {config['seed']}{begun}"
-        )
+        facts = [
+            f"{Path(config['data']).name}: {dataset['images']} images (SHA-256 {dataset['sha256']})",
+            f"recipe {config['recipe']}",
+            f"{trained}batch size {config['batch_size']}",
+            f"seed {config['seed']}",
+        ]
+        if config.get("init_from"):
+            facts.append(f"begun with {Path(config['init_from']).name}")
+        if config.get("critic"):
+            facts.append(f"rewarded by {Path(config['critic']).name}")
+        if mix := run_record.get("interpolation"):
+            facts.append(f"{mix['share']:g} of the way from {mix['start']}")
+        if steering := run_record.get("steering"):
+            facts.append(f"steered to {steering['strength']:g} by grades of {len(steering['graders'])} people")
+        return ", ".join(facts)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
