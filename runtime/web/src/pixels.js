@@ -1,4 +1,4 @@
-// Arrays of pixels become images: what avatar_runtime/pixels.py does, for canvas and Blob.
+// Arrays of pixels become images: what avatar_runtime/imaging/arrays.py does, for canvas and Blob.
 
 import { OutputError } from "./errors.js";
 
