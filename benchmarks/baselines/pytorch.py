@@ -15,14 +15,25 @@ _NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "mov
 
 def generator(weights: Any) -> nn.Sequential:
     """Build the same network from the arrays of a MindSpore checkpoint."""
-    shapes = [weights[name].shape for name in sorted(weights, key=_layer) if name.endswith(".weight")]
+    own = {name: array for name, array in weights.items() if not name.startswith("latent_map.")}
+    shapes = [own[name].shape for name in sorted(own, key=_layer) if name.endswith(".weight")]
     layers: list[nn.Module] = []
     for i, (shape, following) in enumerate(pairwise([*shapes, ()])):
         layers.append(nn.ConvTranspose2d(*shape[:2], 4, *((1, 0) if i == 0 else (2, 1)), bias=False))
         layers += [nn.BatchNorm2d(shape[1]), nn.ReLU(True)] if following else [nn.Tanh()]
     network = nn.Sequential(*layers)
-    network.load_state_dict(state_dict(weights), strict=False)  # without num_batches_tracked, which nothing reads
+    network.load_state_dict(state_dict(own), strict=False)  # without num_batches_tracked, which nothing reads
+    if len(own) < len(weights):
+        network = nn.Sequential(_latent_map(weights), network)
     return network.eval()
+
+
+def _latent_map(weights: Any) -> nn.Conv2d:
+    """The affine map of a steered generator, for latents [N, latent_dim, 1, 1]."""
+    weight, bias = (torch.from_numpy(np.asarray(weights[f"latent_map.{part}"])) for part in ("weight", "bias"))
+    layer = nn.Conv2d(*weight.shape, 1)
+    layer.load_state_dict({"weight": weight[:, :, None, None], "bias": bias})
+    return layer
 
 
 def state_dict(weights: Any) -> dict[str, torch.Tensor]:
