@@ -9,9 +9,8 @@ from PIL import Image
 from avatar_training.run_folder.checkpoint import generator_cell
 
 weights = dict(np.load(f"{sys.argv[1]}/weights.npz"))
-kernels = [
-    weights[name] for name in sorted(weights, key=lambda name: int(name.split(".")[1])) if name.endswith("weight")
-]
+layers = [name for name in weights if name.startswith("generator.") and name.endswith("weight")]
+kernels = [weights[name] for name in sorted(layers, key=lambda name: int(name.split(".")[1]))]
 latent_dim, channels = kernels[0].shape[0], kernels[-1].shape[1]
 network = generator_cell(
     weights, 4 * 2 ** (len(kernels) - 1), channels, latent_dim, kernels[-1].shape[0], exact_tanh=False
