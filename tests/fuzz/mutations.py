@@ -6,6 +6,14 @@ HUGE = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**6
 """Lengths, shapes and offsets that overflow something."""
 
 
+def assert_sentence(err: Exception) -> None:
+    """What a refusal says can be printed on one line."""
+    message = str(err)
+    message.encode("utf-8", "surrogateescape")
+    assert 3 < len(message) < 400
+    assert "\n" not in message
+
+
 def mutated(sound: bytes, rng: random.Random) -> bytes:
     """The bytes of a sound file with one to eight pieces of damage."""
     data = bytearray(sound)

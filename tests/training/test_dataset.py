@@ -64,6 +64,8 @@ GREEN = (0, 200, 0)
         (encoded(Image.new("RGBA", (40, 40), (*GREEN, 255)), "WEBP", lossless=True), GREEN),
         (encoded(Image.new("CMYK", (40, 40), (255, 0, 255, 0)), "JPEG", quality=100), (0, 255, 0)),
         (encoded(Image.new("I;16", (40, 40), 65535), "PNG"), (255, 255, 255)),
+        (encoded(Image.new("I;16", (40, 40), 300), "PNG", transparency=300), (255, 255, 255)),
+        (encoded(Image.new("RGB", (40, 40), GREEN), "ICO"), GREEN),
         (encoded(Image.new("1", (40, 40), 1), "BMP"), (255, 255, 255)),
         (
             encoded(
@@ -75,7 +77,18 @@ GREEN = (0, 200, 0)
             GREEN,
         ),
     ],
-    ids=["grey", "palette", "transparent", "rgba", "cmyk", "16-bit", "bilevel", "animated"],
+    ids=[
+        "grey",
+        "palette",
+        "transparent",
+        "rgba",
+        "cmyk",
+        "16-bit",
+        "16-bit transparent",
+        "icon",
+        "bilevel",
+        "animated",
+    ],
 )
 def test_unusual_images_are_converted(data: bytes, expected: tuple[int, int, int]) -> None:
     pixels = decode(data, 32, 3).astype(int)
@@ -123,7 +136,8 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path: Path) -> Non
         "damaged image": ["cut.png", "flipped.png"],
         "empty file": ["empty.png"],
         "more than 89,478,485 pixels": ["huge.png"],
-        "not an image": ["note.txt", "vector.eps"],
+        "not an image": ["note.txt"],
+        "PostScript; convert it to PNG": ["vector.eps"],
     }
     assert "skipped 2: damaged image (cut.png, flipped.png)" in faces.summary()
 
@@ -203,13 +217,22 @@ def test_a_16_bit_picture_has_the_brightness_of_its_8_bit_twin(brightest: int) -
         (encoded(Image.fromarray(FLOAT * np.float32(np.nan)), "TIFF"), "not finite"),
         (encoded(Image.fromarray(FLOAT - 2), "TIFF"), "floating-point pixels from -2 to -1"),
         (encoded(Image.fromarray(FLOAT * 1000), "TIFF"), "floating-point pixels from 0 to 1000"),
-        (encoded(Image.fromarray(np.full((40, 40), 10**6, np.int32)), "TIFF"), "32-bit integer pixels"),
+        (encoded(Image.fromarray(np.full((40, 40), 10**6, np.int32)), "TIFF"), "integer pixels whose range"),
+        (encoded(Image.fromarray(np.full((40, 40), 200, np.int32)), "TIFF"), "integer pixels whose range"),
+        (encoded(Image.fromarray(np.full((40, 40), 200, np.uint16)), "TIFF", tiffinfo={262: 0}), "whose range"),
+        (b'<?xml version="1.0"?><svg/>', "SVG"),
+        (b"\0\0\0\x18ftypisom" + bytes(50), "a video"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page"),
         (b"\0\0\0\x20ftypheic" + bytes(50), "HEIC"),
         (b"II*\0" + bytes(50), "TIFF of a kind"),
         (deflate64(b"x"), "a zip archive; unpack it"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
     ],
-    ids=["nan", "negative", "beyond", "int32", "heic", "odd tiff", "zip", "7z"],
+    ids=[
+        *("nan", "negative", "beyond", "int32", "dark int32", "white is zero", "svg", "video", "lfs", "html"),
+        *("heic", "odd tiff", "zip", "7z"),
+    ],
 )
 def test_the_reason_given_is_the_real_one(data: bytes, reason: str) -> None:
     with pytest.raises(UnusableImageError, match=reason):

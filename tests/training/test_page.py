@@ -54,7 +54,7 @@ def make_run(out: Path, ticks: int, channels: int = 3, measured: bool = False, *
     report = Report(out)
     out.mkdir(parents=True)
     record = {"config": config.to_dict(), "dataset": {"images": 1234, "sha256": "feed"}}
-    (out / "config.json").write_text(json.dumps({**record, "environment": environment("CPU in mixed precision")}))
+    report.record = {**record, "environment": environment("CPU in mixed precision")}
     report.samples(faces[::-1])
     report.preview(0, faces)
     for tick in range(1, ticks):
@@ -136,9 +136,7 @@ def test_real_and_generated_faces_are_laid_out_alike(tmp_path: Path) -> None:
 
 def test_a_run_without_measurements_or_environment_has_a_page_too(tmp_path: Path) -> None:
     report = make_run(tmp_path / "run", 1)
-    record = json.loads((tmp_path / "run/config.json").read_text())
-    del record["environment"]
-    (tmp_path / "run/config.json").write_text(json.dumps(record))
+    del report.record["environment"]
     report.page()
     read = Reader((tmp_path / "run/report.html").read_text())
     assert "0 of 1,000" in read.text

@@ -251,7 +251,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
-        left = timedelta(seconds=round(progress.seconds_left))
+        left = timedelta(seconds=round(min(progress.seconds_left, 1e12)))
         losses = f"G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
         training.show(
             progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"

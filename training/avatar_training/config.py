@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from avatar_training import rng
 
@@ -133,6 +133,10 @@ class TrainConfig:
     """Steps that the run has gone back to so far. The run itself writes them."""
 
     def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            _check(
+                type(getattr(self, name)) in kinds, name, getattr(self, name), " or ".join(k.__name__ for k in kinds)
+            )
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
         _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
@@ -159,6 +163,7 @@ class TrainConfig:
             length,
             "at least 1",
         )
+        _check((length or 0) <= 10**9, "steps" if self.epochs is None else "epochs", length, "at most 10^9")
         for name in ("kid_every", "lr_decay_steps"):
             _check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
@@ -234,6 +239,15 @@ class TrainConfig:
             for k in mine
             if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
         }
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    kinds = get_args(hint) or (hint,)
+    return (*kinds, int) if float in kinds else kinds
+
+
+_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(TrainConfig).items() if name != "rollbacks"}
+"""The types that each field may have: a config.json may hold anything."""
 
 
 def _check(good: bool, name: str, value: Any, expected: str) -> None:

@@ -1,9 +1,11 @@
 """The training loop: steps, snapshots, and how a run ends."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avatar_runtime.errors import OutputError
 from avatar_training import device, lockstep
@@ -74,7 +76,8 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, restart: bool
     amp = target != "CPU" if config.amp is None else config.amp
     if not device.is_leader():
         return Result(out, *lockstep.follow(config, amp, should_stop))
-    with open_run(config, out, resume=resume, restart=restart, on_message=on_message, on_decoded=on_decoded) as run:
+    settings: Any = {"resume": resume, "restart": restart, "on_message": on_message, "on_decoded": on_decoded}
+    with open_run(config, out, **settings) as run, _saying_how_to_continue(run):
         workers = join()  # Join late: the other workers would otherwise wait while this one loads images.
         run.devices = device.describe(target, amp, workers.size)
         on_message(f"{len(run.faces.images)} images of {config.data} on {run.devices}")
@@ -88,9 +91,17 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, restart: bool
                 workers.barrier(RESTORE)
                 training = TrainingStep(Gan(run.config, workers, amp))  # a compiled step does not see restored weights
                 step = run.roll_back(training)
-            except OutputError as err:
-                resumable = f"then continue with --resume from {run.newest_snapshot()}"
-                raise OutputError(f"{err}; fix that, {resumable}") from err
+
+
+@contextmanager
+def _saying_how_to_continue(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (OutputError, OSError) as err:
+        reason = err if isinstance(err, OutputError) else f"cannot use {err.filename}: {err.strerror or err}"
+        newest = run.newest_snapshot()
+        advice = f"continue with --resume from {newest}" if newest else "start again with --restart"
+        raise OutputError(f"{reason}; fix that, then {advice}") from err
 
 
 def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[Progress], None],
@@ -102,7 +113,8 @@ def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[
         g_loss, d_loss, logit = training.run(step, real, config.learning_rate_at(step, run.steps))
         step += 1
         divergence.check_losses(step, g_loss, d_loss)
-        speed = (step - timed_from) * config.batch_size / (time.monotonic() - start_time)
+        seconds = max(time.monotonic() - start_time, 1e-6)  # a clock may stand still
+        speed = (step - timed_from) * config.batch_size / seconds
         critic = {"critic": round(logit, 4)} if training.reward else {}
         run.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2), **critic)
         on_step(Progress(step, run.steps, g_loss, d_loss, speed, (run.steps - step) * config.batch_size / speed))

@@ -1,13 +1,15 @@
 """The bytes of an image file become pixels, or a sentence that says why they cannot."""
 
 import io
+import tarfile
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "PCX", "SGI", "QOI", "DDS")
 
 _SIGNATURES = (
     (0, b"PK\3\4", "a zip archive; unpack it"),
@@ -17,7 +19,6 @@ _SIGNATURES = (
     (0, b"BZh", "a bzip2 archive; unpack it"),
     (0, b"\xfd7zXZ", "an xz archive; unpack it"),
     (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it"),
-    (257, b"ustar", "a tar archive; unpack it"),
     (4, b"ftypavif", "an AVIF image, for which this Pillow has no decoder; convert it to PNG"),
     (4, b"ftypavis", "an AVIF image, for which this Pillow has no decoder; convert it to PNG"),
     (4, b"ftyphei", "a HEIC image, which Pillow cannot read; convert it to PNG"),
@@ -26,7 +27,24 @@ _SIGNATURES = (
     (0, b"\xff\x0a", "a JPEG XL image, which Pillow cannot read; convert it to PNG"),
     (4, b"JXL \r\n\x87\n", "a JPEG XL image, which Pillow cannot read; convert it to PNG"),
     (0, b"8BPS", "a Photoshop file; convert it to PNG"),
+    (0, b"\x1f\x9d", "a .Z archive; unpack it"),
+    (0, b"\x04\x22\x4d\x18", "an LZ4 archive; unpack it"),
+    (0, b"MSCF", "a cabinet archive; unpack it"),
+    (0, b"PK\5\6", "an empty zip archive"),
     (0, b"%PDF", "a PDF; convert it to PNG"),
+    (0, b"%!PS", "PostScript; convert it to PNG"),
+    (0, b"gimp xcf", "a GIMP file; convert it to PNG"),
+    (0, b"v/1\1", "an OpenEXR image, which Pillow cannot read; convert it to PNG"),
+    (0, b"#?RADIANCE", "a Radiance image, which Pillow cannot read; convert it to PNG"),
+    (0, b"PF\n", "a colour PFM image, which Pillow cannot read; convert it to PNG"),
+    (0, b"II\xbc", "a JPEG XR image, which Pillow cannot read; convert it to PNG"),
+    (0, b"\x93NUMPY", "a NumPy array; convert it to PNG"),
+    (0, b"FUJIFILMCCD-RAW", "a camera's raw file; convert it to PNG"),
+    (4, b"ftyp", "a video; extract its frames"),
+    (0, b"\x1a\x45\xdf\xa3", "a video; extract its frames"),
+    (0, b"version https://git-lfs", "a pointer to a file in Git LFS; fetch it with git lfs pull"),
+    (0, b"<!DOCTYPE html", "a web page; if you downloaded it, fetch it again"),
+    (0, b"<html", "a web page; if you downloaded it, fetch it again"),
     (0, b"II*\0", "a TIFF of a kind that Pillow cannot read; convert it to PNG"),
     (0, b"MM\0*", "a TIFF of a kind that Pillow cannot read; convert it to PNG"),
     (0, b"II+\0", "a BigTIFF of a kind that Pillow cannot read; convert it to PNG"),
@@ -39,7 +57,12 @@ class UnusableImageError(Exception):
 
 
 def name_kind(data: bytes) -> str | None:
-    """What a file that begins with these bytes (300 are enough) is, if it is a known archive or unread format."""
+    """What a file that begins with these bytes (512 are enough) is, if it is a known archive or unread format."""
+    with suppress(tarfile.HeaderError):  # tar's first form has no signature but a checksum
+        tarfile.TarInfo.frombuf(data[:512], "latin-1", "replace")
+        return "a tar archive; unpack it"
+    if b"<svg" in data[:512] and data.lstrip().startswith(b"<"):
+        return "an SVG drawing; convert it to PNG"
     return next((kind for at, signature, kind in _SIGNATURES if data[at : at + len(signature)] == signature), None)
 
 
@@ -47,7 +70,7 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
     """Decode an image file, scale its shorter side to image_size (bicubic, antialiased) and crop the centre.
 
     Transparency is laid on white, the first frame of an animation is taken, and EXIF rotation is applied. 16-bit pixels
-    are divided by 257. Floating-point pixels must be from 0 to 1, or from 0 to 255.
+    are divided by 257 (12-bit ones by 16.06). Floating-point pixels must be from 0 to 1, or from 0 to 255.
 
     Args:
         data: the bytes of the file.
@@ -69,7 +92,8 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
             warnings.simplefilter("ignore", UserWarning)  # Pillow warns that it has no AVIF; the exception says it too
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # of 89 million pixels and more
             with Image.open(io.BytesIO(data), formats=formats) as opened:
-                image = _to_rgb(ImageOps.exif_transpose(opened))
+                levels = _level_count(opened)
+                image = _to_rgb(ImageOps.exif_transpose(opened), levels)
     except UnidentifiedImageError as err:
         raise UnusableImageError(name_kind(data) or "not an image") from err
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as err:
@@ -83,16 +107,32 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
     return pixels.reshape(image_size, image_size, channels)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _level_count(image: Image.Image) -> int | None:
+    """The whitest of a picture's whole numbers, where they have more than 8 bits; None if that cannot be known.
+
+    Pillow gives 16 bits of a PNG, a PGM or a JPEG 2000. A TIFF may hold any: 12 bits, signed ones, or 32.
+    """
+    if image.format != "TIFF":
+        return 65535
+    bits, signs, photometric = (image.tag_v2.get(tag) for tag in (258, 339, 262))  # type: ignore[attr-defined]
+    unsigned = signs in (None, (1,), 1) and photometric == 1  # 0 would be white, and Pillow does not turn it round
+    return {(12,): 4095, (16,): 65535}.get(bits) if unsigned else None
+
+
+def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):  # Pillow's convert() would clip these to white or black
-        return Image.fromarray(np.rint(_levels(image)).astype(np.uint8)).convert("RGB")
+        levels = np.rint(_levels(image, white)).astype(np.uint8)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            levels[np.asarray(image) == transparent] = 255
+        return Image.fromarray(levels).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
-def _levels(image: Image.Image) -> npt.NDArray[np.float64]:
+def _levels(image: Image.Image, white: int | None) -> npt.NDArray[np.float64]:
     """Grey pixels of more than 8 bits as levels from 0 to 255. The scale never depends on how bright an image is."""
     values = np.asarray(image, np.float64)
     if not np.isfinite(values).all():
@@ -102,6 +142,6 @@ def _levels(image: Image.Image) -> npt.NDArray[np.float64]:
         if low < 0 or high > 255:
             raise UnusableImageError(f"floating-point pixels from {low:g} to {high:g}; they should be from 0 to 1")
         return values if high > 1 else values * 255
-    if low < 0 or high > 65535:
-        raise UnusableImageError("32-bit integer pixels, whose range is not known; convert it to PNG")
-    return values / 257
+    if white is None or low < 0 or high > white:
+        raise UnusableImageError("integer pixels whose range is not known (signed or of 32 bits); convert it to PNG")
+    return values * 255 / white

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from avatar_runtime.errors import AvatarError, OutputError
 from avatar_runtime.output.atomic import make_folder
-from avatar_training.data.source import ZIP_ERRORS
+from avatar_training.archive import ZIP_ERRORS, read_pieces
 
 TIMEOUT = 30.0
 """Seconds of silence after which a transfer is given up."""
@@ -170,6 +170,16 @@ def _reason(err: requests.RequestException) -> str:
     return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
 
 
+def _matches(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether a file matches its checksum. One that unpacks to more than it says is cut there, and does not."""
+    try:
+        for _ in read_pieces(archive, member):
+            pass
+    except zipfile.BadZipFile:
+        return False
+    return True
+
+
 def _count_files(path: Path, what: str, advice: str) -> int:
     """Read every file in a zip once against its checksum, and count them. Raises DownloadError in these words."""
     try:
@@ -178,7 +188,7 @@ def _count_files(path: Path, what: str, advice: str) -> int:
             unpacked = sum(info.file_size for info in files)
             if unpacked > MAX_UNPACKED * path.stat().st_size:
                 raise DownloadError(f"{what} is a zip bomb: it would unpack to {unpacked:,} bytes; {advice}")
-            damaged = archive.testzip()  # a file that unpacks to more than it says is cut there, and does not match
+            damaged = next((info.filename for info in files if not _matches(archive, info)), None)
     except ZIP_ERRORS as err:
         raise DownloadError(f"{what} is not an undamaged zip ({err}); {advice}") from err
     if damaged is not None:

@@ -37,17 +37,19 @@ class Page:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.samples = b""
+        """dataset.png."""
         self._frames: dict[tuple[Path, int], tuple[bytes, Image.Image]] = {}
 
-    def write(self, rows: Rows) -> None:
-        """Write the page; rows are those of stats.jsonl. Raises OutputError."""
-        paths = _thin(sorted(self.out.glob("previews/*.png")))
-        if not paths:
+    def write(self, rows: Rows, record: Mapping[str, Any]) -> None:
+        """Write the page; rows are those of stats.jsonl, record that of config.json. Raises OutputError."""
+        written = [(path, path.stat().st_mtime_ns) for path in _thin(sorted(self.out.glob("previews/*.png")))]
+        made = {key: self._frames.get(key) or _make_small(key[0]) for key in written}  # a rollback rewrites some
+        self._frames = {key: small for key, small in made.items() if small is not None}
+        if not self._frames:
             return
-        written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback rewrites some of them
-        self._frames = {key: self._frames.get(key) or _make_small(key[0]) for key in written}
+        paths = [path for path, _ in self._frames]
         frames = [_uri("image/webp", webp) for webp, _ in self._frames.values()]
-        record = json.loads((self.out / "config.json").read_text())
         config, images = record["config"], record["dataset"]["images"]
         step, steps = int(paths[-1].stem), config["steps"] or images // config["batch_size"] * config["epochs"]
         width, height = next(reversed(self._frames.values()))[1].size
@@ -71,7 +73,7 @@ class Page:
             curves=_curves(rows),
             tables=_tables(record),
         )
-        write_file(self.out / "report.html", page.encode())
+        write_file(self.out / "report.html", page.encode(errors="backslashreplace"))  # a name need not be UTF-8
 
     def _gif(self) -> bytes:
         first, *others = (small for _, small in self._frames.values())
@@ -81,13 +83,12 @@ class Page:
         return buffer.getvalue()
 
     def _beside(self, preview: Path, size: int) -> str:
-        with Image.open(self.out / "dataset.png") as opened:
+        with Image.open(io.BytesIO(self.samples)) as opened:
             real = opened.convert("RGB")
         count = min(_SAMPLES, real.width * real.height // (2 * size) ** 2)
         real = real.resize((real.width // 2, real.height // 2))
         generated = Image.new("RGB", real.size)
-        with Image.open(preview) as opened:
-            faces = opened.convert("RGB")
+        faces = read_preview(preview) or generated
         for i in range(count):
             left, top = i % (faces.width // size) * size, i // (faces.width // size) * size
             face = faces.crop((left, top, left + size, top + size))
@@ -105,9 +106,18 @@ def _thin(paths: list[Path]) -> list[Path]:
     return [*paths[:-1:stride], *paths[-1:]]
 
 
-def _make_small(path: Path) -> tuple[bytes, Image.Image]:
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+def read_preview(path: Path) -> Image.Image | None:
+    """A preview in RGB; None if it is missing or damaged, as after a power cut: no run ends for that."""
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            return opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _make_small(path: Path) -> tuple[bytes, Image.Image] | None:
+    if (image := read_preview(path)) is None:
+        return None
     small = image.copy()
     small.thumbnail((_GIF_SIDE, _GIF_SIDE), Image.Resampling.BOX)
     image.thumbnail((_FRAME_SIDE, _FRAME_SIDE), Image.Resampling.BOX)
@@ -124,7 +134,7 @@ def _facts(step: int, steps: int, batch_size: int, rows: Rows) -> dict[str, str]
     facts = {"step": f"{step:,} of {steps:,}"}
     if speeds := [row["images_per_second"] for row in rows[-1000:] if "images_per_second" in row]:
         facts["speed"] = f"{speeds[-1]:.1f} images/s"
-        left = timedelta(seconds=round((steps - step) * batch_size / speeds[-1]))
+        left = timedelta(seconds=round(min((steps - step) * batch_size / max(speeds[-1], 0.01), 1e12)))
         facts["time left"] = f"{left}" if left else "none, finished"
     if plots.has(rows, "kid"):
         facts["KID now"] = f"{[row['kid'] for row in rows if 'kid' in row][-1]:.3f}"

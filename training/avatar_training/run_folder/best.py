@@ -1,7 +1,6 @@
 """Measure the averaged generator's KID from time to time, and keep the best generator as best.ckpt."""
 
-import io
-import zipfile
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from mindspore import Tensor
 
 from avatar_runtime.latents import latents, series
 from avatar_runtime.output.atomic import write_file
+from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.data.dataset import Faces
 from avatar_training.metrics.kid import FeatureNetwork, Features, kid
 from avatar_training.networks.gan import Gan
@@ -64,16 +64,14 @@ class Best:
         # Cached: a network of MobileNetV2's size takes 20 s for 1,000 faces, as long as the rest of the start.
         key = f"{self.network.sha256} {faces.sha256}"
         try:
-            with np.load(cache, allow_pickle=False) as saved:
-                if str(saved["key"]) == key:
-                    return np.asarray(saved["features"], np.float32)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            saved = read_arrays(cache)
+            if str(saved["key"]) == key:
+                return np.asarray(saved["features"], np.float32)
+        except (OSError, ValueError, KeyError, ArchiveError):
             pass  # missing or damaged: compute it again
         chosen = np.random.default_rng(0).choice(len(faces.images), min(COUNT, len(faces.images)), replace=False)
         features = self.network(faces.images[chosen])
-        buffer = io.BytesIO()
-        np.savez(buffer, key=key, features=features)
-        write_file(cache, buffer.getvalue())
+        write_file(cache, pack_arrays(key=key, features=features))
         return features
 
     def _read(self, on_message: Callable[[str], None]) -> float | None:
@@ -82,7 +80,9 @@ class Best:
         try:
             arrays = checkpoint.read(self.path)
             if arrays["features_sha256"].tobytes().hex() == self.network.sha256:
-                return float(arrays["kid"])
+                if math.isfinite(lowest := float(arrays["kid"])):
+                    return lowest
+                raise ValueError("its KID is not finite")
             reason = "was chosen by another feature network"
         except (checkpoint.CheckpointError, KeyError, ValueError, TypeError):
             reason = "cannot be read"

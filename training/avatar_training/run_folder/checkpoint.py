@@ -241,5 +241,5 @@ def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tens
     path = folder / f"step-{step:08}.ckpt"
     save(path, arrays, checksum=True)
     for old in snapshots(folder)[keep:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path

@@ -26,8 +26,8 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as err:
         number = ""
-        with suppress(OSError):
-            number = f" {holder.read_text().strip()}"
+        with suppress(OSError, ValueError):
+            number = f" {int(holder.read_text())}"
         raise TrainingError(f"process{number} is training in {folder}; stop it, or choose another --out") from err
     except (OSError, NotImplementedError) as err:
         raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err

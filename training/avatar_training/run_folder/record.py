@@ -1,46 +1,93 @@
-"""config.json, the run folder's record of itself: configuration, data and environment. Imports no MindSpore."""
+"""config.json, the run folder's record of itself: configuration, data and environment. Imports no MindSpore.
 
+It is kept twice, with a checksum, because no snapshot can be used without it.
+"""
+
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from avatar_runtime.output.atomic import write_file
+from avatar_runtime.output.atomic import replacing
 from avatar_training.config import TrainConfig
 from avatar_training.errors import TrainingError
 
 
+_FIELDS = {"config", "dataset", "critic", "environment", "interpolation", "steering"}
+
+
 def record_path(out: Path) -> Path:
-    """The record of a run folder. Where it exists, there is a run."""
+    """The record of a run folder."""
     return out / "config.json"
 
 
-def write_record(out: Path, config: TrainConfig, dataset: dict[str, Any], critic: dict[str, str] | None,
-                 environment: dict[str, str]) -> None:  # fmt: skip
-    """Write config.json.
+def _copies(out: Path) -> tuple[Path, Path]:
+    return record_path(out), out / ".config.json"
+
+
+def has_record(out: Path) -> bool:
+    """Whether there is a run in the folder."""
+    return any(path.exists() for path in _copies(out))
+
+
+def make_record(config: TrainConfig, dataset: dict[str, Any], critic: dict[str, str] | None,
+                environment: dict[str, str]) -> dict[str, Any]:  # fmt: skip
+    """The record of a run.
 
     Args:
-        out: the run folder.
         config: the configuration.
         dataset: number and digest of the images, and how many files were skipped for which reason.
         critic: digests of the critic and its classifier, None without a critic.
         environment: what the run is computed with.
     """
-    run = {"config": config.to_dict(), "dataset": dataset, "critic": critic, "environment": environment}
-    write_file(record_path(out), (json.dumps(run, indent=2) + "\n").encode())
+    return {"config": config.to_dict(), "dataset": dataset, "critic": critic, "environment": environment}
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    """Write config.json and its copy. They are on the disk before this returns. Raises OutputError."""
+    data = (json.dumps({**record, "sha256": _digest(record)}, indent=2) + "\n").encode()
+    for path in _copies(out):
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave an empty file
 
 
 def read_record(out: Path) -> dict[str, Any] | None:
-    """Read config.json; None if there is no run in the folder. Raises TrainingError if the file is damaged."""
-    path = record_path(out)
-    if not path.exists():
+    """Read config.json, or its copy if it is damaged; None if there is no run in the folder.
+
+    Raises TrainingError if neither can be used.
+    """
+    problems = []
+    for path in _copies(out):
+        if path.exists():
+            try:
+                return _read(path)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+                problems.append(f"{path} is damaged ({getattr(err, 'strerror', None) or err})")
+    if not problems:
         return None
-    try:
-        run = json.loads(path.read_text())
-        TrainConfig.from_dict(run["config"])
-        run["dataset"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise TrainingError(f"{path} is damaged ({err}); start over with --restart") from err
-    return dict(run)
+    advice = f"train on from its networks with --init-from {out} and another --out, or start over with --restart"
+    raise TrainingError(f"{problems[0]}; {advice}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_bytes())
+    digest = record.pop("sha256", None)  # a run that an older version started has none, nor has a pair that was made
+    if digest is not None and digest != _digest(record):
+        raise ValueError("its checksum does not match")
+    if unknown := record.keys() - _FIELDS:
+        raise ValueError(f"unknown field {min(unknown)!r}")
+    TrainConfig.from_dict(record["config"])
+    dataset = record["dataset"]
+    if not (isinstance(dataset["sha256"], str) and isinstance(dataset.get("images", 0), int)):
+        raise ValueError("dataset has no digest and number of images")
+    return record
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:

@@ -10,6 +10,9 @@ from avatar_runtime.errors import OutputError
 from avatar_training.errors import TrainingError
 from avatar_training.run_folder import checkpoint
 
+_TEMPORARY = f".*.{8 * '[0-9a-f]'}.tmp*"
+"""How `output.atomic` names a file until it is whole."""
+
 
 def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[str], None]) -> int:
     """Load the newest intact snapshot into the parameters. Newer, damaged ones are renamed, not deleted.
@@ -58,8 +61,8 @@ def set_aside(path: Path) -> Path:
 
 def remove_temporary_files(out: Path) -> None:
     """Remove the temporary files that killed processes left in a run folder. Raises OutputError."""
-    for path in out.rglob(".*.tmp*"):
+    for path in [path for folder in (out, out / "previews", out / "snapshots") for path in folder.glob(_TEMPORARY)]:
         try:
-            path.unlink()
+            path.unlink(missing_ok=True)
         except OSError as err:
             raise OutputError(f"cannot remove {path}: {err.strerror or err}") from err

@@ -17,7 +17,7 @@ from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
 from avatar_training.run_folder.environment import environment
-from avatar_training.run_folder.record import read_record, record_path, refuse_changes, write_record
+from avatar_training.run_folder.record import has_record, make_record, read_record, refuse_changes, write_record
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
 
@@ -37,7 +37,7 @@ def open_run(
 ) -> Iterator["Run"]:
     """Lock a run folder, check that the run may start or continue there, and load its images. See `loop.train`."""
     with ExitStack() as locks:
-        exists = record_path(out).exists()
+        exists = has_record(out)
         if exists:
             locks.enter_context(lock.held(out))
         saved = None if restart else read_record(out)
@@ -65,7 +65,7 @@ def open_run(
         if saved is None:
             make_folder(out)
             locks.enter_context(lock.held(out))
-            if record_path(out).exists():  # another process was faster
+            if has_record(out):  # another process was faster
                 raise _already_a_run(out)
         run = Run(config, out, faces, steps, on_message)
         if network:
@@ -97,6 +97,7 @@ class Run:
 
     def start(self, training: TrainingStep) -> int:
         """Write what a run has from its first moment, a snapshot included. Returns the first step: 0."""
+        remove_temporary_files(self.out)
         gan = training.gan
         if pair := self.config.init_from:
             checkpoint.load_into(gan.trained_parameters(), checkpoint.read_pair(Path(pair)), Path(pair))
@@ -133,6 +134,8 @@ class Run:
         checkpoint.save(self.out / "generator.ckpt", gan.averaged_generator(step))
         checkpoint.save(self.out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
         self.report.preview(step, images)
+        self.report.sync()
+        write_record(self.out, self.report.record)  # it may have been lost meanwhile
         checkpoint.save_snapshot(self.out / "snapshots", step, state, self.config.keep)
 
     def measure(self, training: TrainingStep, step: int) -> None:
@@ -158,14 +161,15 @@ class Run:
         self.report.rewind(step)
         return step
 
-    def newest_snapshot(self) -> Path | str:
+    def newest_snapshot(self) -> Path | None:
         """The newest snapshot, for a message."""
-        return next(iter(checkpoint.snapshots(self.out / "snapshots")), "none yet")
+        return next(iter(checkpoint.snapshots(self.out / "snapshots")), None)
 
     def _write_record(self) -> None:
         skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
-        write_record(self.out, self.config, images, critic_digests(self.config), environment(self.devices))
+        self.report.record = make_record(self.config, images, critic_digests(self.config), environment(self.devices))
+        write_record(self.out, self.report.record)
 
 
 def _already_a_run(out: Path) -> TrainingError:

@@ -25,8 +25,6 @@ F is the sum of C * 16 over the tensors; a tensor's part is its [C, 4, 4] flatte
 then column.
 """
 
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +39,7 @@ from sklearn.preprocessing import StandardScaler
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.output.atomic import write_file
+from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.steering.activations import GREY, INPUT_SIZE, PIXEL_RANGE, POOL, ActivationNetwork, Floats
 
 COMPONENTS = 120
@@ -100,9 +99,7 @@ class Critic:
 
     def save(self, path: Path) -> None:
         """Write the file. Raises OutputError."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
+        packed = pack_arrays(
             weights=self.weights,
             bias=np.float32(self.bias),
             tensors=np.array(self.tensors),
@@ -118,14 +115,13 @@ class Critic:
             auc=np.array([self.validation.auc, self.validation.low, self.validation.high]),
             unseen=np.array(self.validation.unseen),
         )
-        write_file(path, buffer.getvalue())
+        write_file(path, packed)
 
 
 def read_critic(path: Path) -> Critic:
     """The critic in a file. Raises CriticError."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            values: dict[str, Any] = dict(saved)
+        values: dict[str, Any] = read_arrays(path)
         auc, low, high = values["auc"].tolist()
         critic = Critic(
             weights=values["weights"].astype(np.float32, casting="same_kind"),
@@ -138,7 +134,7 @@ def read_critic(path: Path) -> Critic:
         )
     except OSError as err:
         raise CriticError(f"cannot read the critic {path}: {err.strerror or err}") from err
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+    except (ValueError, KeyError, TypeError, ArchiveError) as err:
         raise CriticError(f"{path} is damaged or no critic; avatar-train steer writes one") from err
     settings = (values.get("pool"), values.get("input_size"), values.get("grey"), values.get("mirror"))
     if settings != (POOL, INPUT_SIZE, True, True) or critic.weights.ndim != 1 or not np.isfinite(critic.weights).all():

@@ -7,9 +7,7 @@ counts. Faces whose name begins with `real/` are real ones, there to check the g
 """
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy.typing as npt
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_training.archive import ArchiveError, read_arrays
 from avatar_training.steering.activations import Floats
 
 GRADES = {0: "broken", 1: "doubtful", 2: "fine"}
@@ -132,13 +131,13 @@ def standing(answers: list[Answer]) -> dict[tuple[str, str], Answer]:
 def read_faces(path: Path) -> tuple[list[str], UInt8, str]:
     """The names and pictures [N, H, W, C] in a faces.npz, and the model that drew them. Raises GradesError."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            names, images, model = [str(name) for name in saved["names"]], saved["images"], str(saved["model"])
+        saved = read_arrays(path)
+        names, images, model = [str(name) for name in saved["names"]], saved["images"], str(saved["model"])
         if images.dtype != np.uint8 or images.ndim != 4 or len(names) != len(images):
             raise ValueError
     except OSError as err:
         raise GradesError(f"cannot read {path}: {err.strerror or err}; avatar-train grade writes it") from err
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+    except (ValueError, KeyError, TypeError, ArchiveError) as err:
         raise GradesError(f"{path} is damaged; begin a new grading folder") from err
     return names, images, model
 
@@ -165,15 +164,15 @@ def _read_folder(folder: Path) -> Grades:
 def _read_archive(path: Path, draw: Draw | None) -> Grades:
     try:
         data = path.read_bytes()
-        with np.load(io.BytesIO(data), allow_pickle=False) as saved:
-            latents = saved["latents"].astype(np.float32, casting="same_kind")
-            grade, grader, sheet = (saved[name] for name in ("grade", "grader", "sheet"))
+        saved = read_arrays(data)
+        latents = saved["latents"].astype(np.float32, casting="same_kind")
+        grade, grader, sheet = (saved[name] for name in ("grade", "grader", "sheet"))
         if latents.ndim != 2 or any(values.shape != (len(latents),) for values in (grade, grader, sheet)):
             raise ValueError
         grade = grade.astype(np.int64, casting="safe")
     except OSError as err:
         raise GradesError(f"cannot read {path}: {err.strerror or err}") from err
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+    except (ValueError, KeyError, TypeError, ArchiveError) as err:
         raise GradesError(f"{path} is no archive of grades: latents [N, D], grade, grader and sheet [N]") from err
     if draw is None:
         raise GradesError(f"{path} holds latents: say which generator's faces were graded")

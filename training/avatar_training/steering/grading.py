@@ -1,7 +1,6 @@
 """A grading folder: the pictures to grade, and each grader's answers as they come in. See `grades` for its files."""
 
 import hashlib
-import io
 import json
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from avatar_runtime.errors import OutputError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_training.archive import pack_arrays
 from avatar_training.steering.grades import (
     FACES_FILE,
     GRADES,
@@ -47,9 +47,8 @@ def create_folder(folder: Path, names: list[str], images: UInt8, model: str, rea
         names = [*names, *(f"{REAL}{i}" for i in range(len(real)))]
         images = np.concatenate([images, real])
     make_folder(folder)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, names=np.array(names), images=images, model=np.array(model))
-    write_file(folder / FACES_FILE, buffer.getvalue())
+    packed = pack_arrays(names=np.array(names), images=images, model=np.array(model))
+    write_file(folder / FACES_FILE, packed)
 
 
 class Grading:

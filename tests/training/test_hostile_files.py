@@ -1,0 +1,166 @@
+"""Saved files that a bad disk or a stranger has changed: read from a copy, passed over, or refused in a sentence."""
+
+import io
+import json
+import random
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatar_training.archive import ZIP_ERRORS, ArchiveError, pack_arrays, read_arrays, read_pieces
+from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
+from avatar_training.report.recorder import Report
+from avatar_training.run_folder import lock
+from avatar_training.run_folder.record import has_record, make_record, read_record, write_record
+
+CONFIG = TrainConfig("faces.zip", steps=9)
+RECORD = json.loads(json.dumps(make_record(CONFIG, {"images": 30, "sha256": "ab"}, None, {"device": "CPU"})))
+
+
+def test_a_record_with_any_flipped_bit_is_read_from_its_copy(tmp_path: Path) -> None:
+    write_record(tmp_path, RECORD)
+    path = tmp_path / "config.json"
+    sound = path.read_bytes()
+    for place in range(0, len(sound), 3):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert read_record(tmp_path) == RECORD
+    path.unlink()
+    assert has_record(tmp_path)
+    assert read_record(tmp_path) == RECORD
+
+
+def test_a_record_whose_copies_are_both_damaged_is_refused_with_a_way_to_go_on(tmp_path: Path) -> None:
+    write_record(tmp_path, RECORD)
+    for name in ("config.json", ".config.json"):
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace('"steps": 9', '"steps": 8'))
+    with pytest.raises(TrainingError, match=r"config.json is damaged \(its checksum.*--init-from"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"data": 5}, {"seed": 1.5}, {"keep": "2"}, {"steps": True}, {"rollback": 1}, {"loss": ["bce"]}),
+        *({"steps": 10**400}, {"learning_rate": "2e-4"}, {"rollbacks": 3}, {"batch_size": None}),
+    ],
+)
+def test_a_record_without_a_checksum_needs_the_right_types(tmp_path: Path, change: dict[str, Any]) -> None:
+    config = {**RECORD["config"], **change}
+    (tmp_path / "config.json").write_text(json.dumps({**RECORD, "config": config}))
+    with pytest.raises(TrainingError, match=f"damaged.*{next(iter(change))}|damaged.*iterable"):
+        read_record(tmp_path)
+
+
+def test_a_report_passes_over_lines_and_pictures_that_are_damaged(tmp_path: Path) -> None:
+    report = Report(tmp_path)
+    report.record = RECORD
+    faces = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8)
+    report.samples(faces)
+    report.preview(0, faces)
+    for step in range(1, 5):
+        report.step(step=step, g_loss=0.5, d_loss=0.6, images_per_second=0.0)
+    hostile = [
+        *('{"step": 2, "g_loss": "0.5"}', '{"step": 1e400, "g_loss": 1}', '{"step": -1}', '{"step": 2, "g_loss": NaN}'),
+        *(
+            '{"step": 2, "kid": 0.5}',
+            '{"step": 2, "d_loss": 1' + "0" * 400 + "}",
+            "[" * 10**5,
+            "[]",
+            "4",
+            '{"step": []}',
+        ),
+        *('{"step": 2, "images_per_second": null}', '{"step": 2, "diversity": true}'),
+    ]
+    with report.stats.open("a") as file:
+        file.write("\n".join(hostile) + "\n")
+    (tmp_path / "previews/00000000.png").write_bytes(b"")
+    (tmp_path / "dataset.png").unlink()
+    report.preview(4, faces)
+    report.rewind(4)
+    assert [json.loads(line)["step"] for line in report.stats.read_text().splitlines()] == [1, 2, 3, 4]
+    assert "step 4" in (tmp_path / "report.html").read_text()
+
+
+def test_a_lock_with_nonsense_in_it_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with lock.held(tmp_path):
+        (tmp_path / ".lock.pid").write_bytes(b"\xff\x00\n\x1b[2J")
+        with pytest.raises(TrainingError, match=r"^process is training in .*; stop it"), lock.held(tmp_path):
+            pass
+
+
+def lying(method: int) -> bytes:
+    """A member of 64 MiB that says, in both of its headers, that it has 99 bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("a.npy", bytes(2**26))
+    data = bytearray(buffer.getvalue())
+    for signature, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
+        at = data.index(signature) + offset
+        data[at : at + 4] = (99).to_bytes(4, "little")
+    return bytes(data)
+
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_a_member_that_lies_about_its_size_stops_at_what_it_promised(method: int) -> None:
+    import tracemalloc
+
+    with zipfile.ZipFile(io.BytesIO(lying(method))) as archive:
+        member = archive.infolist()[0]
+        tracemalloc.start()
+        with pytest.raises(ZIP_ERRORS):
+            list(read_pieces(archive, member))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 2**24
+    with pytest.raises(ArchiveError, match="damaged"):
+        read_arrays(lying(method))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sound_member_is_read_whole(method: int) -> None:
+    contents = {"noise": random.Random(0).randbytes(3 * 2**20), "zeros": bytes(3 * 2**20), "empty": b""}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    with zipfile.ZipFile(buffer) as archive:
+        for member in archive.infolist():
+            pieces = list(read_pieces(archive, member))
+            assert b"".join(pieces) == contents[member.filename]
+            assert max(map(len, pieces), default=0) <= 2**20
+
+
+def test_arrays_are_packed_as_numpy_reads_them_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", lambda *seconds: time.gmtime(0))
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "f": np.asfortranarray(np.eye(3)), "t": np.array(["é", "b"])}
+    packed = pack_arrays(**arrays, one=np.float32(1), none=np.zeros((0, 3)))
+    mine, numpys = read_arrays(packed), dict(np.load(io.BytesIO(packed)))
+    assert list(mine) == list(numpys)
+    for name, array in numpys.items():
+        assert (mine[name].dtype, mine[name].shape) == (array.dtype, array.shape)
+        assert (mine[name] == array).all()
+
+
+def test_arrays_of_objects_or_of_another_size_are_refused() -> None:
+    def packed(header: str) -> bytes:
+        data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("a.npy", data)
+        return buffer.getvalue()
+
+    for shape, kind in (("(1,)", "|O"), ("(10**9,)", "<f8"), ("(1000000000,)", "<f8"), ("(-1,)", "<f8"), ("3", "<f8")):
+        with pytest.raises(ArchiveError, match="damaged"):
+            read_arrays(packed(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}\n"))
+    with pytest.raises(ArchiveError, match="damaged"):
+        read_arrays(packed("(" * 3000))
