@@ -106,6 +106,7 @@ def contents(folder: Path) -> str:
 def stops(config: TrainConfig, folder: Path, chosen: slice, expected: object) -> int:
     out = folder / "run"
     unsynced: set[Path] = set()
+    sizes: dict[Path, int] = {}  # what the last fsync has brought to the disk
     seen: set[str] = set()
     found: list[tuple[Path, str]] = []
 
@@ -119,12 +120,14 @@ def stops(config: TrainConfig, folder: Path, chosen: slice, expected: object) ->
                 found.append((copy, f"{kind} before {name} {path.name}"))
             for lost in unsynced:
                 if lost.exists():
-                    (copy / lost.relative_to(out)).write_bytes(b"")
+                    os.truncate(copy / lost.relative_to(out), sizes.get(lost, 0))
         if name == "write":
             unsynced.add(path)
         elif name == "fsync":
             unsynced.discard(path)
+            sizes[path] = path.stat().st_size
         elif name == "rename":
+            sizes.pop(path, None)
             temporary = [lost for lost in unsynced if lost.parent == path.parent and ".tmp" in lost.name]
             unsynced.difference_update(temporary)
             unsynced.discard(path)

@@ -13,7 +13,6 @@ from avatar_runtime.output.atomic import replacing
 from avatar_training.config import TrainConfig
 from avatar_training.errors import TrainingError
 
-
 _FIELDS = {"config", "dataset", "critic", "environment", "interpolation", "steering"}
 
 
