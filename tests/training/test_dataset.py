@@ -300,7 +300,7 @@ def test_what_was_skipped_is_in_the_report_of_the_run(pictures: Path, tmp_path: 
 
 def test_fewer_images_than_a_batch_is_an_error() -> None:
     assert steps_per_epoch(22, 4) == 5
-    with pytest.raises(DataError, match="3 usable images are fewer than a batch of 4"):
+    with pytest.raises(DataError, match="a batch of 4 needs more usable images than 3"):
         steps_per_epoch(3, 4)
 
 

@@ -48,7 +48,14 @@ def test_a_record_whose_copies_are_both_damaged_is_refused_with_a_way_to_go_on(t
     "change",
     [
         *({"data": 5}, {"seed": 1.5}, {"keep": "2"}, {"steps": True}, {"rollback": 1}, {"loss": ["bce"]}),
-        *({"steps": 10**400}, {"learning_rate": "2e-4"}, {"rollbacks": 3}, {"batch_size": None}),
+        *(
+            {"latent_dim": 2 * 10**9},
+            {"ngf": 10**6},
+            {"steps": 10**400},
+            {"learning_rate": "2e-4"},
+            {"rollbacks": 3},
+            {"batch_size": None},
+        ),
     ],
 )
 def test_a_record_without_a_checksum_needs_the_right_types(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from avatar_runtime.model_file.metadata import MAX_LATENT_DIM
 from avatar_training import rng
 
 RUNS = Path("runs")
@@ -149,6 +150,8 @@ class TrainConfig:
         )
         for name in ("batch_size", "latent_dim", "ngf", "ndf", "snapshot_every", "keep"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name, most in (("latent_dim", MAX_LATENT_DIM), ("ngf", 4096), ("ndf", 4096)):
+            _check(getattr(self, name) <= most, name, getattr(self, name), f"at most {most:,}")
         pair = (self.critic is None) == (self.critic_network is None)
         _check(pair, "critic_network", self.critic_network, "given with critic, and only then")
         fits = self.critic is None or (self.reward_images >= 1 and self.batch_size % self.reward_images == 0)

@@ -82,7 +82,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     """Number of full batches in one pass over the images. Raises DataError if there is none."""
     if images < batch_size:
         raise DataError(
-            f"{images} usable images are fewer than a batch of {batch_size}; add images or lower --batch-size"
+            f"a batch of {batch_size} needs more usable images than {images}; add images or lower --batch-size"
         )
     return images // batch_size
 

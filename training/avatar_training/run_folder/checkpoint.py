@@ -1,5 +1,6 @@
 """Checkpoints: networks in files that MindSpore loads by itself, and snapshots from which a run resumes exactly."""
 
+import logging
 import os
 import re
 import zlib
@@ -51,11 +52,14 @@ def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = 
     """
     with replacing(path) as temporary:
         entries = [{"name": name, "data": value} for name, value in arrays.items()]
+        logger = logging.getLogger(f"ME.mindspore.log.{os.getpid()}")
+        logger.disabled = True  # MindSpore would also print what it raises
         try:
             mindspore.save_checkpoint(entries, str(temporary), crc_check=checksum)
         except RuntimeError as err:
             raise OSError(str(err)) from err
         finally:
+            logger.disabled = False
             temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves it behind when it fails
         temporary.chmod(0o644)  # MindSpore leaves 0400
         with temporary.open("rb+") as file:
