@@ -8,6 +8,7 @@ import onnx
 from avatar_export.graph import plain_graph
 from avatar_export.int8.equalize_channels import equalize_channels
 from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
+from avatar_export.int8.merge_residual_adds import merge_residual_adds
 from avatar_export.int8.quantize_int8 import quantize_int8
 from avatar_export.int8.split_output_into_halves import split_output_into_halves
 from avatar_export.passes.append_uint8_head import append_uint8_head
@@ -44,6 +45,7 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
         (not variant.accelerator and not variant.transposed, split_transposed_convolution),
         (variant.accelerator, convert_to_sub_pixel_convolution),
         (variant.accelerator, fix_batch_to_one),
+        (int8, merge_residual_adds),
         (int8, partial(quantize_int8, pixel_range=pixel_range)),
         (int8 and pixels and from_tanh, split_output_into_halves),
         (int8 and pixels and from_tanh, fuse_tanh_and_pixels),  # if the last layer is float, so has no halves

@@ -16,6 +16,7 @@ from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
     FACES_URL,
+    GENERATORS,
     IMAGE_SIZES,
     LOSSES,
     RECIPES,
@@ -80,6 +81,11 @@ class _Group(Command, click.Group):
     metavar="A",
     help="Penalise hidden activations above A, which makes int8 exports more accurate; 0 for no limit.  [default: 0]",
 )
+@click.option(
+    "--generator",
+    type=click.Choice(GENERATORS),
+    help="refined adds residual blocks to the tutorial's.  [default: tutorial]",
+)
 @click.option("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
 @click.option("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
 @click.option("--loss", type=click.Choice(LOSSES), help="Adversarial loss.")
@@ -105,6 +111,11 @@ class _Group(Command, click.Group):
     "--diff-augment/--no-diff-augment",
     default=None,
     help="Augment real and generated images in the same way (DiffAugment).",
+)
+@click.option(
+    "--feature-heads",
+    metavar="FILE.onnx",
+    help="Judge images through this MobileNetV2, too (Projected GANs).",
 )
 @click.option("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
 @click.option("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
