@@ -115,6 +115,11 @@ class AvatarGenerator:
         sessions.keep_after_fork(session)
         return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
 
+    @property
+    def model_id(self) -> str:
+        """The model's name and version, as in "anime-faces-64@1"."""
+        return f"{self.spec.name}@1"
+
     def close(self) -> None:
         """Release the session and its memory. A closed generator cannot draw."""
         self._session = None
