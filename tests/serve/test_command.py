@@ -23,69 +23,14 @@ from click.testing import CliRunner
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.cli import main
+from serve.running import children, get, metric, port_of, program, running
 from tiny_model import tiny_weights, write_tiny_model
-
-
-def program() -> str:
-    found = shutil.which("avatar-serve", path=sysconfig.get_path("scripts"))
-    assert found is not None
-    return found
-
-
-@contextmanager
-def running(
-    *options: str,
-    command: list[str] | None = None,
-    environment: Mapping[str, str] | None = None,
-    handles: Iterable[int] = (),
-) -> Iterator["subprocess.Popen[str]"]:
-    """avatar-serve, which is stopped in the end."""
-    process = subprocess.Popen(
-        command or [program(), *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        pass_fds=tuple(handles),
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
 
 
 @pytest.fixture
 def server(tiny_model: Path) -> Iterator["subprocess.Popen[str]"]:
     with running("--port", "0", "--model", str(tiny_model)) as process:
         yield process
-
-
-def port_of(server: "subprocess.Popen[str]") -> int:
-    assert server.stderr is not None
-    for line in server.stderr:
-        if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-            return int(found[1])
-    raise AssertionError("it did not start")
-
-
-def get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def metric(port: int, name: str) -> float:
-    found = re.search(rf"(?m)^{re.escape(name)} (.*)$", get(port, "/metrics")[1].decode())
-    return float(found[1]) if found else 0.0
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, in the order of their ids."""
-    return sorted(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def test_it_finishes_what_it_took_when_it_is_told_to_stop(server: "subprocess.Popen[str]") -> None:
