@@ -48,8 +48,9 @@ def create_app(
     """Make an ASGI application that draws avatars. docs/serving.md lists its addresses.
 
     Args:
-        models: Model files, by default the embedded one. The first draws what no id asks for. They are read at the
-            start, and again by `Application.reload`; replacing them otherwise changes nothing.
+        models: Ids, such as "anime-faces-64@2", or files; by default the package's. The first draws what no id asks
+            for. They are read at the start, and again by `Application.reload`; replacing them otherwise changes
+            nothing.
         limit: How many avatars of a model may be under way before requests are turned away.
         threads: Threads that draw and encode, by default one per CPU.
         prefix: What the paths begin with, such as "/avatars", if a proxy passes them on whole.
@@ -67,10 +68,9 @@ def create_app(
     check_threads(threads)
     workers = threads or cpu_limit()
     check_can_start(workers)
-    paths = [Path(model) for model in models]
     metrics = Metrics()
     return Application(
-        lambda: Service(paths, limit, workers, metrics), metrics, prefix, Sharing(origins, resource_policy), on_answer
+        lambda: Service(models, limit, workers, metrics), metrics, prefix, Sharing(origins, resource_policy), on_answer
     )
 
 

@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -21,11 +20,11 @@ from avatar_runtime.serve.workers import fork_workers
 @click.option(
     "--model",
     "models",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     multiple=True,
-    metavar="FILE",
+    metavar="ID|FILE",
     envvar="AVATAR_MODEL",
-    help="Instead of the embedded model; several times for several. The first draws where no id is asked for.",
+    help="Such as anime-faces-64@2; several times for several. The first draws where no id is asked for.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes that serve.")
 @click.option(
@@ -62,7 +61,7 @@ from avatar_runtime.serve.workers import fork_workers
 def main(
     host: str,
     port: int,
-    models: tuple[Path, ...],
+    models: tuple[str, ...],
     workers: int,
     threads: int | None,
     limit: int,
@@ -80,7 +79,7 @@ def main(
     Examples:
       avatar-serve
       avatar-serve --host 0.0.0.0 --port 80 --workers 4
-      avatar-serve --model faces-2.onnx --model faces-1.onnx
+      avatar-serve --model anime-faces-64@2 --model anime-faces-64@1
     """
     _raise_handle_limit()
     sockets = inherited() or listen(host, port, workers)

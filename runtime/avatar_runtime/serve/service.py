@@ -6,8 +6,9 @@ import mimetypes
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from avatar_runtime.errors import InputError
-from avatar_runtime.generator import AvatarGenerator, embedded_model
+from avatar_runtime.errors import InputError, ModelFileError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.model_file.registry import default_model, find_model
 from avatar_runtime.serve.answers import Answers
 from avatar_runtime.serve.metrics import Metrics
 from avatar_runtime.serve.openapi import description
@@ -27,8 +28,8 @@ class Service:
     """Model files that are loaded, and all that is made of them. It is made anew when they are read again.
 
     Args:
-        models: Model files; the first one draws what no id asks for. Their contents are read now: replacing a file
-            later changes nothing.
+        models: Ids or files, by default the package's model; the first draws what no id asks for. They are read now:
+            replacing a file later changes nothing.
         limit: How many avatars of each model may be under way before requests are turned away.
         workers: Threads that draw and encode.
         metrics: Where to count.
@@ -38,23 +39,26 @@ class Service:
         InputError: Two different models have the same id.
     """
 
-    def __init__(self, models: Sequence[Path], limit: int, workers: int, metrics: Metrics) -> None:
+    def __init__(self, models: Sequence[str | Path], limit: int, workers: int, metrics: Metrics) -> None:
         self.answers: dict[str, Answers] = {}
         """By the model's id, in the order given."""
-        for path in models or [embedded_model()]:
-            generator = AvatarGenerator.load(path, threads=1)
+        for model in models or [default_model()]:
+            generator = AvatarGenerator.load(model, threads=1)
             generator.verify()
+            if "/" in generator.model_id:
+                raise InputError(f"{model}: its id {generator.model_id!r} has a slash, which no address can hold")
             found = self.answers.get(generator.model_id)
             if found is not None and found.generator.model_sha256 != generator.model_sha256:
-                raise InputError(f"{path} and another model are both {generator.model_id}: change a version")
+                raise InputError(f"{model} and another model are both {generator.model_id}: change a version")
             if found is None:
                 self.answers[generator.model_id] = Answers(
                     generator, limit, workers, metrics.on_batch, metrics.on_change
                 )
         self.default = next(iter(self.answers.values()))
-        content = (models[0] if models else embedded_model()).read_bytes()
+        path = find_model(models[0] if models else None).path
+        content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.default.generator.model_sha256:
-            raise InputError(f"{models[0]} changed while it was read; start again")
+            raise ModelFileError(f"{path} changed while it was read; try again")
         self.documents = dict(_documents(content, list(self.answers)))
         """By their paths."""
 
