@@ -91,5 +91,6 @@ def test_a_megabyte_of_headers_and_half_closed_connections(tiny_model: Path) -> 
                 large.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 2**18)
                 answer = large.recv(100)
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
-            assert half.makefile("rb").read().endswith(expected)
+            with half.makefile("rb") as answer_file:
+                assert answer_file.read().endswith(expected)
         assert handles(server.pid) <= before + 2

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.answers import Answers, BusyError
+from avatar_runtime.serve.compatible import CHOICES, is_compatible, parse_compatible
 from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
 from avatar_runtime.serve.negotiation import FORMATS
 from avatar_runtime.serve.requests import Asked, is_picture, parse_avatar, parse_grid
@@ -43,6 +44,7 @@ def create_app(
     prefix: str = "",
     origins: Collection[str] = ("*",),
     resource_policy: str = "cross-origin",
+    compatible: Collection[str] = (),
     on_answer: Callable[[dict[str, Any]], None] | None = None,
 ) -> "Application":
     """Make an ASGI application that draws avatars. docs/serving.md lists its addresses.
@@ -56,11 +58,12 @@ def create_app(
         prefix: What the paths begin with, such as "/avatars", if a proxy passes them on whole.
         origins: Origins whose scripts may read the answers; "*" for all.
         resource_policy: Which pages may embed the pictures: cross-origin, same-site or same-origin.
+        compatible: Services whose addresses are answered, too: of gravatar, dicebear, dicebear-svg.
         on_answer: Called after each answer with what an access log says of it.
 
     Raises:
         ModelFileError: A model cannot be read, or does not draw its golden images.
-        InputError: threads is out of range, or two models have the same id.
+        InputError: threads is out of range, two models have the same id, or nothing is compatible with a service.
 
     Example:
         app = Starlette(routes=[Mount("/avatars", create_app())])
@@ -69,8 +72,11 @@ def create_app(
     workers = threads or cpu_limit()
     check_can_start(workers)
     metrics = Metrics()
+    if unknown := set(compatible) - set(CHOICES):
+        raise InputError(f"there is no compatibility with {unknown.pop()!r}; there is with {', '.join(CHOICES)}")
+    sharing = Sharing(origins, resource_policy)
     return Application(
-        lambda: Service(models, limit, workers, metrics), metrics, prefix, Sharing(origins, resource_policy), on_answer
+        lambda: Service(models, limit, workers, metrics), metrics, prefix, sharing, frozenset(compatible), on_answer
     )
 
 
@@ -83,6 +89,7 @@ class Application:
         metrics: Metrics,
         prefix: str,
         sharing: Sharing,
+        compatible: frozenset[str],
         on_answer: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._load = load
@@ -90,6 +97,7 @@ class Application:
         self._metrics = metrics
         self._prefix = prefix.strip("/")
         self._sharing = sharing
+        self._compatible = compatible
         self._on_answer = on_answer
 
     async def reload(self) -> None:
@@ -128,7 +136,7 @@ class Application:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         seconds = time.monotonic() - began
-        if path is not None and _counts(path, self._service):
+        if path is not None and self._is_picture(path):
             self._metrics.on_request(response.status, seconds)
         if self._on_answer is not None:
             self._on_answer(_record(scope, request_id, response.status, len(body), seconds))
@@ -164,6 +172,11 @@ class Application:
         """The answer to a request for a picture, or 404. Raises InputError or BusyError."""
         _check_utf8(scope)
         query, accept = scope["query_string"], header(scope, b"accept")
+        if is_compatible(path, self._compatible):
+            asked = parse_compatible(path, query, accept, self._compatible)
+            if asked is None:
+                return sentence(404, "the default picture is asked for, and it is 404")
+            return await _drawn(service.default, asked, SHORT)
         kind, _, rest = path.partition("/")
         if kind != "v1":
             if not is_picture(path):
@@ -177,11 +190,17 @@ class Application:
             return sentence(404, f"there is no model {model[:60]!r} here; there are {known}")
         if not slash or not name:
             return sentence(404, "nothing is here; a name is missing after the model")
+        lifetime = FOR_EVER if is_id else SHORT
         if grids:
-            asked = parse_grid(name, query, accept, answers.generator.spec.image_size)
-        else:
-            asked = parse_avatar(name, query, accept)
-        return await _drawn(answers, asked, FOR_EVER if is_id else SHORT)
+            side = answers.generator.spec.image_size
+            return await _drawn(answers, parse_grid(name, query, accept, side), lifetime)
+        return await _drawn(answers, parse_avatar(name, query, accept), lifetime)
+
+    def _is_picture(self, path: str) -> bool:
+        """Whether a path is one of a picture, which the metrics count."""
+        if path in self._service.documents:
+            return False
+        return path.startswith("v1/") or is_picture(path) or is_compatible(path, self._compatible)
 
     def _path(self, scope: Scope) -> str | None:
         """The decoded path below where the application is, without its leading slash; None outside of the prefix."""
@@ -212,11 +231,6 @@ async def _drawn(answers: Answers, asked: Asked, lifetime: tuple[bytes, bytes]) 
     if asked.negotiated:
         headers.append((b"vary", b"Accept"))
     return Response(200, headers, answer.data)
-
-
-def _counts(path: str, service: Service) -> bool:
-    """Whether a path is one of a picture, which the metrics count."""
-    return path not in service.documents and path not in _PRIVATE and (path.startswith("v1/") or is_picture(path))
 
 
 def _check_utf8(scope: Scope) -> None:

@@ -56,6 +56,13 @@ from avatar_runtime.serve.workers import fork_workers
     default="cross-origin",
     help="Which pages may show the pictures.",
 )
+@click.option(
+    "--compatible",
+    type=click.Choice(["gravatar", "dicebear", "dicebear-svg"]),
+    multiple=True,
+    envvar="AVATAR_COMPATIBLE",
+    help="Answer the addresses of this service, too; dicebear-svg sends PNGs to those who ask for SVGs.",
+)
 @click.option("--access-log", is_flag=True, help="Log each answer as a line of JSON on standard error.")
 @version_option
 def main(
@@ -68,6 +75,7 @@ def main(
     prefix: str,
     origins: tuple[str, ...],
     resource_policy: str,
+    compatible: tuple[str, ...],
     access_log: bool,
 ) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
@@ -116,6 +124,7 @@ def main(
             prefix=prefix,
             origins=origins,
             resource_policy=resource_policy,
+            compatible=compatible,
             on_answer=log_answer if access_log else None,
         )
         serve(app, sockets, on_ready, supervisor)
