@@ -65,13 +65,16 @@ def test_ten_thousand_idle_connections_and_slow_ones(tiny_model: Path) -> None:
 def test_a_client_that_reads_nothing_is_dropped(tiny_model: Path) -> None:
     with running("--port", "0", "--model", str(tiny_model)) as server, socket.socket() as connection:
         port = port_of(server)
+        assert get(port, "/alice.png")[0] == 200
+        before = handles(server.pid)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(60)
         connection.connect(("127.0.0.1", port))
-        before = handles(server.pid)
         connection.sendall(b"GET /v1/grids/tiny/x?count=100&size=128 HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+        assert get(port, "/alice.png")[0] == 200
+        assert handles(server.pid) == before + 1
         began = time.monotonic()
-        while handles(server.pid) >= before:
+        while handles(server.pid) > before:
             assert get(port, "/alice.png")[0] == 200
             time.sleep(0.2)
             assert time.monotonic() - began < 4 * PATIENCE
