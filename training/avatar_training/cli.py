@@ -23,6 +23,7 @@ from avatar_training.config import (
     TrainConfig,
 )
 from avatar_training.errors import TrainingError
+from avatar_training.preparation.cli import prepare
 from avatar_training.run_folder.record import newest_run, read_record, widths
 from avatar_training.steering.cli import grade, steer
 from avatar_training.terminal import ProgressBar, StopRequest
@@ -221,6 +222,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     click.echo(out)
 
 
+main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
 
