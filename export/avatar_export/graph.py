@@ -49,7 +49,6 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
             kernel = {"weight": block.conv2}
             current = network.add("Conv", f"{name}.conv2", [current], kernel, kernel_shape=[1, 1], pads=[0] * 4)
             current = network.add("Add", f"{name}.add", [x, network.norm(f"{name}.norm2", current, block.norm2)])
-            current = network.add("Relu", f"{name}.relu2", [current])
     network.nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
     side = weights.image_size
     graph = helper.make_graph(

@@ -8,7 +8,6 @@ import onnx
 from avatar_export.graph import plain_graph
 from avatar_export.int8.equalize_channels import equalize_channels
 from avatar_export.int8.fuse_tanh_and_pixels import fuse_tanh_and_pixels
-from avatar_export.int8.merge_residual_adds import merge_residual_adds
 from avatar_export.int8.quantize_int8 import quantize_int8
 from avatar_export.int8.split_output_into_halves import split_output_into_halves
 from avatar_export.passes.append_uint8_head import append_uint8_head
@@ -16,6 +15,7 @@ from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
 from avatar_export.passes.fold_batch_norm import fold_batch_norm
 from avatar_export.passes.fold_latent_map import fold_latent_map
+from avatar_export.passes.fold_residual_adds import fold_residual_adds
 from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
 from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
 from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
@@ -39,13 +39,13 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
     from_tanh = pixel_range == (-1.0, 1.0)
     steps: list[tuple[bool, Pass]] = [
         (True, fold_batch_norm),
+        (int8, fold_residual_adds),
         (int8, equalize_channels),
         (True, project_latent_to_gemm),
         (True, fold_latent_map),
         (not variant.accelerator and not variant.transposed, split_transposed_convolution),
         (variant.accelerator, convert_to_sub_pixel_convolution),
         (variant.accelerator, fix_batch_to_one),
-        (int8, merge_residual_adds),
         (int8, partial(quantize_int8, pixel_range=pixel_range)),
         (int8 and pixels and from_tanh, split_output_into_halves),
         (int8 and pixels and from_tanh, fuse_tanh_and_pixels),  # if the last layer is float, so has no halves

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 DAMPING = 0.01
 """Added to the variances, as a share of their mean, so that an input that never varies does not divide by 0."""
-MAX_COMPENSATED = 2304
+MAX_COMPENSATED = 3200
 """Inputs of the largest layer that is rounded with compensation, whose time grows with their cube."""
 PAIR_LIMIT = 128
 """The largest sum of the two weights of a pair, if they have the same sign."""

@@ -35,7 +35,7 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Block:
-    """A residual block of the refined generator: x -> relu(x + norm2(conv2(relu(norm1(conv1(x))))))."""
+    """A residual block of the refined generator: x -> x + norm2(conv2(relu(norm1(conv1(x)))))."""
 
     conv1: Array  # [inside, width, 3, 3]
     norm1: BatchNorm

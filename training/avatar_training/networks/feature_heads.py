@@ -27,8 +27,11 @@ INPUT_SIZE = 128
 WIDTH = 64
 """Channels of the mixtures and of the heads."""
 
-FROZEN = "features."
-"""What the names of the classifier's own parameters begin with; they are no part of a checkpoint."""
+FROZEN = "seen."
+"""What the names of the classifier's own parameters begin with; they are no part of a checkpoint.
+
+A critic has such parameters, too. Where two have one name, MindSpore renames every parameter of a step.
+"""
 
 
 class FeatureHeads(nn.Cell):
@@ -48,6 +51,7 @@ class FeatureHeads(nn.Cell):
         super().__init__()
         self.channels_last = channels_last
         self.features = FrozenFeatures(path, ACTIVATIONS, grey=channels == 1)
+        self.features.update_parameters_name(FROZEN)
         self.enlarge = Tensor(_enlarging(image_size, INPUT_SIZE))
         blank = Tensor(np.zeros((1, channels, INPUT_SIZE, INPUT_SIZE), np.float32))
         shapes = [activation.shape for activation in self.features(blank)]
@@ -96,4 +100,5 @@ def _random(width: int, kernel_size: int) -> nn.Conv2d:
 def _enlarging(size: int, wanted: int) -> npt.NDArray[np.float32]:
     """The matrix [wanted, size] that resizes bilinearly, with half-pixel centres."""
     places = np.clip((np.arange(wanted) + 0.5) * size / wanted - 0.5, 0, size - 1)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size))).astype(np.float32)
+    weights: npt.NDArray[np.float64] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
+    return weights.astype(np.float32)

@@ -65,7 +65,7 @@ class Generator(nn.Cell):
     def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
         """The images, and how far hidden activations exceed a limit, 0 for none: float32 [], squares summed per image.
 
-        Activations are the outputs of the ReLUs, and of the residual blocks after them.
+        Activations are the outputs of the ReLUs that residual blocks may follow.
         """
         x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
         x = cl.to_channels_last(x) if self.channels_last else x
@@ -73,7 +73,7 @@ class Generator(nn.Cell):
         for i in range(len(self.generator)):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
-                x = self.residual_blocks[i // 3](x)
                 if limit:
                     squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+                x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]

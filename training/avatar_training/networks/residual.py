@@ -20,7 +20,7 @@ BOTTLENECK = 4
 
 
 class ResidualBlock(nn.Cell):
-    """x to relu(x + norm(1x1(relu(norm(3x3(x)))))), for an x that is not negative."""
+    """x to x + norm(1x1(relu(norm(3x3(x))))). Without a ReLU after the sum, an export can fold it into the next layer."""
 
     def __init__(self, width: int, norm: Callable[..., nn.Cell], channels_last: bool) -> None:
         super().__init__()
@@ -32,4 +32,4 @@ class ResidualBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """The shape stays."""
-        return ops.relu(x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x))))))
+        return x + self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x)))))
