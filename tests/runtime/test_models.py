@@ -16,7 +16,10 @@ from click.testing import CliRunner
 from avatar_runtime import AvatarError, AvatarGenerator, ModelFileError
 from avatar_runtime.command.cli import main
 from avatar_runtime.generator import embedded_model
-from avatar_runtime.model_file.registry import default_model, find_model, is_id, known_models, model_folder
+from avatar_runtime.model_file.registry import default_model, find_model, is_id, known_models
+from avatar_runtime.model_file.registry import model_folder as user_folder
+
+from .conftest import entry, write_registry
 
 RELEASED = {
     "anime-faces-64@1": "50c2d87e5dc75987798cb2a86332355965da5f1b59758275de94cfdc3e2fb492",
@@ -24,23 +27,6 @@ RELEASED = {
 }
 """SHA-256 of every model ever released. Add lines; never change or remove one."""
 PACKAGE = embedded_model().parent
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty model folder of the user's."""
-    monkeypatch.setenv("AVATAR_EDGE_MODELS", str(tmp_path / "models"))
-    (tmp_path / "models").mkdir()
-    return tmp_path / "models"
-
-
-def entry(path: Path, **changes: Any) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), **changes}
-
-
-def write_registry(folder: Path, **models: Any) -> None:
-    (folder / "models.json").write_text(json.dumps({"models": models}))
 
 
 def test_a_released_model_never_changes() -> None:
@@ -89,25 +75,25 @@ def test_what_is_no_id_is_a_path(text: Any) -> None:
     assert not is_id(text)
 
 
-def test_a_file_of_ones_own_is_found_by_id_in_the_folder(folder: Path, tiny_model: Path) -> None:
-    shutil.copy(tiny_model, folder / "tiny@1.onnx")
+def test_a_file_of_ones_own_is_found_by_id_in_the_folder(model_folder: Path, tiny_model: Path) -> None:
+    shutil.copy(tiny_model, model_folder / "tiny@1.onnx")
     with AvatarGenerator.load("tiny@1", exact=True) as generator:
         faces = generator.generate(["alice"])
         assert generator.model_id == "tiny@1"
         again = pickle.loads(pickle.dumps(generator))
     assert np.array_equal(again.generate(["alice"]), faces)
-    (folder / "other@3.onnx").write_bytes(tiny_model.read_bytes())
+    (model_folder / "other@3.onnx").write_bytes(tiny_model.read_bytes())
     with pytest.raises(ModelFileError, match=r"other@3.onnx: it says that it is tiny@1; rename it to tiny@1.onnx"):
         AvatarGenerator.load("other@3")
 
 
 def test_a_pickled_generator_finds_its_model_where_the_other_machine_has_it(
-    folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    model_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(tiny_model, folder / "tiny@1.onnx")
+    shutil.copy(tiny_model, model_folder / "tiny@1.onnx")
     with AvatarGenerator.load("tiny@1") as generator:
         packed = pickle.dumps(generator)
-    there = folder.rename(folder.with_name("there"))
+    there = model_folder.rename(model_folder.with_name("there"))
     monkeypatch.setenv("AVATAR_EDGE_MODELS", str(there))
     assert pickle.loads(packed).model_id == "tiny@1"
 
@@ -119,16 +105,16 @@ def test_a_path_may_look_like_an_id_if_it_is_a_path(tmp_path: Path, tiny_model: 
         assert generator.model_id == "tiny@1"
 
 
-def test_a_file_that_is_not_the_registered_one_is_refused(folder: Path, tiny_model: Path) -> None:
-    write_registry(folder, **{"tiny@1": entry(tiny_model)})
+def test_a_file_that_is_not_the_registered_one_is_refused(model_folder: Path, tiny_model: Path) -> None:
+    write_registry(model_folder, **{"tiny@1": entry(tiny_model)})
     data = tiny_model.read_bytes()
-    (folder / "tiny@1.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    (model_folder / "tiny@1.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ModelFileError, match=r"tiny@1.onnx: it is damaged, or not the released tiny@1"):
         AvatarGenerator.load("tiny@1")
 
 
-def test_what_is_missing_is_said_with_what_to_do(folder: Path, tiny_model: Path) -> None:
-    write_registry(folder, **{"tiny@1": entry(tiny_model)})
+def test_what_is_missing_is_said_with_what_to_do(model_folder: Path, tiny_model: Path) -> None:
+    write_registry(model_folder, **{"tiny@1": entry(tiny_model)})
     with pytest.raises(
         ModelFileError, match=r"tiny@1 is not on this machine: `avatar-gen models fetch tiny@1`, or put"
     ):
@@ -152,11 +138,11 @@ def test_what_is_missing_is_said_with_what_to_do(folder: Path, tiny_model: Path)
         ('{"models": {"anime-faces-64@1": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "another SHA-256 than in the"),
     ],
 )
-def test_a_damaged_registry_is_refused_with_its_path(folder: Path, text: str, message: str) -> None:
-    (folder / "models.json").write_text(text)
+def test_a_damaged_registry_is_refused_with_its_path(model_folder: Path, text: str, message: str) -> None:
+    (model_folder / "models.json").write_text(text)
     with pytest.raises(ModelFileError, match=message) as refused:
         known_models()
-    assert str(folder / "models.json") in str(refused.value)
+    assert str(model_folder / "models.json") in str(refused.value)
     assert AvatarGenerator.load().model_id == default_model()  # the package's own need no folder
 
 
@@ -164,16 +150,16 @@ def test_the_folder_is_the_users_caches_by_default(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("AVATAR_EDGE_MODELS", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert model_folder() == tmp_path / "avatar-edge" / "models"
+    assert user_folder() == tmp_path / "avatar-edge" / "models"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard says: ignore it
-    assert model_folder() == Path.home() / ".cache" / "avatar-edge" / "models"
+    assert user_folder() == Path.home() / ".cache" / "avatar-edge" / "models"
 
     def no_home(path: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", no_home)
     with pytest.raises(AvatarError, match="no home folder for models: set AVATAR_EDGE_MODELS"):
-        model_folder()
+        user_folder()
     assert AvatarGenerator.load().model_id == default_model()
 
 

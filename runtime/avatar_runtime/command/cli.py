@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.models import models
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 
 
@@ -28,7 +29,21 @@ PATH = click.Path(path_type=Path)
 MAX_COUNT = 10**9
 
 
-@click.command(cls=Command, context_settings=SETTINGS)
+class _AvatarGen(Command):
+    """Draws, unless its first word is the name of the command `models`."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """The context of `models`, or of drawing."""
+        if args[:1] == ["models"]:
+            return models.make_context(f"{info_name} models", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the one or the other."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_AvatarGen, context_settings=SETTINGS)
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
 @click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
 @click.option("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
@@ -71,6 +86,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --names-file team.txt --format webp --out-dir avatars
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
+      avatar-gen models
     """
     # Imported here: numpy and onnxruntime take 110 ms, which --help does not need.
     from avatar_runtime.command import tasks

@@ -99,7 +99,7 @@ def find_model(model: str | Path | None = None) -> ModelFile:
         path = model_folder() / path.name
         known = known_models().get(model)
     if not path.exists():
-        raise _missing(model, path)
+        raise missing(model, path)
     return ModelFile(path, model, None if known is None else known.sha256)
 
 
@@ -150,6 +150,15 @@ def in_package(id: str) -> bool:
     return (_PACKAGE / f"{id}.onnx").exists()
 
 
+def missing(id: str, path: Path) -> ModelFileError:
+    """The error that a model is not at this path, where it would be looked for."""
+    known = known_models()
+    if id in known:
+        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put it into {path}")
+    ids = ", ".join(sorted(known))
+    return ModelFileError(f"no model {id} is known; known are {ids}. A file of your own belongs into {path}")
+
+
 @cache
 def _package_registry() -> tuple[str, Mapping[str, KnownModel]]:
     return read_registry(_PACKAGE / REGISTRY)
@@ -164,11 +173,3 @@ def _known(models: Fields, id: str) -> KnownModel:
         entry.whole("size", 1, MAX_BYTES),
         *(entry.text(name, 1000, default="") for name in ("url", "shape", "license", "quality")),
     )
-
-
-def _missing(id: str, path: Path) -> ModelFileError:
-    known = known_models()
-    if id in known:
-        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put it into {path}")
-    ids = ", ".join(sorted(known))
-    return ModelFileError(f"no model {id} is known; known are {ids}. A file of your own belongs into {path}")
