@@ -23,7 +23,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     \b
     Examples:
       avatar-gen models
-      avatar-gen models fetch anime-faces-64@1
+      avatar-gen models fetch anime-faces-64@2
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -46,7 +46,7 @@ def fetch(id: str) -> None:
 
     \b
     Example:
-      avatar-gen models fetch anime-faces-64@1
+      avatar-gen models fetch anime-faces-64@2
     """
     from avatar_runtime.model_file.fetching import fetch_model
 

@@ -145,6 +145,11 @@ def model_folder() -> Path:
     return caches / "avatar-edge" / "models"
 
 
+def released_model(sha256: str) -> str | None:
+    """The id of the model with this digest, if the package's registry has it."""
+    return next((id for id, known in _package_registry()[1].items() if known.sha256 == sha256), None)
+
+
 def in_package(id: str) -> bool:
     """Whether the package carries this model."""
     return (_PACKAGE / f"{id}.onnx").exists()
