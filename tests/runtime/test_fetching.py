@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from avatar_runtime import AvatarGenerator, InputError, ModelFileError, OutputError
+from avatar_runtime import AvatarGenerator, DownloadError, InputError, ModelFileError, OutputError
 from avatar_runtime.command.cli import main
-from avatar_runtime.errors import DownloadError
 from avatar_runtime.model_file.fetching import fetch_model
 from avatar_runtime.model_file.registry import KnownModel, default_model, find_model, known_models
 from file_server import FileServer

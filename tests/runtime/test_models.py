@@ -137,6 +137,11 @@ def test_what_is_missing_is_said_with_what_to_do(model_folder: Path, tiny_model:
         ('{"models": {"a@1": {"size": 1}}}', "a@1.sha256 is missing"),
         ('{"models": {"../a@1": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "no entry of the form"),
         ('{"models": {"a@1": {"sha256": "' + "0" * 64 + '", "size": -1}}}', "a@1.size is -1"),
+        (
+            '{"models": {"a@1": {"sha256": "' + "0" * 64 + '", "size": 1, "url": "\\u001b[2J"}}}',
+            "a@1.url is no web address",
+        ),
+        (" " * 2**21, "more than 1048576"),
         ('{"models": {"' + OLDER + '": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "another SHA-256 than in the"),
     ],
 )
@@ -146,6 +151,17 @@ def test_a_damaged_registry_is_refused_with_its_path(model_folder: Path, text: s
         known_models()
     assert str(model_folder / "models.json") in str(refused.value)
     assert AvatarGenerator.load().model_id == default_model()  # the package's own need no folder
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("AVATAR_EDGE_MODELS", "/closed")
+    monkeypatch.setattr(Path, "exists", denied)
+    for look in (known_models, lambda: find_model("tiny@1")):
+        with pytest.raises(ModelFileError, match="cannot look into .*closed: Permission denied"):
+            look()
 
 
 def test_the_folder_is_the_users_caches_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
