@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_looked_into_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AVATAR_EDGE_MODELS", "/closed")
     monkeypatch.setattr(Path, "exists", denied)
     for look in (known_models, lambda: find_model("tiny@1")):
-        with pytest.raises(ModelFileError, match="cannot look into .*closed: Permission denied"):
+        with pytest.raises(ModelFileError, match=r"cannot look into .*closed: Permission denied"):
             look()
 
 
