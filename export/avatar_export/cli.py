@@ -12,7 +12,6 @@ from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
-from avatar_runtime.errors import AvatarError, InputError
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 if TYPE_CHECKING:
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 HTML = "html"
-INSTALL = 'pip install "avatar-edge[export]", on Python 3.10 to 3.12, for which MindSpore has wheels'
 PATH = click.Path(path_type=Path)
 
 
-@click.command(cls=Command, context_settings=SETTINGS)
+@click.command(cls=Command, extra="export", context_settings=SETTINGS)
 @click.option(
     "--checkpoint",
     "checkpoint_path",
@@ -117,47 +115,40 @@ def main(
       avatar-export --target html page.html
       avatar-export --inspect night.onnx
     """
-    try:
-        if inspected is not None:
-            click.echo(inspect(inspected))
-            return
-        _check_usage(target, path, format_)
-        os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
-        try:
-            import mindspore  # noqa: F401
+    if inspected is not None:
+        click.echo(inspect(inspected))
+        return
+    _check_usage(target, path, format_)
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
+    import mindspore  # noqa: F401
 
-            from avatar_export.exporter import export_model
-            from avatar_export.formats.html_page import export_page
-            from avatar_export.source.original import generator_file, newest_checkpoint
-            from avatar_export.targets import export_target
-        except ModuleNotFoundError as err:
-            raise click.ClickException(f"avatar-export needs {err.name}: {INSTALL}") from err
-        if checkpoint_path is None or checkpoint_path.is_dir():
-            checkpoint_path = generator_file(checkpoint_path) if checkpoint_path else newest_checkpoint(RUNS)
-            click.echo(f"checkpoint {checkpoint_path}")
-        options: dict[str, Any] = {
-            "tolerance": dict(tolerance),
-            "pixel_range": pixel_range,
-            "prefix": prefix,
-            "report": report,
-            "name": model_name,
-            "license": license,
-            "provenance": provenance,
-        }
-        if target is None:
-            path = path or Path(f"generator.{format_ or FORMATS[0]}")
-            _print(export_model(checkpoint_path, path, precision=precision, output_dtype=output_dtype, **options))
-        elif target[0] == HTML:
-            _print(export_page(checkpoint_path, target[1], **options))
-        else:
-            finished = export_target(checkpoint_path, *target, **options)
-            for export in finished.exports:
-                _print(export)
-            click.echo(f"{finished.folder}: {', '.join(finished.manifest['files'])} and manifest.json")
-    except InputError as err:
-        raise click.UsageError(str(err)) from err
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    from avatar_export.exporter import export_model
+    from avatar_export.formats.html_page import export_page
+    from avatar_export.source.original import generator_file, newest_checkpoint
+    from avatar_export.targets import export_target
+
+    if checkpoint_path is None or checkpoint_path.is_dir():
+        checkpoint_path = generator_file(checkpoint_path) if checkpoint_path else newest_checkpoint(RUNS)
+        click.echo(f"checkpoint {checkpoint_path}")
+    options: dict[str, Any] = {
+        "tolerance": dict(tolerance),
+        "pixel_range": pixel_range,
+        "prefix": prefix,
+        "report": report,
+        "name": model_name,
+        "license": license,
+        "provenance": provenance,
+    }
+    if target is None:
+        path = path or Path(f"generator.{format_ or FORMATS[0]}")
+        _print(export_model(checkpoint_path, path, precision=precision, output_dtype=output_dtype, **options))
+    elif target[0] == HTML:
+        _print(export_page(checkpoint_path, target[1], **options))
+    else:
+        finished = export_target(checkpoint_path, *target, **options)
+        for export in finished.exports:
+            _print(export)
+        click.echo(f"{finished.folder}: {', '.join(finished.manifest['files'])} and manifest.json")
 
 
 def _check_usage(target: tuple[str, Path] | None, path: Path | None, format_: str | None) -> None:

@@ -19,3 +19,7 @@ class ProviderError(AvatarError):
 
 class OutputError(AvatarError):
     """A file cannot be written where it should be."""
+
+
+class MissingExtraError(AvatarError, ImportError):
+    """A package is not installed that only one of the extras needs."""

@@ -383,7 +383,8 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, 
 
 @pytest.mark.parametrize("missing", ["mindspore", "onnx"])
 def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; main()"
+    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; "
+    script += "main(prog_name='avatar-export')"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import threading
 from collections.abc import Iterator
@@ -145,3 +146,19 @@ def test_an_address_that_is_none_is_a_sentence(tiny_model: Path, address: str) -
     result = CliRunner().invoke(main, ["--model", str(tiny_model), "--host", address, "--port", "0"])
     assert result.exit_code == 2
     assert f"cannot listen on {address}, port 0: " in result.output
+
+
+@pytest.mark.parametrize("package", ["starlette", "prometheus_client"])
+def test_a_program_without_the_extra_is_told_the_line_that_mends_it(package: str) -> None:
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+from avatar_runtime import AvatarError
+try:
+    from avatar_runtime.serve.app import create_app
+except AvatarError as err:
+    print(err)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"avatar_runtime.serve.app needs {package}")
+    assert done.stdout.endswith(': pip install "avatar-edge[serve]"\n')

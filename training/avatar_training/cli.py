@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
-from avatar_runtime.errors import AvatarError
 from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
@@ -27,9 +26,6 @@ from avatar_training.run_folder.record import newest_run, read_record
 from avatar_training.steering.cli import grade, steer
 from avatar_training.terminal import ProgressBar, StopRequest
 
-INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
-
-
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -37,7 +33,9 @@ class _Group(Command, click.Group):
     """Trains when no other command is named."""
 
 
-@click.group(cls=_Group, invoke_without_command=True, context_settings={**SETTINGS, "show_default": False})
+@click.group(
+    cls=_Group, extra="train", invoke_without_command=True, context_settings={**SETTINGS, "show_default": False}
+)
 @click.option("--data", metavar="DIR_OR_ZIP", help="Training images.  [default with --resume: the run's]")
 @click.option(
     "--download",
@@ -167,19 +165,16 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
         raise click.UsageError("--steps and --epochs both say how long to train: use one of them")
     given = {name: value for name, value in options.items() if value is not None}
     os.environ.setdefault("GLOG_v", "3")  # silence MindSpore's warnings about itself
-    try:
-        if resume:
-            out = out or newest_run(RUNS)
-            config = _saved_config(out, given)
-        else:
-            if "data" not in given:
-                raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
-            config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
-            out = out or RUNS / config.recipe
-    except ValueError as err:
-        raise click.UsageError(str(err)) from err
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    if resume:
+        out = out or newest_run(RUNS)
+        config = _saved_config(out, given)
+    else:
+        if "data" not in given:
+            raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
+        config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
+        out = out or RUNS / config.recipe
+    if not dry_run:
+        import avatar_training.loop  # noqa: F401  # a missing package is told before all else
     if device.is_leader():
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
@@ -189,7 +184,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     _run(config, out, resume, restart)
 
 
-@main.command(cls=Command)
+@main.command(cls=Command, extra="train")
 @click.argument("start", type=click.Path(path_type=Path, file_okay=False), metavar="START")
 @click.argument("end", type=click.Path(path_type=Path, file_okay=False), metavar="END")
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
@@ -206,12 +201,9 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
       avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
-    try:
-        from avatar_training.run_folder.interpolation import interpolate as write_between
+    from avatar_training.run_folder.interpolation import interpolate as write_between
 
-        write_between(start, end, share, out)
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train interpolate needs {err.name}: {INSTALL}") from err
+    write_between(start, end, share, out)
     click.echo(out)
 
 
@@ -220,34 +212,22 @@ main.add_command(steer)
 
 
 def _download(url: str, path: Path) -> None:
-    try:
-        from avatar_training.data.download import download
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.data.download import download
+
     fetching = ProgressBar("fetching", show_pos=False)
 
     def on_received(received: int, total: int | None) -> None:
         if total:
             fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    try:
-        with fetching:
-            files = download(
-                url,
-                path,
-                on_message=lambda message: click.echo(message, err=True),
-                on_received=on_received,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
+    with fetching:
+        files = download(url, path, on_message=lambda message: click.echo(message, err=True), on_received=on_received)
     click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
-    try:
-        from avatar_training.loop import Progress, train
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.loop import Progress, train
+
     reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
@@ -257,20 +237,17 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
             progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"
         )
 
-    try:
-        with StopRequest() as stop, reading, training:
-            result = train(
-                config,
-                out,
-                resume=resume,
-                restart=restart,
-                on_message=lambda message: click.echo(message, err=True),
-                on_decoded=reading.show,
-                on_step=on_step,
-                should_stop=stop,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
+    with StopRequest() as stop, reading, training:
+        result = train(
+            config,
+            out,
+            resume=resume,
+            restart=restart,
+            on_message=lambda message: click.echo(message, err=True),
+            on_decoded=reading.show,
+            on_step=on_step,
+            should_stop=stop,
+        )
     if not device.is_leader():
         return
     best = " and best.ckpt" if (out / "best.ckpt").exists() else ""

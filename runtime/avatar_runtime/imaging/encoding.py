@@ -108,5 +108,7 @@ def text_of(image: "Image.Image") -> str | None:
 def check_extension(extension: str) -> None:
     """Raise InputError unless extension names a picture format that can be written."""
     if extension.lower() not in _FORMATS:
-        what = repr(extension) if extension else "a name without extension"
-        raise InputError(f"{what} is no picture format; use one of {', '.join(_FORMATS)}")
+        what = f"{extension!r} is no picture format" if extension else "a name without extension says no picture format"
+        if extension.lower() == ".gif":
+            what = "'.gif' is for animations, from one avatar to another"
+        raise InputError(f"{what}; use one of {', '.join(_FORMATS)}")

@@ -4,18 +4,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
-
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
+from avatar_runtime.extras import needs
 from avatar_runtime.generator import AvatarGenerator, embedded_model
-from avatar_runtime.serve.answers import Answers
-from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
-from avatar_runtime.serve.pictures import Pictures
 from avatar_runtime.web_sources import embedded_module, web_sources
+
+with needs("serve", __name__):
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, PlainTextResponse, Response
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    from avatar_runtime.serve.answers import Answers
+    from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
+    from avatar_runtime.serve.pictures import Pictures
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "

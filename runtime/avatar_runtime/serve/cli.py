@@ -10,7 +10,7 @@ from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import InputError
 
 
-@click.command(cls=Command, context_settings=SETTINGS)
+@click.command(cls=Command, extra="serve", context_settings=SETTINGS)
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the embedded model.")
@@ -36,13 +36,11 @@ def main(host: str, port: int, model: Path | None, threads: int | None, limit: i
       avatar-serve
       avatar-serve --host 0.0.0.0 --port 80
     """
-    try:
-        import uvicorn
+    import uvicorn
 
-        from avatar_runtime.serve.app import create_app
-        from avatar_runtime.serve.protocol import Protocol
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
+    from avatar_runtime.serve.app import create_app
+    from avatar_runtime.serve.protocol import Protocol
+
     app = create_app(model, limit=limit, threads=threads)
     with _listen(host, port) as listener:
         config = uvicorn.Config(
