@@ -146,6 +146,29 @@ def test_single_files_of_nasty_names(folder: Path, draw: Draw, generator: Avatar
     assert [path.name for path in folder.iterdir()] == ["faces"]
 
 
+def test_names_alone_become_files_here(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
+    assert draw("alice", "a/b", "--name", "-x", "alice") == "alice.png\na%2Fb.png\n-x.png\n"
+    for name, expected in zip(["alice", "a%2Fb", "-x"], generator.generate(["alice", "a/b", "-x"]), strict=True):
+        np.testing.assert_array_equal(pixels(folder / f"{name}.png"), expected)
+    assert draw("bob", "--circle", "--size", "16", "--format", "webp") == "bob.webp\n"
+    assert pixels(folder / "bob.webp").shape == (16, 16, 4)
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_names_alone_replace_no_file(folder: Path, draw: Draw, avatar_gen: Callable[..., Result]) -> None:
+    (folder / "carol.png").write_bytes(b"a photograph")
+    refused = avatar_gen("bob", "carol")
+    assert (refused.exit_code, [path.name for path in folder.iterdir()]) == (1, ["carol.png"])
+    assert (folder / "carol.png").read_bytes() == b"a photograph"
+    assert draw("bob", "carol", "--out-dir", ".") == "2 avatars in .\n"
+    assert pixels(folder / "carol.png").shape == (32, 32, 3)
+
+
+def test_names_make_a_grid_where_one_picture_is_asked_for(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
+    assert draw("alice", "bob", "--out", "both.png") == "2 avatars in both.png\n"
+    np.testing.assert_array_equal(tiles(pixels(folder / "both.png")), generator.generate(["alice", "bob"]))
+
+
 def test_a_progress_bar_is_drawn_on_a_terminal(folder: Path, installed_avatar_gen: Command) -> None:
     pty = pytest.importorskip("pty")
     master, terminal = pty.openpty()

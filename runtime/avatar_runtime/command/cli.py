@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.errors import InputError
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -29,7 +30,8 @@ MAX_COUNT = 10**9
 
 
 @click.command(cls=Command, context_settings=SETTINGS)
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--name", "more_names", multiple=True, metavar="NAME", help="The same, for any text; repeatable.")
 @click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
 @click.option("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
 @click.option("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames from A to B.")
@@ -40,6 +42,7 @@ MAX_COUNT = 10**9
     "--best-of", type=click.IntRange(1, 1000), metavar="K", help="For each name, draw K candidates and keep the best."
 )
 @click.option("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
+@click.option("--show", is_flag=True, help="Show the avatars in this terminal.")
 @click.option("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp or .jpg; - is standard output.")
 @click.option("--out-dir", type=PATH, metavar="DIR", help="Write one file per avatar.")
 @click.option(
@@ -79,4 +82,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     gc.freeze()  # what is imported stays
     gc.enable()
     given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if options["names"][:1] == ("models",):
+        raise InputError("'models' is the name of a command; for the avatar of that name: --name models")
+    options["names"] += options.pop("more_names")
     tasks.run(Options(given=frozenset(given), **options))
