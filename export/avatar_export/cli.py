@@ -11,6 +11,7 @@ from avatar_export.report.inspection import inspect
 from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
@@ -138,6 +139,7 @@ def main(
         "name": model_name,
         "license": license,
         "provenance": provenance,
+        "on_compared": click.get_current_context().with_resource(ProgressBar("comparing")).show,
     }
     if target is None:
         path = path or Path(f"generator.{format_ or FORMATS[0]}")

@@ -19,6 +19,8 @@ from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, ModelSpec
+from avatar_runtime.command.info import info_text
+from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import text_of
 from avatar_runtime.latents import SCHEME
@@ -254,6 +256,29 @@ def test_info_prints_the_metadata(draw: Draw, generator: AvatarGenerator, tiny_m
     found = json.loads(draw("--info", "--json"))
     assert found["sha256"] == generator.model_sha256
     assert ModelSpec.from_metadata({KEY: json.dumps({"format_version": 1, **found})}) == generator.spec
+
+
+def test_info_is_in_the_order_in_which_people_read(draw: Draw) -> None:
+    lines = draw("--info", "--model", str(embedded_model())).splitlines()
+    titles = [line for line in lines if line and line[0] != " "]
+    assert titles == ["Model", "What it draws", "How it was made", "Compared with the original", "File"]
+    assert lines[1].split() == ["name", "anime-faces-64"]
+    histogram = [line.split() for line in lines if line.endswith("%")]
+    assert [int(level) for level, _ in histogram] == list(range(len(histogram)))
+    assert sum(float(share[:-1]) for _, share in histogram) == pytest.approx(100, abs=0.01)
+    assert max(map(len, (line for line in lines if " " in line.strip()[27:]))) <= 80
+
+
+def test_info_of_a_strange_model_stays_readable() -> None:
+    spec = {
+        "name": "a\x1b[2J",
+        "parity": {"\x1b[H": 1, "level_histogram": {"x": "y"}, "deep": {"er": [1, None]}},
+        "new": 3,
+    }
+    text = info_text(spec)
+    assert "\x1b" not in text
+    for words in ("new                      3", "level histogram          x y", "deep                     er 1, None"):
+        assert words in text
 
 
 def test_check_draws_the_golden_images(

@@ -251,7 +251,7 @@ def test_only_a_terminal_shows_pictures(capsys: pytest.CaptureFixture[str]) -> N
 
 
 class Terminal:
-    """A terminal of 80 columns and 24 lines in which avatar-gen runs, and which answers questions."""
+    """A terminal of 80 columns, 24 lines and 192x128 pixels in which avatar-gen runs, and which answers questions."""
 
     def __init__(self, model: Path, answer: bytes) -> None:
         self.model, self.answer = model, answer
@@ -262,7 +262,7 @@ class Terminal:
         program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
         assert program is not None
         master, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 640, 384))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 192, 128))
         kept = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY", "TERM_PROGRAM")}
         process = subprocess.Popen(
             [program, "--model", str(self.model), *options],
@@ -312,7 +312,7 @@ def test_a_bare_call_shows_a_series_where_pictures_can_be_shown(terminal: Callab
     status, screen = terminal(b"\x1b[?62;4c").run()
     assert status == 0
     [picture] = re.findall(r"\x1bP.*?\x1b\\", screen, re.DOTALL)
-    assert from_sixel(picture).shape == (6 * 64, 10 * 64, 3)  # the window has 640x384 pixels
+    assert from_sixel(picture).shape == (2 * 64, 3 * 64, 3)  # the window has 192x128 pixels
     assert re.search(r"\nseries \S+: draw it again with --seed ", screen)
 
 

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
+from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_training import device
 from avatar_training.config import (
@@ -24,7 +24,7 @@ from avatar_training.config import (
 from avatar_training.errors import TrainingError
 from avatar_training.run_folder.record import newest_run, read_record
 from avatar_training.steering.cli import grade, steer
-from avatar_training.terminal import ProgressBar, StopRequest
+from avatar_training.terminal import StopRequest
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -221,7 +221,7 @@ def _download(url: str, path: Path) -> None:
             fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     with fetching:
-        files = download(url, path, on_message=lambda message: click.echo(message, err=True), on_received=on_received)
+        files = download(url, path, on_message=say, on_received=on_received)
     click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
@@ -231,11 +231,8 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
-        left = timedelta(seconds=round(progress.seconds_left))
         losses = f"G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
-        training.show(
-            progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"
-        )
+        training.show(progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}")
 
     with StopRequest() as stop, reading, training:
         result = train(
@@ -243,7 +240,7 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
             out,
             resume=resume,
             restart=restart,
-            on_message=lambda message: click.echo(message, err=True),
+            on_message=say,
             on_decoded=reading.show,
             on_step=on_step,
             should_stop=stop,

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from avatar_runtime.command.info import info_text, printable
 from avatar_runtime.command.options import Options
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.command.screen import Screen
 from avatar_runtime.errors import AvatarError, InputError, OutputError
 from avatar_runtime.generator import AvatarGenerator, embedded_model
@@ -80,9 +82,7 @@ def info(options: Options) -> None:
         click.echo(json.dumps(found))
         return
     found["golden"] = golden and f"{len(golden.names)} images, levels tolerated {golden.tolerance}"
-    for key, value in found.items():
-        if value not in ("", None, (), {}):
-            click.echo(f"{key.replace('_', ' '):18} {_printable(_as_text(value))}")
+    click.echo(info_text(found))
 
 
 def check(options: Options) -> None:
@@ -93,7 +93,7 @@ def check(options: Options) -> None:
         click.echo(json.dumps({"model": generator.model_sha256, "difference": difference}))
     else:
         how = f"within {difference} levels" if difference else "exactly"
-        click.echo(f"{_printable(generator.spec.name)} draws its golden images {how} as where it was made")
+        click.echo(f"{printable(generator.spec.name)} draws its golden images {how} as where it was made")
 
 
 def reproduce_file(options: Options) -> None:
@@ -122,7 +122,7 @@ def _draw_picture(
     picture.size(image_size)
 
     picture = _best(options, generator, best_of, picture)
-    data = picture.render(generator, options.extension, lambda names: _with_progress(names, len(picture.names)))
+    data = picture.render(generator, options.extension, _watch(options, len(picture.names)))
     text = picture.text(generator)
 
     if options.out is None or options.to_stdout:
@@ -158,7 +158,7 @@ def _show(
     )
     picture.size(image_size)
     picture = _best(options, generator, best_of, picture)
-    click.echo(screen.render(picture.draw(generator, lambda names: _with_progress(names, len(picture.names)))[0]))
+    click.echo(screen.render(picture.draw(generator, _watch(options, len(picture.names)))[0]))
     _say_choices(options, picture.text(generator))
 
 
@@ -166,7 +166,7 @@ def _best(options: Options, generator: AvatarGenerator, best_of: "BestOf | None"
     """The picture of the best candidate of each name, if that is asked for."""
     if best_of is None:
         return picture
-    judged = _with_progress(picture.names, len(picture.names))
+    judged = _watch(options, len(picture.names))(picture.names)
     return replace(picture, choice=best_of.choice(best_of.candidates(generator, judged, options.truncation)))
 
 
@@ -198,7 +198,7 @@ def _draw_files(
     )
     drawn = 0
     with closing(files):  # when interrupted, wait for the files that are being written
-        for written in _with_progress(files, count):
+        for written in _watch(options, count)(files):
             _say_written(options, written)
             if not options.replace:
                 _say(options, click.format_filename(written.path))
@@ -235,27 +235,12 @@ def _say(options: Options, message: str) -> None:
         click.echo(message, err=options.to_stdout)
 
 
-def _with_progress(items: Iterable[T], count: int) -> Iterator[T]:
-    """The items, with a progress bar on standard error if there are many and it is a terminal."""
-    if count < PROGRESS_BAR_FROM or not sys.stderr.isatty():
-        yield from items
-        return
-    with click.progressbar(items, length=count, label="drawing", file=sys.stderr) as bar:
-        yield from bar
+def _watch(options: Options, count: int) -> Callable[[Iterable[T]], Iterator[T]]:
+    """Passes count items through, with a progress bar if there are many."""
+    if count < PROGRESS_BAR_FROM or options.json:
+        return iter
+    return lambda items: ProgressBar("drawing").watch(items, count)
 
 
 def _avatars(count: int) -> str:
     return f"{count} avatar{'s' if count != 1 else ''}"
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{str(key).replace('_', ' ')} {_as_text(item)}" for key, item in value.items())
-    if isinstance(value, tuple | list):
-        return ", ".join(_as_text(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """The text without what could move a terminal's cursor: a model file may come from anybody."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

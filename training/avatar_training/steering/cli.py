@@ -1,11 +1,14 @@
 """avatar-train grade and avatar-train steer: they parse, call the room, and say what came of it."""
 
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
@@ -185,7 +188,8 @@ def steer(
         checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, keep_recall, tensors,
         fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
     )  # fmt: skip
-    steered = run(config, lambda message: click.echo(message, err=True))
+    with ProgressBar("steering") as steering:
+        steered = run(config, say, steering.show)
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     unseen = steered.judge.validation.unseen
     change = f"{before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from"
@@ -200,7 +204,11 @@ def _begin(
     from avatar_training.steering.grading import create_folder
     from avatar_training.steering.real_faces import real_faces
 
-    drawn = draw_model(model, series, count) if model else draw_checkpoint(checkpoint or Path(), series, count)
+    def watch(batches: list[list[str]]) -> Iterator[list[str]]:
+        return ProgressBar("drawing", show_pos=False).watch(batches, len(batches))
+
+    draw = partial(draw_model, model) if model else partial(draw_checkpoint, checkpoint or Path())
+    drawn = draw(series, count, watch)
     hidden = None
     if real is not None:
         hidden = real_faces(real, real_count, drawn.images.shape[1], drawn.images.shape[3])
