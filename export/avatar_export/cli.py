@@ -12,7 +12,7 @@ from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
 from avatar_runtime.command.progress import ProgressBar
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 if TYPE_CHECKING:
@@ -22,53 +22,60 @@ RUNS = Path("runs")
 HTML = "html"
 PATH = click.Path(path_type=Path)
 
+_what = group("What to export", configurable=True)
+_where = group("Where")
+_how = group("Precision and tolerance", configurable=True)
+_say = group("What the file says of itself", configurable=True)
+_instead = group("Instead of exporting")
 
-@click.command(cls=Command, extra="export", context_settings=SETTINGS)
-@click.option(
+
+@click.command(cls=Command, extra="export", table="export", context_settings=SETTINGS)
+@_what(
     "--checkpoint",
     "checkpoint_path",
     type=PATH,
     metavar="RUN_DIR|FILE",
     help="A run folder, a .ckpt or a .safetensors file.  [default: the newest run in runs/]",
 )
-@click.option(
+@_what(
     "--prefix",
     metavar="TEXT",
     help="Start of the names of the generator's arrays, if the checkpoint holds several generators.",
 )
-@click.option(
+@_what(
     "--pixel-range",
     type=click.Choice(list(PIXEL_RANGES)),
     help="Range of the training images.  [default: the checkpoint's own]",
 )
-@click.option("--out", "path", type=PATH, metavar="FILE", help="Model to write.  [default: generator.FORMAT]")
-@click.option(
+@_where("--out", "path", type=PATH, metavar="FILE", help="Model to write.  [default: generator.FORMAT]")
+@_where(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
     help="Format without --out, whose extension says it: onnx, ort for reduced builds of onnxruntime, mindir for "
     "MindSpore.  [default: onnx]",
 )
-@click.option(
+@_where(
     "--target",
     type=(click.Choice([*TARGETS, HTML]), PATH),
     metavar="NAME PATH",
     help=f"Instead of one file, write a folder with the best files for {', '.join(TARGETS)}, and a manifest; "
     f"or for {HTML} one page that draws in any browser, without a server.",
 )
-@click.option(
-    "--output-dtype",
-    type=click.Choice(list(OUTPUT_NAMES)),
-    default="uint8",
-    help="Output of the model: uint8 pixels ready to show, or the network's own float32.",
-)
-@click.option(
+@_where("--report", type=PATH, metavar="DIR", help="Also write an HTML page: passes, comparison, worst images, speed.")
+@_how(
     "--precision",
     type=click.Choice([*PRECISIONS, AUTO]),
     default="fp32",
     help="fp16 halves the file; int8 also computes in bytes; auto takes the fastest that is within its tolerance.",
 )
-@click.option(
+@_how(
+    "--output-dtype",
+    type=click.Choice(list(OUTPUT_NAMES)),
+    default="uint8",
+    help="Output of the model: uint8 pixels ready to show, or the network's own float32.",
+)
+@_how(
     "--tolerance",
     type=(click.Choice([field.name for field in fields(Tolerance)]), float),
     metavar="NAME VALUE",
@@ -76,15 +83,12 @@ PATH = click.Path(path_type=Path)
     help="Replace a limit of how far the export may be from the original: "
     f"{', '.join(field.name for field in fields(Tolerance))}; repeatable.",
 )
-@click.option(
-    "--report", type=PATH, metavar="DIR", help="Also write an HTML page: passes, comparison, worst images, speed."
-)
-@click.option(
+@_say("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
+@_say("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
+@_say("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
+@_instead(
     "--inspect", "inspected", type=PATH, metavar="FILE", help="Only print a model file's metadata and check its images."
 )
-@click.option("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
-@click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
-@click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
 @version_option
 def main(
     checkpoint_path: Path | None,
@@ -161,7 +165,7 @@ def _check_usage(target: tuple[str, Path] | None, path: Path | None, format_: st
         ("output_dtype", "--output-dtype"),
         ("precision", "--precision"),
     ):
-        given = context.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
+        given = context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
         if target is not None and given:
             raise click.UsageError(f"--target decides which files are written; {option} is for a single file")
     if path is not None and format_ is not None and path.suffix != f".{format_}":

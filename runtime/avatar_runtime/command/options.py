@@ -81,15 +81,15 @@ class Options(SimpleNamespace):
         if len(given) > 1:
             raise InputError(f"{given[0]} and {given[1]} both say what to draw: use one or the other")
         self._choose_place()
-        if (self.best_of is None) != (self.scorer is None):
+        if (self.best_of and not self.scorer) or ("scorer" in self.given and not self.best_of):
             raise InputError("--best-of K and --scorer FILE go together: the scorer scores the K candidates")
         if self.interpolate is None and "frames" in self.given:
             raise InputError("--frames belongs to --interpolate A B")
         if self.interpolate is not None and self.out is None:
             raise InputError("--interpolate draws one animation: it needs --out FILE")
-        if self.out_dir is not None and self.columns is not None:
+        if self.out_dir is not None and "columns" in self.given:
             raise InputError("--columns arranges a grid; it has no use with single files")
-        if self.format is not None and self.out_dir is None and not self.to_stdout:
+        if "format" in self.given and self.out_dir is None and not self.to_stdout:
             raise InputError("--format is for single files and --out -; the name of --out FILE says its format")
         is_repeatable = bool(self.names or self.names_file) or self.seed is not None
         if self.shard is not None and (self.out_dir is None or not is_repeatable):
@@ -149,12 +149,14 @@ class Options(SimpleNamespace):
 
     def portrait(self) -> Portrait:
         """How each avatar is shown."""
-        return Portrait(self.size, self.circle, self.background)
+        has_background = self.circle or "background" in self.given
+        return Portrait(self.size, self.circle, self.background if has_background else None)
 
     def picture(self, names: Iterable[str], choice: "Choice | None" = None) -> Picture:
         """One picture of names."""
         frames = self.frames if self.interpolate else None
-        return Picture(tuple(names), self.truncation, self.portrait(), self.columns, frames, choice)
+        columns = self.columns if frames is None or "columns" in self.given else None
+        return Picture(tuple(names), self.truncation, self.portrait(), columns, frames, choice)
 
     def _session_threads(self) -> int | None:
         """The threads of one session: 1 if the workers of `draw_files` share it, or if there are few to draw."""

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 
+_option = group("Options", configurable=True)
 
-@click.command(cls=Command, extra="serve", context_settings=SETTINGS)
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the embedded model.")
-@click.option(
+
+@click.command(cls=Command, extra="serve", table="serve", context_settings=SETTINGS)
+@_option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
+@_option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
+@_option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the embedded model.")
+@_option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
     help="Threads that draw and encode.  [default: one per CPU]",
 )
-@click.option(
+@_option(
     "--limit",
     type=click.IntRange(min=1),
     default=1024,

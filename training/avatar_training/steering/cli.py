@@ -89,7 +89,7 @@ def grade(
         click.echo("\n".join(summarise(out)))
 
 
-@click.command(cls=Command, extra="train")
+@click.command(cls=Command, extra="train", short_help="Steer a generator to whole faces, by grades.")
 @click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="A run's folder, or a trained pair's.")
 @click.option(
     "--grades",
