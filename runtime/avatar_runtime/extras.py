@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 from avatar_runtime.errors import MissingExtraError
 
-_PYTHONS = dict.fromkeys(("train", "export", "bench"), ", on Python 3.10 to 3.12, for which MindSpore has wheels")
+_PYTHONS = dict.fromkeys(
+    ("train", "prepare", "export", "bench"), ", on Python 3.10 to 3.12, for which MindSpore has wheels"
+)
 
 
 @contextmanager

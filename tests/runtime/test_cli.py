@@ -262,7 +262,7 @@ def test_info_is_in_the_order_in_which_people_read(draw: Draw) -> None:
     lines = draw("--info", "--model", str(embedded_model())).splitlines()
     titles = [line for line in lines if line and line[0] != " "]
     assert titles == ["Model", "What it draws", "How it was made", "Compared with the original", "File"]
-    assert lines[1].split() == ["name", "anime-faces-64"]
+    assert lines[1].split() == ["id", AvatarGenerator.load().model_id]
     histogram = [line.split() for line in lines if line.endswith("%")]
     assert [int(level) for level, _ in histogram] == list(range(len(histogram)))
     assert sum(float(share[:-1]) for _, share in histogram) == pytest.approx(100, abs=0.01)
@@ -284,7 +284,7 @@ def test_info_of_a_strange_model_stays_readable() -> None:
 def test_check_draws_the_golden_images(
     draw: Draw, avatar_gen: Callable[..., Result], tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert draw("--check") == "tiny draws its golden images exactly as where it was made\n"
+    assert draw("--check") == "tiny@1 draws its golden images exactly as where it was made\n"
     assert json.loads(draw("--check", "--json"))["difference"] == 0
     model = onnx.load(tiny_model)
     [metadata] = [prop for prop in model.metadata_props if prop.key == KEY]

@@ -23,7 +23,8 @@ from avatar_training.config import (
     TrainConfig,
 )
 from avatar_training.errors import TrainingError
-from avatar_training.run_folder.record import newest_run, read_record
+from avatar_training.preparation.cli import prepare
+from avatar_training.run_folder.record import newest_run, read_record, widths
 from avatar_training.steering.cli import grade, steer
 from avatar_training.terminal import StopRequest
 
@@ -73,7 +74,11 @@ class _Group(Command, click.Group):
     flag_value=FACES_URL,
     help="First download the zip to the path in --data, from URL or by default the tutorial's 70,171 faces.",
 )
-@_where("--init-from", metavar="DIR", help="Start from the generator.ckpt and discriminator.ckpt in DIR.")
+@_where(
+    "--init-from",
+    metavar="DIR",
+    help="Start from the generator.ckpt and discriminator.ckpt in DIR; with a larger --image-size they grow.",
+)
 @_where("--resume", is_flag=True, help="Continue from the newest snapshot.")
 @_where("--restart", is_flag=True, help="Start over; a run already in --out is renamed, not deleted.")
 @_where("--dry-run", is_flag=True, help="Print the configuration and stop.")
@@ -162,6 +167,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --data faces.zip --download --out runs/night
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
+      avatar-train --data more.zip --init-from runs/night --image-size 128 --out runs/larger
     """
     context = click.get_current_context()
     typed = {param.name for param in context.command.params if _is_typed(context, param)}
@@ -185,7 +191,8 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     else:
         if "data" not in given:
             raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
-        config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
+        fitting = widths(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
+        config = TrainConfig.from_recipe(**{"recipe": "edge", **fitting, **given})
         out = out or RUNS / config.recipe
     if not dry_run:
         import avatar_training.loop  # noqa: F401  # a missing package is told before all else
@@ -225,6 +232,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     click.echo(out)
 
 
+main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
 

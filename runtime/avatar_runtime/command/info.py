@@ -19,7 +19,7 @@ LABELS = {
     "worst": "largest at latent",
 }
 SECTIONS = {
-    "Model": ("name", "license", "provenance"),
+    "Model": ("id", "name", "version", "license", "provenance"),
     "What it draws": ("image_size", "channels", "output", "latent_dim", "latent_scheme", "batch", "golden"),
     "How it was made": ("precision", "passes", "pixel_range", "checkpoint_sha256"),
     "Compared with the original": ("parity",),
@@ -29,10 +29,12 @@ MOST_COLUMNS = 100
 
 
 def info_text(found: Mapping[str, Any]) -> str:
-    """The text for a model's metadata, field by field. Fields that are empty are left out; unknown ones come first."""
+    """The text for a model's metadata, field by field. Empty fields are left out."""
     known = {key for keys in SECTIONS.values() for key in keys}
     sections = {title: {key: found.get(key) for key in keys} for title, keys in SECTIONS.items()}
-    sections["Model"] = {"name": found.get("name")} | {k: found[k] for k in found if k not in known} | sections["Model"]
+    sections["Model"] |= {key: found[key] for key in found if key not in known}
+    if found.get("id"):
+        sections["Model"] |= {"name": None, "version": None}  # the id says both
     lines = []
     for title, fields in sections.items():
         if written := [line for key, value in fields.items() for line in _field(key, value)]:
