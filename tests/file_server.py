@@ -58,7 +58,11 @@ def serving() -> Iterator[FileServer]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *arguments: Any) -> None:  # the client hung up: it would be printed
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     here = FileServer(server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

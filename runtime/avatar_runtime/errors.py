@@ -23,3 +23,7 @@ class DownloadError(AvatarError):
 
 class OutputError(AvatarError):
     """A file cannot be written where it should be."""
+
+
+class MissingExtraError(AvatarError, ImportError):
+    """A package is not installed that only one of the extras needs."""

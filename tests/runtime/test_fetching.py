@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from avatar_runtime import AvatarGenerator, DownloadError, InputError, ModelFileError, OutputError
+from avatar_runtime import AvatarError, AvatarGenerator, DownloadError, InputError, ModelFileError, OutputError
 from avatar_runtime.command.cli import main
 from avatar_runtime.model_file.fetching import fetch_model
 from avatar_runtime.model_file.registry import KnownModel, default_model, find_model, known_models
@@ -66,7 +66,8 @@ def test_a_mirror_takes_the_place_of_the_registrys_address(
     fetch_model(ID)
     assert (site.paths, left()) == (["/mirror/tiny@1.onnx"], ["tiny@1.onnx"])
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", "file:///etc")
-    monkeypatch.setitem(sys.modules, "avatar_runtime.download", None)
+    monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)
+    monkeypatch.setitem(sys.modules, "pooch", None)
     assert fetch_model(ID).read_bytes() == site.data  # it is there: neither an address nor pooch is needed
 
 
@@ -166,10 +167,11 @@ def test_what_cannot_be_fetched_is_said(
         DownloadError, match=r"no address for tiny@1: set AVATAR_EDGE_MODEL_URL to that of a mirror, or"
     ):
         fetch_model(ID)
-    monkeypatch.setitem(sys.modules, "avatar_runtime.download", None)
+    monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)
+    monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", site.url)
     with pytest.raises(
-        DownloadError, match=r'fetching needs .*: pip install "avatar-edge\[fetch\]", or put the file of'
+        AvatarError, match=r'fetching .*/tiny@1.onnx into .* needs pooch: pip install "avatar-edge\[fetch'
     ):
         fetch_model(ID)
     assert site.requests == []

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from avatar_runtime.command.info import printable
+from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import SETTINGS, Command
 
 
@@ -33,10 +35,10 @@ def models(ctx: click.Context, as_json: bool) -> None:
             continue
         size = found["size"] and f"{found['size'] / 1e6:.2f} MB"
         what = ", ".join(filter(None, (found["shape"], size, found["license"], found["state"])))
-        click.echo(f"{found['id']}{' (default)' if found['default'] else ''}: {_printable(what)}")
+        click.echo(f"{found['id']}{' (default)' if found['default'] else ''}: {printable(what)}")
         for key in ("quality", "path"):
             if found[key]:
-                click.echo(f"    {_printable(found[key])}")
+                click.echo(f"    {printable(found[key])}")
 
 
 @models.command(cls=Command)
@@ -50,7 +52,14 @@ def fetch(id: str) -> None:
     """
     from avatar_runtime.model_file.fetching import fetch_model
 
-    path = fetch_model(id, on_message=lambda message: click.echo(message, err=True))
+    bar = ProgressBar("fetching", show_pos=False)
+
+    def on_received(received: int, total: int | None) -> None:
+        if total:
+            bar.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    with bar:
+        path = fetch_model(id, on_message=say, on_received=on_received)
     click.echo(f"{id} is in {click.format_filename(path)}")
 
 
@@ -77,8 +86,3 @@ def listed() -> Iterator[dict[str, Any]]:
             state = "not on this machine" if path is None else f"cannot be used: {err}"
         default = id == registry.default_model()
         yield {"id": id, "default": default, "state": state, "path": path and str(path), **model}
-
-
-def _printable(text: str) -> str:
-    """The text without what could move a terminal's cursor: a registry may come from anybody."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

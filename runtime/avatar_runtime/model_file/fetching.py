@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatar_runtime.errors import DownloadError, InputError
+from avatar_runtime.extras import needs
 from avatar_runtime.model_file.registry import find_model, in_package, is_id, known_models, missing, model_folder
 from avatar_runtime.output.atomic import make_folder
 
@@ -34,7 +35,8 @@ def fetch_model(
     Raises:
         InputError: This is no id.
         ModelFileError: No registry knows the model, or one is damaged.
-        DownloadError: It cannot be fetched, or another file comes, or pooch is not installed. Nothing is kept.
+        DownloadError: It cannot be fetched, or another file comes. Nothing is kept.
+        MissingExtraError: pooch is not installed.
         OutputError: The folder cannot be written.
     """
     if not is_id(id):
@@ -53,11 +55,8 @@ def fetch_model(
         raise DownloadError(
             f"the registry has no address for {id}: set {MIRROR_VARIABLE} to that of a mirror, or put it into {path}"
         )
-    try:
+    with needs("fetch", f"fetching {url} into {path}"):
         from avatar_runtime.download import download_file
-    except ModuleNotFoundError as err:
-        install = 'pip install "avatar-edge[fetch]"'
-        raise DownloadError(f"fetching needs {err.name}: {install}, or put the file of {url} into {path}") from err
     make_folder(path.parent)
     download_file(url, path, sha256=known.sha256, size=known.size, on_message=on_message, on_received=on_received)
     return path
