@@ -23,6 +23,7 @@ from playwright.sync_api import sync_playwright
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
+from avatar_runtime.web_sources import embedded_module
 from benchmarks.suite.tables import Table, milliseconds
 from benchmarks.suite.timing import Spread, exactly, spread
 
@@ -127,12 +128,23 @@ def in_chromium(script: str, path: str, arguments: list[Any]) -> dict[str, Any]:
 
 @contextmanager
 def _site() -> Iterator[str]:
+    embedded = embedded_module(embedded_model().read_bytes()).encode()
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         extensions_map = {  # noqa: RUF012  # the base class declares it so
             **http.server.SimpleHTTPRequestHandler.extensions_map,
             ".mjs": "text/javascript",
             ".wasm": "application/wasm",
         }
+
+        def do_GET(self) -> None:
+            if self.path != "/src/embedded.js":  # npm's takes the model from another package, which bundlers find
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript")
+            self.end_headers()
+            self.wfile.write(embedded)
+            return None
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -52,8 +52,8 @@ def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) ->
 
 
 def test_a_link_of_another_model_says_so(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice&model=anime-faces-64.00000000")
-    until(page, "document.getElementById('status').textContent.includes('anime-faces-64.00000000')")
+    page.goto(f"{site}/#name=alice&model=anime-faces-64@0")
+    until(page, "document.getElementById('status').textContent.includes('anime-faces-64@0')")
 
 
 def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str, until: Until) -> None:

@@ -1,4 +1,4 @@
-"""From npm pack's tarball: alice in a production build of every stack, served under a sub-path, opened in Chromium.
+"""From npm pack's tarballs: alice in a production build of every stack, served under a sub-path, opened in Chromium.
 
 The projects are the folders of stacks/, as their readers would write them. Three need only what runtime/web installs;
 all of them: `npm install --prefix tests/web/stacks && pytest -m stacks`.
@@ -48,7 +48,7 @@ PIXELS = """() => Array.from(document.querySelectorAll("avatar-face"), (face) =>
 
 
 @pytest.fixture(scope="session")
-def build(tarball: Path) -> Callable[[str], Path]:
+def build(unpack: Callable[[Path], None]) -> Callable[[str], Path]:
     """Build a stack in a folder of stacks/build, where Node finds what stacks/ has installed; returns what to serve."""
 
     def build(stack: str) -> Path:
@@ -58,9 +58,7 @@ def build(tarball: Path) -> Callable[[str], Path]:
         shutil.copy(STACKS / "check.js", project)
         if not (project / "package.json").exists():
             (project / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
-        installed = project / "node_modules" / "avatar-runtime-web"
-        installed.mkdir(parents=True)
-        subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", installed], check=True)
+        unpack(project)
         if not BUILDS[stack]:
             return project
         program, *arguments = BUILDS[stack].split()
