@@ -140,7 +140,8 @@ def test_the_packed_package_does_what_its_readme_says(
     package, model = (tmp_path / "node_modules" / name for name in tarballs)
     assert {path.name for path in package.iterdir()} == {"LICENSE", "README.md", "package.json", "src"}
     assert {path.name for path in model.iterdir()} == {
-        *("LICENSE", "README.md", "package.json", "index.js", "index.d.ts", "anime-faces-64.onnx")
+        *("LICENSE", "README.md", "package.json", "index.js", "index.d.ts"),
+        *("anime-faces-64.onnx", "anime-faces-64.onnx.d.ts"),
     }
     readme = (package / "README.md").read_text("utf-8")
     (script,) = [block for block in re.findall(r"```js\n(.*?)```", readme, re.DOTALL) if "node:" in block]

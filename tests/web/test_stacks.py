@@ -115,6 +115,15 @@ def test_alice_is_drawn_on_a_server(server: str, npm: str, unpack: Callable[[Pat
 
 
 @pytest.mark.stacks
+@pytest.mark.parametrize("command", ["publint", "@arethetypeswrong/cli --profile esm-only"])
+def test_the_packages_are_sound(command: str, npm: str, tarballs: dict[str, Path]) -> None:
+    for tarball in tarballs.values():
+        words: list[str | Path] = [npm, "exec", "--yes", "--", *command.split(), tarball]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.stacks
 def test_next_renders_a_sized_labelled_empty_box_on_the_server(build: Callable[[str], Path]) -> None:
     html = (build("next") / "index.html").read_text("utf-8")
     start = html.index("<avatar-face")
