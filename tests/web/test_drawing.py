@@ -32,20 +32,22 @@ def blank(page: Any, site: str) -> Any:
     return page
 
 
-def test_many_names_are_pythons_bytes_in_their_order(blank: Any) -> None:
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.native)])
+def test_many_names_are_pythons_bytes_in_their_order(blank: Any, count: int) -> None:
     digests = run(
         blank,
         """const generator = await AvatarGenerator.load(undefined, { workers: 3 });
         const found = [];
-        for await (const images of generator.stream(500, { seed: "many" })) {
+        for await (const images of generator.stream(argument, { seed: "many" })) {
           for (const { name, data } of images) {
             const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
             found.push([name, Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")]);
           }
         }
         return [found, generator.engine.lanes.size];""",
+        count,
     )
-    images = AvatarGenerator.load().generate(500, seed="many")
+    images = PYTHON.generate(count, seed="many")
     rgba = np.concatenate([images, np.full((*images.shape[:3], 1), 255, np.uint8)], axis=3)
     expected = [[f"many/{i}", hashlib.sha256(image.tobytes()).hexdigest()] for i, image in enumerate(rgba)]
     assert digests == [expected, 3]
