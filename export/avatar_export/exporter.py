@@ -14,7 +14,7 @@ from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, ModelSpec
+from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, MAX_VERSION, ModelSpec
 from avatar_runtime.output.atomic import make_folder, write_file
 
 DEFAULT_TOLERANCE: Mapping[str, float] = MappingProxyType({})
@@ -45,6 +45,7 @@ def export_model(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
+    version: int = 1,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
@@ -63,6 +64,7 @@ def export_model(
         pixel_range: "-1..1" or "0..1", the range of the training images; the checkpoint's own by default.
         prefix: What the names of the generator's arrays begin with, if the checkpoint holds several generators.
         name: The model's name in its metadata; the file's by default.
+        version: Its version, at least 1. Name and version are the model's id: no other file should have the same.
         license: The licence to state in the metadata.
         provenance: The training data to state in the metadata; from the run's config.json by default.
         report: A folder for an HTML page about the export, named like path. It is written whether or not the export
@@ -91,6 +93,7 @@ def export_model(
         variant,
         path,
         name=name or readable(path.stem),
+        version=version,
         tolerance=tolerance,
         license=license,
         provenance=provenance,
@@ -104,6 +107,7 @@ def export_variant(
     path: Path,
     *,
     name: str,
+    version: int = 1,
     tolerance: Mapping[str, float] = DEFAULT_TOLERANCE,
     license: str = "",
     provenance: str | None = None,
@@ -115,6 +119,8 @@ def export_variant(
     """
     provenance = original.provenance if provenance is None else provenance
     check_texts(name, license, provenance)
+    if not 1 <= version <= MAX_VERSION:
+        raise InputError(f"the version must be from 1 to {MAX_VERSION}, not {version}")
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
@@ -125,6 +131,7 @@ def export_variant(
     parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
     metadata = ModelSpec(
         name=name,
+        version=version,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
         channels=weights.channels,

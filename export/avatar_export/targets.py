@@ -45,6 +45,7 @@ def export_target(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
+    version: int = 1,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
@@ -57,7 +58,8 @@ def export_target(
         checkpoint_path: As in `export_model`, and so are all arguments that are not listed here.
         target: One of TARGETS.
         folder: A folder of an earlier export is replaced; one with any other file in it is refused.
-        name: The models' name in their metadata; the folder's by default.
+        name: What the models' names begin with, the folder's by default; each ends with its file's, as in "faces-int8".
+        version: The models' version.
         report: Gets a page for each model.
 
     Raises:
@@ -77,7 +79,8 @@ def export_target(
                 variant,
                 temporary / file,
                 tolerance=tolerance,
-                name=name or readable(folder.resolve().name),
+                name=f"{name or readable(folder.resolve().name)[:100]}-{Path(file).stem}",
+                version=version,
                 license=license,
                 provenance=provenance,
                 report=report,
@@ -105,6 +108,7 @@ def _manifest(target: str, folder: Path, original: Original, exports: list[Expor
     for export in exports:
         name, metadata = export.path.name, export.metadata
         files[name] |= {
+            "id": metadata.id,
             "precision": metadata.precision,
             "output": metadata.output,
             "batch": metadata.batch,

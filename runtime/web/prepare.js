@@ -8,12 +8,14 @@ import { modelId, readSpec } from "./src/spec.js";
 const here = (/** @type {string} */ path) => new URL(path, import.meta.url);
 const FILE = "anime-faces-64.onnx";
 
-const model = readFileSync(here(`../avatar_runtime/models/${FILE}`));
+const id = JSON.parse(readFileSync(here("../avatar_runtime/models/models.json"), "utf8")).default;
+const model = readFileSync(here(`../avatar_runtime/models/${id}.onnx`));
+if (modelId(readSpec(model)) !== id) throw new Error(`${id}.onnx says that it is ${modelId(readSpec(model))}`);
 writeFileSync(here(`model/${FILE}`), model);
 writeFileSync(
   here("model/index.js"),
   `export default {
-  id: ${JSON.stringify(modelId(readSpec(model)))},
+  id: ${JSON.stringify(id)},
   sha256: "${createHash("sha256").update(model).digest("hex")}",
   get url() {
     return new URL("./${FILE}", import.meta.url); // a literal: bundlers look for this very expression

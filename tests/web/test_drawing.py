@@ -17,7 +17,7 @@ Until = Callable[..., None]
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 MODEL = embedded_model().read_bytes()
 PYTHON = AvatarGenerator.load()
-MODEL_ID = f"{PYTHON.spec.name}@{getattr(PYTHON.spec, 'version', 1)}"
+MODEL_ID = PYTHON.model_id
 LOAD = "const { AvatarGenerator } = await import('/src/index.js');"
 TELL = ".then(() => 'fine', ({ name, code, message }) => [name, code, message])"
 

@@ -93,6 +93,17 @@ def test_pythons_embedded_module_is_npms_but_for_where_the_model_is(node: str) -
     assert python == npm
 
 
+def test_the_model_packages_version_is_the_models(node: str) -> None:
+    name, version = AvatarGenerator.load().model_id.split("@")
+    package = json.loads((WEB / "model" / "package.json").read_text("utf-8"))
+    assert package["version"].split(".")[0] == version
+    assert json.loads((WEB / "package.json").read_text("utf-8"))["dependencies"] == {package["name"]: f"^{version}.0.0"}
+    ask = "const { AvatarGenerator } = await import('avatar-runtime-web');"
+    ask += "console.log((await AvatarGenerator.load()).modelId);"
+    done = subprocess.run([node, "--input-type=module", "-e", ask], cwd=WEB, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{name}@{version}"
+
+
 @pytest.mark.parametrize("entry", [".", "./element", "./react"])
 def test_importing_it_on_a_server_changes_nothing(node: str, entry: str) -> None:
     name = f"avatar-runtime-web{entry[1:]}"  # inside the package its own name works

@@ -11,7 +11,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
-from avatar_runtime.generator import AvatarGenerator, embedded_model
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.model_file.registry import find_model
 from avatar_runtime.serve.answers import Answers
 from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
 from avatar_runtime.serve.pictures import Pictures
@@ -31,7 +32,8 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
     /grid.png?seed=S&count=N&columns=K with the same options, /healthz and /metrics.
 
     Args:
-        model: A model file; by default the embedded one. It is read at the start: replacing it later changes nothing.
+        model: An id, such as "anime-faces-64@2", or a file; by default the package's. It is read at the start:
+            replacing it later changes nothing.
         limit: How many avatars may be under way before requests are turned away.
         threads: Threads that draw and encode, by default one per CPU.
 
@@ -45,8 +47,8 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
     check_threads(threads)
     workers = threads or cpu_limit()
     check_can_start(workers)
-    path = Path(model) if model is not None else embedded_model()
-    generator = AvatarGenerator.load(path, threads=1)
+    generator = AvatarGenerator.load(model, threads=1)
+    path = find_model(model).path
     generator.verify()
     metrics = Metrics()
     answers = Answers(generator, limit, workers, metrics.on_batch)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from pathlib import Path
 
 import click
 
@@ -13,7 +12,7 @@ from avatar_runtime.errors import InputError
 @click.command(cls=Command, context_settings=SETTINGS)
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the embedded model.")
+@click.option("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@1, or this file.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -28,7 +27,7 @@ from avatar_runtime.errors import InputError
     help="Most avatars that may be under way.",
 )
 @version_option
-def main(host: str, port: int, model: Path | None, threads: int | None, limit: int) -> None:
+def main(host: str, port: int, model: str | None, threads: int | None, limit: int) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
 
     \b
