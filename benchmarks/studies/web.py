@@ -111,7 +111,7 @@ def levels(model: Path, pixels: list[str]) -> str:
     """The difference of drawn RGBA pixels from Python's, in words."""
     with AvatarGenerator.load(model) as generator:
         expected = generator.generate(names())
-    drawn = np.frombuffer(base64.b64decode("".join(pixels)), np.uint8)
+    drawn = np.frombuffer(b"".join(map(base64.b64decode, pixels)), np.uint8)
     drawn = drawn.reshape(COUNT, *expected.shape[1:3], 4)[..., :3]
     difference = np.abs(drawn.astype(np.int16) - expected)
     if not difference.any():
