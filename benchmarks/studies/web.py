@@ -137,7 +137,8 @@ def scripts(base: str, model: str, dim: int) -> dict[str, str]:
 def in_node(model: Path) -> dict[str, Any]:
     """Each contender in a process of its own, in one thread; the first face counts from the process's start."""
     with AvatarGenerator.load(model) as generator:
-        ready = scripts(f"{WEB.as_uri()}/", json.dumps(str(model)), generator.spec.latent_dim)
+        content = f'(await import("node:fs")).readFileSync({json.dumps(str(model))})'
+        ready = scripts(f"{WEB.as_uri()}/", content, generator.spec.latent_dim)
     del ready[TWO]
     found: dict[str, Any] = {name: {"moved": 0, "first": [], "one": [], "together": []} for name in ready}
     measure = f"console.log(JSON.stringify({{ first, ...await ({MEASURE})({json.dumps([names(), 1])}) }}));"
