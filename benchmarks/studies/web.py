@@ -1,8 +1,8 @@
 """How fast are load and drawing in Chromium and in Node? `python -m benchmarks.studies.web [MODEL …]`
 
 Draws with the web package, with one worker and with two, and with onnxruntime-web in one thread: the same file, by
-turns, in one run. Prints what is moved for the first face, the time from navigation to it with a warm cache, the time of
-one face, and that of 64 faces in one call. The faces are compared with Python's.
+turns, in one run. Prints what is moved for the first face, the time from navigation to it with a warm cache, the time
+of one face, and that of 64 faces in one call. The faces are compared with Python's.
 Needs Chromium, Node and `npm install --prefix runtime/web`.
 """
 

@@ -155,6 +155,7 @@ def test_the_packed_package_does_what_its_readme_says(
         *("anime-faces-64.onnx", "anime-faces-64.onnx.d.ts"),
     }
     readme = (package / "README.md").read_text("utf-8")
+    assert all(tarball.name in readme for tarball in tarballs.values())
     (script,) = [block for block in re.findall(r"```js\n(.*?)```", readme, re.DOTALL) if "node:" in block]
     (tmp_path / "readme.mjs").write_text(script, encoding="utf-8")
     subprocess.run([node, "readme.mjs"], cwd=tmp_path, check=True)
