@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from avatar_runtime.generator import embedded_model
-from avatar_runtime.serve.app import POLICY
+from avatar_runtime.serve.service import POLICY
 from avatar_runtime.web_sources import embedded_module
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
