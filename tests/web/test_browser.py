@@ -42,7 +42,7 @@ def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> Non
     page.fill("#name", "アリス")
     until(page, showing("Avatar of アリス"))
     assert np.array_equal(shown(page), PYTHON.generate(["アリス"])[0])
-    until(page, "location.hash.startsWith('#name=%E3%82%A2%E3%83%AA%E3%82%B9&model=')")
+    until(page, f"location.hash === '#name=%E3%82%A2%E3%83%AA%E3%82%B9&model={PYTHON.model_id}'")
 
 
 def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) -> None:

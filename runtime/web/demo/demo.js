@@ -97,7 +97,7 @@ async function writeLink() {
   }
   if (truncation !== 1) parts.set("truncation", String(truncation));
   parts.set("model", await modelHere());
-  history.replaceState(null, "", `#${parts}`);
+  history.replaceState(null, "", `#${String(parts).replaceAll("%40", "@")}`);
 }
 
 function changed() {
