@@ -187,7 +187,9 @@ def test_other_architectures_are_within_the_tolerance(tmp_path: Path, architectu
 def test_a_refined_generator_is_within_the_tolerance_in_every_engine(tmp_path: Path, precision: str) -> None:
     save_run(tmp_path / "run", network(refined=True))
     out = tmp_path / "refined.onnx"
-    exported = exporter.export_model(tmp_path / "run", out, precision=precision, tolerance={"max_levels": 99, "mean_levels": 9, "psnr": 20})
+    exported = exporter.export_model(
+        tmp_path / "run", out, precision=precision, tolerance={"max_levels": 99, "mean_levels": 9, "psnr": 20}
+    )
     assert exported.parity.passed
     assert ("fold_residual_adds" in exported.metadata.passes) == (precision == "int8")
 

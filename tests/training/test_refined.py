@@ -11,8 +11,8 @@ from mindspore import Tensor, nn
 from avatar_training import device
 from avatar_training.config import TrainConfig
 from avatar_training.loop import train
-from avatar_training.networks import feature_heads
 from avatar_training.networks import channels_last as cl
+from avatar_training.networks import feature_heads
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.generator import Generator
 from avatar_training.run_folder.checkpoint import read

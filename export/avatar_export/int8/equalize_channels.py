@@ -30,9 +30,9 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
 
     The network computes the same, since Relu(x / s) = Relu(x) / s. The factor is the channel's largest value to the
     power of STRENGTH, with a geometric mean of 1. Tensors that a Concat joins share a scale, so they are brought to
-    the same range, too. maxima is measured on the calibration latents if it is not given. After G. Xiao et al., "SmoothQuant: Accurate
-    and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4, who also divide by the
-    largest weight that reads the channel: here that is 0.5 dB worse. Preconditions, for each set of Relus whose outputs
+    the same range, too. maxima is measured on the calibration latents if it is not given. After G. Xiao et al.,
+    "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4,
+    who also divide by the largest weight that reads the channel: here that is 0.5 dB worse. Preconditions, for each set of Relus whose outputs
     Concats join, or a single one:
 
     1. Each Relu reads a ConvTranspose or Conv that nothing else reads; they and the Concats are read by such layers.

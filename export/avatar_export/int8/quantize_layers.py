@@ -133,7 +133,7 @@ class _Quantizer:
     def _destination(self, name: str) -> tuple[str, bool]:
         """The tensor by whose range a layer's output is encoded, and whether a Relu comes before it.
 
-        It is what the next layer or Tanh reads: of several Concats that residual blocks join it in, the last and longest.
+        It is what the next layer or Tanh reads: where residual blocks join it in several Concats, the last of them.
         """
         rectified = False
         while True:

@@ -25,7 +25,7 @@ def fold_residual_adds(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
 
     1. Its second input comes from a 1x1 Conv of one group, with constant weight and bias, of a Relu of a Conv of one
        group with constant weight and bias; each of these three is read once.
-    2. Its output is read by Conv and ConvTranspose of one group with constant weights, and by Adds as their first input.
+    2. Its output is read by Conv and ConvTranspose of one group with constant weights, and by Adds as first input.
     """
     model = copy_of(model)
     graph = model.graph

@@ -20,7 +20,7 @@ BOTTLENECK = 4
 
 
 class ResidualBlock(nn.Cell):
-    """x to x + norm(1x1(relu(norm(3x3(x))))). Without a ReLU after the sum, an export can fold it into the next layer."""
+    """x to x + norm(1x1(relu(norm(3x3(x))))). With no ReLU after it, an export can fold the sum into the next layer."""
 
     def __init__(self, width: int, norm: Callable[..., nn.Cell], channels_last: bool) -> None:
         super().__init__()
