@@ -32,8 +32,8 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
     power of STRENGTH, with a geometric mean of 1. Tensors that a Concat joins share a scale, so they are brought to
     the same range, too. maxima is measured on the calibration latents if it is not given. After G. Xiao et al.,
     "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4,
-    who also divide by the largest weight that reads the channel: here that is 0.5 dB worse. Preconditions, for each set of Relus whose outputs
-    Concats join, or a single one:
+    who also divide by the largest weight that reads the channel: here that is 0.5 dB worse. Preconditions, for each set
+    of Relus whose outputs Concats join, or a single one:
 
     1. Each Relu reads a ConvTranspose or Conv that nothing else reads; they and the Concats are read by such layers.
     2. Those layers are of one group with constant weights; those before a Relu have a bias, a constant too.
