@@ -1,6 +1,7 @@
 """avatar-train prepare: what it enlarges, finds, leaves out, and how it goes on."""
 
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from avatar_runtime.imaging.arrays import UInt8
 from avatar_training import cli
 from avatar_training.data.source import DataError
 from avatar_training.errors import TrainingError
-from avatar_training.preparation.prepare import PrepareConfig, prepare
+from avatar_training.preparation.prepare import PrepareConfig, pack, prepare
 
 from .steering.tiny_classifier import write_classifier
 
@@ -173,3 +174,12 @@ def test_waifu2x_enlarges(tmp_path: Path) -> None:
         enlarged = np.asarray(image.convert("RGB"), np.float32)
     expected = np.asarray(Image.fromarray(face(1)).resize((SIZE, SIZE), Image.Resampling.BICUBIC), np.float32)
     assert np.corrcoef(enlarged.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_names_and_dates_that_a_zip_cannot_hold_are_changed(tmp_path: Path) -> None:
+    part = tmp_path / "part.png"
+    part.write_bytes(b"picture")
+    os.utime(part, (0, 0))
+    pack(tmp_path / "faces.zip", [("a\udcff.png", part), ("a\udcfe.png", part)])
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        assert archive.namelist() == ["a?.png", "a?.png.png"]

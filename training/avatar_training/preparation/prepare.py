@@ -108,7 +108,7 @@ def prepare(
     write_file(report / "left-out.json", (json.dumps(left_out, indent=1, ensure_ascii=False) + "\n").encode())
     gone = set() if config.keep_all else {i for pictures in found.values() for i in pictures}
     kept = [one for i, one in enumerate(usable) if i not in gone]
-    _pack(config.out, kept)
+    pack(config.out, kept)
     shutil.rmtree(parts)
     return Prepared(len(kept), left_out, report)
 
@@ -139,12 +139,16 @@ def _sheet(pictures: dict[int, int], read: Callable[[int], UInt8]) -> bytes:
     return _png(grid(np.stack([read(i) for i in numbers]), columns=16))
 
 
-def _pack(out: Path, kept: list[tuple[str, Path]]) -> None:
+def pack(out: Path, kept: list[tuple[str, Path]]) -> None:
     """Write the zip, whole or not at all. PNG files are compressed already."""
     make_folder(out.parent)
     taken: set[str] = set()
-    with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        replacing(out) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive,  # of any year
+    ):
         for name, part in kept:
+            name = name.encode(errors="replace").decode()  # a file name need not be UTF-8, one in a zip must
             short = PurePosixPath(name.replace("\\", "/")).with_suffix(".png").as_posix()
             inside = f"{name}.png" if short in taken else short
             taken.add(inside)
