@@ -184,9 +184,21 @@ def test_other_architectures_are_within_the_tolerance(tmp_path: Path, architectu
 
 def test_metadata_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
     out = tmp_path / "night.onnx"
-    result = export("--checkpoint", saved / "run", "--out", out, "--model-name", "Nacht", "--license", "CC0-1.0")
+    result = export(
+        "--checkpoint",
+        saved / "run",
+        "--out",
+        out,
+        "--model-name",
+        "Nacht",
+        "--model-version",
+        "4",
+        "--license",
+        "CC0-1.0",
+    )
     spec = AvatarGenerator.load(out).spec
-    assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
+    assert (spec.id, spec.license) == ("Nacht@4", "CC0-1.0")
+    assert "Nacht@4, 32x32x3" in result.output
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
     assert spec.passes == (

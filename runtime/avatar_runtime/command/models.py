@@ -64,7 +64,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
 @models.command(cls=Command)
 @click.argument("id", metavar="ID", type=ModelType())
 def fetch(id: str) -> None:
-    """Fetch a model of the registry into the model folder.
+    """Fetch a model of the registry into the model folder: AVATAR_EDGE_MODELS, or by default among your caches.
+
+    It comes from the registry's address, or from a mirror: AVATAR_EDGE_MODEL_URL/ID.onnx.
 
     \b
     Example:
