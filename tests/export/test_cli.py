@@ -19,6 +19,7 @@ from avatar_export.source import original as original_module
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import speed
 from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
@@ -34,15 +35,16 @@ RUN_RECORD = {
 }
 
 
-def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8) -> Any:
+def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8, refined: bool = False) -> Any:
     """MindSpore's generator, with weights that give its pictures contrast."""
     from avatar_training import device
     from avatar_training.networks.generator import Generator
     from avatar_training.run_folder.checkpoint import load_into
 
     device.select("CPU")
-    generator = Generator(image_size, channels, latent_dim, ngf)
-    load_into(generator.get_parameters(), tiny_arrays(image_size, ngf, channels, latent_dim), Path("tiny"))
+    generator = Generator(image_size, channels, latent_dim, ngf, refined=refined)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, refined=refined)
+    load_into(generator.get_parameters(), arrays, Path("tiny"))
     return generator.set_train(False)
 
 
@@ -116,6 +118,15 @@ def export(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_comparison_shows_its_progress(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, int]] = []
+    monkeypatch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
+    result = export("--checkpoint", saved / "run", "--out", tmp_path / "a.onnx")
+    assert result.exit_code == 0, result.output
+    assert shown[-1] == (3000, 3000)
+
+
 def sentence(result: Result, exit_code: int) -> str:
     """The one sentence of a refusal; only wrong usage shows the usage above it."""
     assert isinstance(result.exception, SystemExit)
@@ -170,6 +181,17 @@ def test_other_architectures_are_within_the_tolerance(tmp_path: Path, architectu
     assert (spec.image_size, spec.channels, spec.latent_dim) == architecture[:3]
     assert exported.parity.passed
     assert exported.size == (tmp_path / "other.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_refined_generator_is_within_the_tolerance_in_every_engine(tmp_path: Path, precision: str) -> None:
+    save_run(tmp_path / "run", network(refined=True))
+    out = tmp_path / "refined.onnx"
+    exported = exporter.export_model(
+        tmp_path / "run", out, precision=precision, tolerance={"max_levels": 99, "mean_levels": 9, "psnr": 20}
+    )
+    assert exported.parity.passed
+    assert ("fold_residual_adds" in exported.metadata.passes) == (precision == "int8")
 
 
 def test_metadata_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
@@ -383,7 +405,8 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, 
 
 @pytest.mark.parametrize("missing", ["mindspore", "onnx"])
 def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; main()"
+    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; "
+    script += "main(prog_name='avatar-export')"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -114,13 +114,14 @@ def test_too_few_images_are_refused(command: CliRunner, pictures: Path) -> None:
 
 @pytest.mark.parametrize("package", ["mindspore", "matplotlib"])
 def test_a_missing_extra_is_named_with_the_line_that_mends_it(package: str, pictures: Path, tmp_path: Path) -> None:
-    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; main()"
+    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; "
+    program += "main(prog_name='avatar-train')"
     arguments = ["--data", str(pictures), "--out", str(tmp_path / "run")]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.returncode == 1
-    assert f"needs {package}" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"avatar-train needs {package}" in done.stderr
     assert 'pip install "avatar-edge[train]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from avatar_runtime.errors import InputError
 from avatar_training import rng
 
 RUNS = Path("runs")
@@ -43,6 +44,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+GENERATORS = ("tutorial", "refined")
 LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
@@ -50,7 +52,7 @@ DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
-    | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
+    | {"critic", "critic_network", "feature_heads"}  # The files may move; `run_folder` compares their digests.
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
@@ -79,6 +81,8 @@ class TrainConfig:
     """Each latent is scaled by a random factor from this to 1, so that truncated latents give faces, too."""
     activation_limit: float = 0.0
     """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
+    generator: str = "tutorial"
+    """tutorial, or or refined, which has residual blocks besides."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
@@ -109,6 +113,8 @@ class TrainConfig:
     """Spectral instead of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
+    feature_heads: str | None = None
+    """ONNX file of a MobileNetV2 through which further discriminators see; None for none."""
     critic: str | None = None
     """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
     critic_network: str | None = None
@@ -134,6 +140,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
+        _check(self.generator in GENERATORS, "generator", self.generator, "tutorial or refined")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
         _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
         _check(self.channels in (1, 3), "channels", self.channels, "1 or 3")
@@ -184,7 +191,7 @@ class TrainConfig:
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
-        """The recipe's settings with these changes, where None means no change. Raises ValueError for a bad value."""
+        """The recipe's settings with these changes, where None means no change. Raises InputError for a bad value."""
         settings = {**RECIPES.get(recipe, {}), **{k: v for k, v in changes.items() if v is not None}}
         for given, other in (("steps", "epochs"), ("epochs", "steps")):
             if changes.get(given) is not None and changes.get(other) is None:
@@ -193,14 +200,14 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """Read what `to_dict` gave. Raises ValueError for a field that is unknown, missing or out of range."""
+        """Read what `to_dict` gave. Raises InputError for a field that is unknown, missing or out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+            raise InputError(f"unknown field {', '.join(sorted(unknown))}")
         try:
             return cls(**values)
         except TypeError as err:
-            raise ValueError(str(err)) from err
+            raise InputError(str(err)) from err
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -238,4 +245,4 @@ class TrainConfig:
 
 def _check(good: bool, name: str, value: Any, expected: str) -> None:
     if not good:
-        raise ValueError(f"{name} is {value!r}; it must be {expected}")
+        raise InputError(f"{name} is {value!r}; it must be {expected}")
