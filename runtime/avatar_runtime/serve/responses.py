@@ -100,10 +100,7 @@ class Sharing:
 
     def __init__(self, origins: Iterable[str] = ("*",), policy: str = "cross-origin") -> None:
         self._origins = {origin.encode() for origin in origins}
-        self._headers = [
-            (b"cross-origin-resource-policy", policy.encode()),
-            (b"access-control-expose-headers", b"ETag, X-Request-Id"),
-        ]
+        self._headers = [(b"cross-origin-resource-policy", policy.encode())]
 
     def headers(self, scope: Scope) -> Headers:
         """The headers for a request."""
