@@ -41,6 +41,20 @@ def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(command: 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_begins_with_a_pair_has_its_widths(command: CliRunner, tmp_path: Path) -> None:
+    pair = {"config": TrainConfig("d", steps=1, ngf=48, ndf=24).to_dict(), "dataset": {"sha256": ""}}
+    (tmp_path / "config.json").write_text(json.dumps(pair))
+
+    def widths(*arguments: str) -> list[int]:
+        result = run(command, "--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
+        shown = json.loads(result.stdout)
+        return [shown["ngf"], shown["ndf"]]
+
+    assert widths() == [48, 24]
+    assert widths("--image-size", "128") == [24, 12]  # half at each doubling: see `growing`
+    assert widths("--image-size", "128", "--ndf", "20") == [24, 20]
+
+
 def test_every_field_of_a_config_is_an_option() -> None:
     options = {parameter.name for parameter in cli.main.params}
     written_by_the_run = {"rollbacks"}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.models import models
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 
@@ -29,6 +30,20 @@ PATH = click.Path(path_type=Path)
 MAX_COUNT = 10**9
 
 
+class _AvatarGen(Command):
+    """Draws, unless its first word is the name of the command `models`."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """The context of `models`, or of drawing."""
+        if args[:1] == ["models"]:
+            return models.make_context(f"{info_name} models", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the one or the other."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
 _what = group("What to draw")
 _where = group("Where")
 _look = group("How it looks", configurable=True)
@@ -36,7 +51,7 @@ _model = group("Model and machine", configurable=True)
 _instead = group("Instead of drawing")
 
 
-@click.command(cls=Command, table="gen", context_settings=SETTINGS)
+@click.command(cls=_AvatarGen, table="gen", context_settings=SETTINGS)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_what("--name", "more_names", multiple=True, metavar="NAME", help="The same as NAME, for any text; repeatable.")
 @_what("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
@@ -60,7 +75,7 @@ _instead = group("Instead of drawing")
 )
 @_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name, keep the best.")
 @_look("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
-@_model("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@1, or this file.")
+@_model("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@2, or this file.")
 @_model("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @_model("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
 @_model("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")
@@ -84,6 +99,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
       avatar-gen --names-file team.txt --out-dir avatars
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
+      avatar-gen models
     """
     # Imported here: numpy and onnxruntime take 110 ms, which --help does not need.
     from avatar_runtime.command import tasks
