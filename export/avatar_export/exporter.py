@@ -8,7 +8,7 @@ from types import MappingProxyType
 from avatar_export.formats.candidates import Candidate, build_candidate
 from avatar_export.report.export_report import report_page
 from avatar_export.source.original import Original, open_original
-from avatar_export.validation.parity import SELECTION, ParityError, ParityReport, compare
+from avatar_export.validation.parity import SELECTION, OnCompared, ParityError, ParityReport, compare
 from avatar_export.validation.speed import fastest
 from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
@@ -49,6 +49,7 @@ def export_model(
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Export:
     """Convert a generator's checkpoint to a model file.
 
@@ -69,6 +70,7 @@ def export_model(
         provenance: The training data to state in the metadata; from the run's config.json by default.
         report: A folder for an HTML page about the export, named like path. It is written whether or not the export
             is within its tolerance.
+        on_compared: See `OnCompared`; with "auto" the count begins anew for each precision.
 
     Returns:
         What was written, with its metadata and the comparison.
@@ -98,6 +100,7 @@ def export_model(
         license=license,
         provenance=provenance,
         report=report,
+        on_compared=on_compared,
     )
 
 
@@ -112,6 +115,7 @@ def export_variant(
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Export:
     """Make one variant of a generator, compare it with the original, and write it if it is within its tolerance.
 
@@ -124,11 +128,11 @@ def export_variant(
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
-        precision, candidate, rejected = choose_precision(original, variant, tolerance)
+        precision, candidate, rejected = choose_precision(original, variant, tolerance, on_compared)
     else:
         precision, candidate = variant.precision, build_candidate(weights, variant)
     limits = tolerance_of(precision, tolerance)
-    parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
+    parity = compare(candidate.draw, original.reference, weights, variant.output, limits, on_compared=on_compared)
     metadata = ModelSpec(
         name=name,
         version=version,
@@ -175,7 +179,7 @@ def check_texts(name: str, license: str, provenance: str) -> None:
 
 
 def choose_precision(
-    original: Original, variant: Variant, tolerance: Mapping[str, float]
+    original: Original, variant: Variant, tolerance: Mapping[str, float], on_compared: OnCompared
 ) -> tuple[str, Candidate, dict[str, str]]:
     """The fastest precision here that is within its tolerance on latents of the series SELECTION.
 
@@ -193,7 +197,10 @@ def choose_precision(
     for precision in PRECISIONS:
         candidate = build_candidate(weights, replace(variant, precision=precision))
         limits = tolerance_of(precision, tolerance)
-        parity = compare(candidate.draw, original.reference, weights, variant.output, limits, series_name=SELECTION)
+        draw, reference = candidate.draw, original.reference
+        parity = compare(
+            draw, reference, weights, variant.output, limits, series_name=SELECTION, on_compared=on_compared
+        )
         if parity.passed:
             candidates[precision] = candidate
         else:

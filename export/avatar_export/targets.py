@@ -16,7 +16,7 @@ from typing import Any
 from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, readable
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
-from avatar_export.validation.parity import Network
+from avatar_export.validation.parity import Network, OnCompared
 from avatar_export.validation.speed import BATCH_SIZES, latency
 from avatar_export.variants import TARGETS
 from avatar_runtime.errors import InputError, OutputError
@@ -49,6 +49,7 @@ def export_target(
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Target:
     """Export and validate every file of a target, and put them into a folder with manifest.json.
 
@@ -84,6 +85,7 @@ def export_target(
                 license=license,
                 provenance=provenance,
                 report=report,
+                on_compared=on_compared,
             )
             exports.append(export)
             if variant.accelerator:
