@@ -7,6 +7,7 @@ onnxruntime refuses, so the graph is built here. The passes in `pipeline` then r
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -25,58 +26,38 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
     ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them
     a Gemm if the checkpoint has a latent map.
     """
-    output = OUTPUT_NAMES["float32"]
-    column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)
-    initializers = [numpy_helper.from_array(column_shape, "z_shape")]
-    nodes, latent = [], INPUT_NAME
+    nodes: list[onnx.NodeProto] = []
+    arrays: dict[str, npt.NDArray[Any]] = {"z_shape": np.array([-1, weights.latent_dim, 1, 1], np.int64)}
+
+    def add(kind: str, inputs: list[str], output: str, name: str, **settings: Any) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], name, **settings))
+        return output
+
+    current = INPUT_NAME
     if weights.latent_map is not None:
-        latent = "mapped"
-        parts = {"weight": weights.latent_map.weight, "bias": weights.latent_map.bias}
-        initializers += [numpy_helper.from_array(array, f"latent_map.{part}") for part, array in parts.items()]
-        inputs = [INPUT_NAME, *(f"latent_map.{part}" for part in parts)]
-        nodes.append(helper.make_node("Gemm", inputs, [latent], "latent_map", transB=1))
-    nodes.append(helper.make_node("Reshape", [latent, "z_shape"], ["column"], "z_as_image"))
-    current = "column"
+        arrays |= {"latent_map.weight": weights.latent_map.weight, "latent_map.bias": weights.latent_map.bias}
+        current = add("Gemm", [current, "latent_map.weight", "latent_map.bias"], "mapped", "latent_map", transB=1)
+    current = add("Reshape", [current, "z_shape"], "column", "z_as_image")
     for i, layer in enumerate(weights.layers):
         name = f"layer{i}"
-        initializers.append(numpy_helper.from_array(layer.weight, f"{name}.weight"))
-        geometry: dict[str, Any] = (
-            {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
-        )
-        nodes.append(
-            helper.make_node(
-                "ConvTranspose",
-                [current, f"{name}.weight"],
-                [f"{name}.conv_out"],
-                f"{name}.conv",
-                kernel_shape=[4, 4],
-                **geometry,
-            )
-        )
-        current = f"{name}.conv_out"
+        arrays[f"{name}.weight"] = layer.weight
+        geometry = {"kernel_shape": [4, 4], "strides": [1, 1] if i == 0 else [2, 2], "pads": [0 if i == 0 else 1] * 4}
+        current = add("ConvTranspose", [current, f"{name}.weight"], f"{name}.conv_out", f"{name}.conv", **geometry)
         if layer.norm is None:
             continue
         norm = {"scale": layer.norm.gamma, "bias": layer.norm.beta, "mean": layer.norm.mean, "var": layer.norm.variance}
-        initializers += [numpy_helper.from_array(array, f"{name}.{kind}") for kind, array in norm.items()]
-        nodes.append(
-            helper.make_node(
-                "BatchNormalization",
-                [current, *(f"{name}.{kind}" for kind in norm)],
-                [f"{name}.norm_out"],
-                f"{name}.norm",
-                epsilon=BATCH_NORM_EPSILON,
-            )
-        )
-        nodes.append(helper.make_node("Relu", [f"{name}.norm_out"], [f"{name}.relu_out"], f"{name}.relu"))
-        current = f"{name}.relu_out"
-    nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
+        inputs = [current, *(f"{name}.{kind}" for kind in norm)]
+        arrays |= dict(zip(inputs[1:], norm.values(), strict=True))
+        current = add("BatchNormalization", inputs, f"{name}.norm_out", f"{name}.norm", epsilon=BATCH_NORM_EPSILON)
+        current = add("Relu", [current], f"{name}.relu_out", f"{name}.relu")
+    output = add("Tanh", [current], OUTPUT_NAMES["float32"], "tanh")
     side = weights.image_size
     graph = helper.make_graph(
         nodes,
         "generator",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["batch", weights.latent_dim])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", weights.channels, side, side])],
-        initializers,
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     return helper.make_model(
         graph,

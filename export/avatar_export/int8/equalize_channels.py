@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 
 from avatar_export.int8.calibration import channel_maxima
-from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, only_consumer
+from avatar_export.passes.editing import add_constant, constants, graph_pass, only_consumer
 
 STRENGTH = 0.5
 """0 scales nothing. 1 gives all channels the same range, but the weights' error then grows by more than that gains."""
@@ -18,7 +18,8 @@ Maxima = Mapping[str, npt.NDArray[np.float32]]
 """Output of a Relu -> the largest value of each of its channels, float32 [C]."""
 
 
-def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> bool:
     """Divide each channel before a Relu by a factor, and multiply the weights that read it by the same factor.
 
     The network computes the same, since Relu(x / s) = Relu(x) / s. The factor is the channel's largest value to the
@@ -32,7 +33,6 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
     3. maxima has the Relu's output.
     """
     maxima = channel_maxima(model) if maxima is None else maxima
-    model = copy_of(model)
     graph, changed = model.graph, False
     for node in [node for node in graph.node if node.op_type == "ConvTranspose"]:
         known = constants(graph)
@@ -53,9 +53,7 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
         ):
             target.input[place] = add_constant(graph, f"{relu.name}.equal_{name}", array.astype(np.float32))
         changed = True
-    if changed:
-        drop_unused_constants(graph)
-    return model, changed
+    return changed
 
 
 def _is_whole(node: onnx.NodeProto) -> bool:
