@@ -46,29 +46,6 @@ def test_architecture_is_read_off_the_shapes(image_size: int, ngf: int, latent_d
     assert [layer.norm is None for layer in weights.layers] == [False] * (len(weights.layers) - 1) + [True]
 
 
-def test_arrays_come_back_under_their_names() -> None:
-    arrays = tiny_arrays()
-    returned = generator_weights(arrays, pixel_range=TANH).arrays()
-    assert returned.keys() == arrays.keys()
-    assert all(np.array_equal(returned[name], arrays[name]) for name in arrays)
-
-
-def test_a_latent_map_is_read() -> None:
-    arrays = tiny_arrays(latent_dim=7, latent_map=True)
-    weights = generator_weights(arrays, pixel_range=(-1.0, 1.0))
-    assert weights.latent_map is not None
-    assert weights.arrays().keys() == arrays.keys()
-    np.testing.assert_array_equal(weights.latent_map.bias, arrays["latent_map.bias"])
-
-
-def test_names_of_the_tutorials_optimiser_and_foreign_arrays_are_understood() -> None:
-    arrays = tiny_arrays()
-    # update_parameters_name renames what is trained, and not the running statistics.
-    renamed = {name if "moving" in name else f"optim_g.{name}": array for name, array in arrays.items()}
-    renamed |= {"optim_g.moment1.generator.0.weight": zeros(1), "learning_rate": zeros(), "steps": zeros()}
-    assert generator_weights(renamed, pixel_range=TANH).arrays().keys() == arrays.keys()
-
-
 def test_half_precision_is_widened() -> None:
     halves = {name: array.astype(np.float16) for name, array in tiny_arrays().items()}
     assert all(a.dtype == np.float32 for a in generator_weights(halves, pixel_range=TANH).arrays().values())
@@ -116,12 +93,6 @@ def test_missing_pixel_range_asks_for_the_option() -> None:
 def test_unknown_stored_pixel_range_is_refused(stored: object) -> None:
     arrays = {**tiny_arrays(), "pixel_range": np.array(stored, np.float32)}
     assert "pixel range" in sentence(arrays, None)
-
-
-def test_a_snapshot_is_refused_in_favour_of_the_average() -> None:
-    arrays = tiny_arrays()
-    with pytest.raises(UnsuitableCheckpointError, match=r"snapshot for resuming.*generator\.ckpt"):
-        generator_weights(arrays | {f"ema.{name}": array for name, array in arrays.items()})
 
 
 def test_the_age_in_steps_is_read() -> None:

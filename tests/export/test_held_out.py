@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from avatar_export import exporter
-from avatar_export.exporter import export_variant
+from avatar_export.exporter import Options, export_variant
 from avatar_export.int8 import calibration
 from avatar_export.source.original import Original
 from avatar_export.validation import parity, speed
@@ -17,7 +17,7 @@ from avatar_export.validation.parity import HELD_OUT, SELECTION, ParityError, Pa
 from avatar_export.variants import Variant
 from tiny_model import tiny_original
 
-RANDOM_WEIGHTS = {"max_levels": 99, "mean_levels": 9, "psnr": 20}
+RANDOM_WEIGHTS = Options({"max_levels": 99, "mean_levels": 9, "psnr": 20})
 """Limits for int8 of weights that nobody trained."""
 
 
@@ -47,7 +47,7 @@ def test_other_latents_in_the_verdict_leave_the_model_as_it_is(
 ) -> None:
     def exported(name: str) -> Any:
         path = tmp_path / f"{name}.onnx"
-        made = export_variant(original, Variant(precision="auto"), path, name="x", tolerance=RANDOM_WEIGHTS)
+        made = export_variant(original, Variant(precision="auto"), path, RANDOM_WEIGHTS)
         return made, graph(path)
 
     first, model = exported("first")
@@ -78,5 +78,5 @@ def test_a_precision_that_fails_the_verdict_is_not_replaced_by_another(
 
     monkeypatch.setattr(exporter, "compare", unlucky)
     with pytest.raises(ParityError, match="up to 255 off"):
-        export_variant(original, Variant(precision="auto"), tmp_path / "x.onnx", name="x", tolerance=RANDOM_WEIGHTS)
+        export_variant(original, Variant(precision="auto"), tmp_path / "x.onnx", RANDOM_WEIGHTS)
     assert not list(tmp_path.iterdir())

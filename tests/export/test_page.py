@@ -75,12 +75,3 @@ def test_the_command_makes_a_page_of_a_checkpoint(tmp_path: Path, monkeypatch: p
     refused = CliRunner().invoke(main, command)  # random weights are not within the tolerance of int8
     assert (refused.exit_code, "differs from MindSpore" in refused.output) == (1, True)
     assert not (tmp_path / "page.html").exists()
-
-
-def test_a_page_is_int8_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mindspore")
-    monkeypatch.chdir(tmp_path)
-    command = ["--target", "html", "page.html", "--checkpoint", "any.ckpt", "--precision", "fp32"]
-    result = CliRunner().invoke(main, command)
-    assert (result.exit_code, "--precision" in result.output) == (2, True)
-    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from onnx import numpy_helper
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
-from avatar_export.validation.parity import Network, ParityError, ParityReport, compare, parity_latents, side_by_side
+from avatar_export.validation.parity import Network, ParityError, ParityReport, compare, parity_latents
 from avatar_runtime.session import open_session, run
 from tiny_model import build_model, tiny_weights
 
@@ -60,17 +59,6 @@ def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], 
         return images.astype(np.float32).reshape(-1, 3, 32, 32)
 
     return draw
-
-
-@pytest.mark.parametrize("output", ["float32", "uint8"])
-def test_a_faithful_model_passes(weights: GeneratorWeights, original: Network, output: str) -> None:
-    model, _ = build_model(weights, output)
-    report = compare(partial(run, open_session(check_model(model))), original, weights, output)
-    assert report.passed
-    assert report.latents == 1000
-    assert report.batch_sizes == (1, 7, 64)
-    assert sum(report.level_histogram.values()) == 3 * 1000 * VALUES
-    assert report.psnr_db is None or report.psnr_db > 90
 
 
 @pytest.mark.parametrize("output", ["float32", "uint8"])
@@ -141,19 +129,3 @@ def test_an_image_of_nan_fails_and_is_the_worst() -> None:
     report = against_grey(shifted("float32", {9: 1.0, 30: np.nan}), "float32", 64)
     assert not report.passed
     assert report.worst == 30
-
-
-def test_report_survives_json() -> None:
-    values = against_grey(shifted("uint8", {5: 1}), "uint8", 64).to_dict()
-    assert json.loads(json.dumps(values)) == values
-    assert values["reference"].startswith("MindSpore")
-    assert values["level_histogram"] == {"0": 1000 * VALUES - 1, "1": 1}
-
-
-def test_side_by_side_shows_both_and_their_difference_magnified() -> None:
-    original = np.array([0, 10, 200, 255], np.uint8).reshape(2, 2, 1)
-    exported = np.array([0, 11, 197, 0], np.uint8).reshape(2, 2, 1)
-    left, middle, right = side_by_side(original, exported)
-    np.testing.assert_array_equal(left, original)
-    np.testing.assert_array_equal(middle, exported)
-    np.testing.assert_array_equal(right, np.array([0, 64, 192, 255]).reshape(2, 2, 1))

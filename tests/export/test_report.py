@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatar_export import pipeline
-from avatar_export.exporter import export_variant
+from avatar_export.exporter import Options, export_variant
 from avatar_export.source.original import Original
 from avatar_export.validation import speed
 from avatar_export.validation.parity import ParityError
@@ -54,15 +54,8 @@ class Page(HTMLParser):
 
 
 def test_the_page_shows_passes_parity_worst_latents_and_latency(tmp_path: Path, original: Original) -> None:
-    export = export_variant(
-        original,
-        Variant(),
-        tmp_path / "x.onnx",
-        name=NAME,
-        provenance=NAME,
-        license=NAME,
-        report=tmp_path / "deep" / "er",
-    )
+    options = Options(name=NAME, license=NAME, provenance=NAME, report=tmp_path / "deep" / "er")
+    export = export_variant(original, Variant(), tmp_path / "x.onnx", options)
     page = Page(tmp_path / "deep/er/x.html")
     rows = {row[0]: row[1:] for row in page.rows if row}
     assert rows["plain graph"][0] == "12"
@@ -88,7 +81,7 @@ def test_a_refused_model_is_shown_with_its_differences_amplified(
 ) -> None:
     monkeypatch.setattr(pipeline, "project_latent_to_gemm", mistaken)
     with pytest.raises(ParityError, match="differs from MindSpore"):
-        export_variant(original, Variant(), tmp_path / "x.onnx", name="x", report=tmp_path)
+        export_variant(original, Variant(), tmp_path / "x.onnx", Options(report=tmp_path))
     assert [file.name for file in tmp_path.iterdir()] == ["x.html"]
     page = Page(tmp_path / "x.html")
     assert re.search(r"Refused: up to \d+ off, more than 1", page.text)

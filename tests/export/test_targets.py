@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from avatar_export import targets
 from avatar_export.cli import main
+from avatar_export.exporter import Options
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
@@ -28,7 +29,7 @@ from avatar_runtime.latents import latents
 from rewriting import Rewrite
 from tiny_model import tiny_original
 
-RANDOM_WEIGHTS = {"max_levels": 99, "mean_levels": 9, "psnr": 20}
+RANDOM_WEIGHTS = Options({"max_levels": 99, "mean_levels": 9, "psnr": 20})
 """What int8 makes of weights that nobody trained."""
 NAMES = ["alice", "bob", "アリス"]
 
@@ -43,7 +44,7 @@ def original(monkeypatch: pytest.MonkeyPatch) -> Original:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
-    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", tolerance=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", RANDOM_WEIGHTS)
     manifest = json.loads((tmp_path / "made/manifest.json").read_text())
     assert manifest == made.manifest
     assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
@@ -90,7 +91,7 @@ def test_transposed_convolutions_are_not_for_every_variant(other: Mapping[str, A
 
 
 def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) -> None:
-    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", tolerance=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", RANDOM_WEIGHTS)
     operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
     assert "ConvTranspose" in operators
     assert made.exports[1].metadata.passes[-1] == "store_weights_in_fp16"
@@ -171,7 +172,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         export_target(Path("any.ckpt"), "accelerator", tmp_path / "file")
     with pytest.raises(InputError, match="report"):
-        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", report=tmp_path / "npu" / "report")
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", Options(report=tmp_path / "npu" / "report"))
 
 
 def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
@@ -182,8 +183,11 @@ def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", [("--format", "ort"), ("--out", "x.onnx"), ("--output-dtype", "float32")])
-def test_a_target_and_a_single_file_do_not_go_together(option: tuple[str, str]) -> None:
-    result = CliRunner().invoke(main, ["--target", "accelerator", "npu", *option])
+@pytest.mark.parametrize(
+    "option", [("--format", "ort"), ("--out", "x.onnx"), ("--output-dtype", "float32"), ("--precision", "fp32")]
+)
+@pytest.mark.parametrize("target", ["accelerator", "html"])
+def test_a_target_and_a_single_file_do_not_go_together(target: str, option: tuple[str, str]) -> None:
+    result = CliRunner().invoke(main, ["--target", target, "made", *option])
     assert result.exit_code == 2
     assert option[0] in result.output.splitlines()[-1]
