@@ -168,11 +168,11 @@ def test_the_summary_tells_how_far_a_grader_can_be_trusted(folder: Path) -> None
         for place, is_real in enumerate(real):
             grading.grade(place, real_grade if is_real else 0 if levels[place] < 33 else 1)
     lines = summarise(folder)
-    assert lines[0].startswith("ana: 50% (38% to 62%) broken, 50% (38% to 62%) doubtful, 0%")
-    assert lines[1].startswith("ana, real faces: 0%")
-    assert "100%" in lines[1].split("doubtful")[1]
-    assert lines[3].startswith("ben, real faces: 100%")
-    assert lines[4] == "ana and ben agree on what is broken in 94% of 70 faces"
+    assert lines[0].startswith("ana, grade: 50% (38% to 62%) broken, 50% (38% to 62%) doubtful, 0%")
+    assert lines[1].startswith("ana, real: 0%")
+    assert lines[1].endswith("100% (51% to 100%) fine of 4 faces")
+    assert lines[3].startswith("ben, real: 100%")
+    assert lines[4] == "ana and ben agree on 94% of 70 faces, Cohen's kappa 0.89"
 
 
 @pytest.fixture
