@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
-from avatar_runtime.errors import AvatarError
 from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
@@ -28,13 +27,19 @@ from avatar_training.steering.cli import grade, steer
 from avatar_training.terminal import ProgressBar, StopRequest
 
 INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
-
-
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 class _Group(Command, click.Group):
-    """Trains when no other command is named."""
+    """Trains when no other command is named. Where a package is missing, it says what to install."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the callback and the command, if one is named."""
+        os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as err:
+            raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={**SETTINGS, "show_default": False})
@@ -166,7 +171,6 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     if options["steps"] and options["epochs"]:
         raise click.UsageError("--steps and --epochs both say how long to train: use one of them")
     given = {name: value for name, value in options.items() if value is not None}
-    os.environ.setdefault("GLOG_v", "3")  # silence MindSpore's warnings about itself
     try:
         if resume:
             out = out or newest_run(RUNS)
@@ -178,8 +182,6 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
             out = out or RUNS / config.recipe
     except ValueError as err:
         raise click.UsageError(str(err)) from err
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
     if device.is_leader():
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
@@ -190,12 +192,10 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
 
 
 @main.command(cls=Command)
-@click.argument("start", type=click.Path(path_type=Path, file_okay=False), metavar="START")
-@click.argument("end", type=click.Path(path_type=Path, file_okay=False), metavar="END")
+@click.argument("start", type=_FOLDER, metavar="START")
+@click.argument("end", type=_FOLDER, metavar="END")
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR", help="New folder."
-)
+@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="New folder.")
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write the pair of networks between two pairs, where END was trained on from START.
 
@@ -205,13 +205,9 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     Example:
       avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
     """
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
-    try:
-        from avatar_training.run_folder.interpolation import interpolate as write_between
+    from avatar_training.run_folder.interpolation import interpolate as write_between
 
-        write_between(start, end, share, out)
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train interpolate needs {err.name}: {INSTALL}") from err
+    write_between(start, end, share, out)
     click.echo(out)
 
 
@@ -220,57 +216,42 @@ main.add_command(steer)
 
 
 def _download(url: str, path: Path) -> None:
-    try:
-        from avatar_training.data.download import download
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.data.download import download
+
     fetching = ProgressBar("fetching", show_pos=False)
 
     def on_received(received: int, total: int | None) -> None:
         if total:
             fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    try:
-        with fetching:
-            files = download(
-                url,
-                path,
-                on_message=lambda message: click.echo(message, err=True),
-                on_received=on_received,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
-    click.echo(f"{path}: {files} files, undamaged", err=True)
+    with fetching:
+        files = download(url, path, on_message=_say, on_received=on_received)
+    _say(f"{path}: {files} files, undamaged")
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
-    try:
-        from avatar_training.loop import Progress, train
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.loop import Progress, train
+
     reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
         left = timedelta(seconds=round(progress.seconds_left))
-        losses = f"G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
-        training.show(
-            progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"
+        note = (
+            f"{progress.images_per_second:.1f} images/s, G {progress.g_loss:.3f}, D {progress.d_loss:.3f}, {left} left"
         )
+        training.show(progress.step, progress.steps, note)
 
-    try:
-        with StopRequest() as stop, reading, training:
-            result = train(
-                config,
-                out,
-                resume=resume,
-                restart=restart,
-                on_message=lambda message: click.echo(message, err=True),
-                on_decoded=reading.show,
-                on_step=on_step,
-                should_stop=stop,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
+    with StopRequest() as stop, reading, training:
+        result = train(
+            config,
+            out,
+            resume=resume,
+            restart=restart,
+            on_message=_say,
+            on_decoded=reading.show,
+            on_step=on_step,
+            should_stop=stop,
+        )
     if not device.is_leader():
         return
     best = " and best.ckpt" if (out / "best.ckpt").exists() else ""
@@ -278,6 +259,10 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     if not result.finished:
         click.echo(f"stopped; continue with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
 
 
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:

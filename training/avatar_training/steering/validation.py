@@ -33,9 +33,7 @@ def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades
             f"use; grade more faces ({grades.broken.sum()} broken of {len(grades.broken)} now), by more than one "
             "grader, and look whether the graders agree and call real faces fine"
         )
-    weights, bias = collapse(fit(activations, grades.broken))
-    graders = tuple(map(str, np.unique(grades.grader)))
-    return Critic(weights, bias, network.tensors, network.sha256, grades.sha256, graders, validation)
+    return _critic(network, *collapse(fit(activations, grades.broken)), grades, validation)
 
 
 def cross_validate(activations: Floats, grades: Grades) -> Validation:
@@ -44,17 +42,13 @@ def cross_validate(activations: Floats, grades: Grades) -> Validation:
     Compared are faces of the same grader only, for graders differ in how strict they are. The interval is from
     bootstrapping whole sheets. Raises CriticError if there are too few grades or groups.
     """
-    unseen = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
-    groups = grades.grader if unseen == "grader" else grades.sheet
+    unseen, groups = _groups(grades)
     count = min(_MAX_FOLDS, len(np.unique(groups)))
-    if count < 2:
-        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
     scores = np.empty(len(groups))
     for learnt, left_out in GroupKFold(count).split(activations, groups=groups):
         fitted = fit(activations[learnt], grades.broken[learnt])
         scores[left_out] = fitted.decision_function(activations[left_out])
-    low, high = _interval(scores, grades)
-    return Validation(_auc(scores, grades.broken, grades.grader), low, high, unseen)
+    return _validation(scores, grades, unseen)
 
 
 def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -62,10 +56,8 @@ def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
     One half is to learn from, the other to judge what came of it. Raises CriticError if there is one group only.
     """
-    groups = grades.grader if len(np.unique(grades.grader)) > 1 else grades.sheet
+    _, groups = _groups(grades)
     names = np.unique(groups)
-    if len(names) < 2:
-        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
     broken = {name: int(grades.broken[groups == name].sum()) for name in names}
     first: set[str] = set()
     counts = [0, 0]
@@ -84,15 +76,25 @@ def half_critic(network: ActivationNetwork, activations: Floats, grades: Grades,
     learnt, unseen = grades.chosen(rows), grades.chosen(others)
     weights, bias = collapse(fit(activations[rows], learnt.broken))
     scores = activations[others].astype(np.float64) @ weights + bias
-    low, high = _interval(scores, unseen)
-    by = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
-    validation = Validation(_auc(scores, unseen.broken, unseen.grader), low, high, by)
+    return _critic(network, weights, bias, learnt, _validation(scores, unseen, _groups(grades)[0]))
+
+
+def _groups(grades: Grades) -> tuple[str, npt.NDArray[np.str_]]:
+    """What is left out whole: "grader", or "sheet" if there is one grader; and the one of each face."""
+    unseen = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
+    groups = grades.grader if unseen == "grader" else grades.sheet
+    if len(np.unique(groups)) < 2:
+        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
+    return unseen, groups
+
+
+def _critic(network: ActivationNetwork, weights: Floats, bias: float, learnt: Grades, validation: Validation) -> Critic:
     graders = tuple(map(str, np.unique(learnt.grader)))
-    return Critic(weights, bias, network.tensors, network.sha256, grades.sha256, graders, validation)
+    return Critic(weights, bias, network.tensors, network.sha256, learnt.sha256, graders, validation)
 
 
-def _interval(scores: npt.NDArray[np.float64], grades: Grades) -> tuple[float, float]:
-    """The AUC's 95% interval, from bootstrapping whole sheets."""
+def _validation(scores: npt.NDArray[np.float64], grades: Grades, unseen: str) -> Validation:
+    """The AUC of scores, and its 95% interval from bootstrapping whole sheets."""
     rng, sheets = np.random.default_rng(0), np.unique(grades.sheet)
     of_sheet = [np.flatnonzero(grades.sheet == sheet) for sheet in sheets]
     aucs = []
@@ -100,7 +102,7 @@ def _interval(scores: npt.NDArray[np.float64], grades: Grades) -> tuple[float, f
         rows = np.concatenate([of_sheet[i] for i in rng.integers(0, len(sheets), len(sheets))])
         aucs.append(_auc(scores[rows], grades.broken[rows], grades.grader[rows]))
     low, high = np.nanquantile(aucs, [0.025, 0.975])
-    return float(low), float(high)
+    return Validation(_auc(scores, grades.broken, grades.grader), float(low), float(high), unseen)
 
 
 def _auc(scores: npt.NDArray[np.float64], broken: npt.NDArray[np.bool_], grader: npt.NDArray[np.str_]) -> float:
