@@ -47,8 +47,8 @@ PATH = click.Path(path_type=Path)
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="Format without --out, whose extension says it: onnx, ort for reduced builds of onnxruntime, mindir for "
-    "MindSpore.  [default: onnx]",
+    help="File format, where no --out gives it by its extension: onnx, ort (for reduced builds of onnxruntime) or "
+    "mindir (for MindSpore).  [default: onnx]",
 )
 @click.option(
     "--target",

@@ -19,7 +19,7 @@ from avatar_runtime.output.atomic import make_folder, write_file
 
 @dataclass(frozen=True)
 class Options:
-    """What may be said about an export, whatever its form."""
+    """The settings of an export that do not depend on its form."""
 
     tolerance: Mapping[str, float] = field(default_factory=dict)
     """Replaces fields of the precision's `Tolerance`, by name."""
@@ -50,7 +50,7 @@ class Export:
     size: int
     """Bytes of the file."""
     prefix: str
-    """What the names of the generator's arrays begin with in the checkpoint."""
+    """How the names of the generator's arrays begin in the checkpoint."""
     rejected: Mapping[str, str]
     """The other precisions that were tried, each with the reason why it was not chosen."""
 
@@ -83,7 +83,7 @@ def export_model(
         UnsuitableCheckpointError: It holds no generator, or no sound one.
         ParityError: The export differs from the original by more than the tolerance.
         ModelCheckError: The finished model is not sound.
-        EngineError: The engine in C draws the int8 file otherwise than onnxruntime.
+        EngineError: The engine in C draws the int8 file differently from onnxruntime.
         OutputError: A file cannot be written.
 
     Example:

@@ -114,7 +114,7 @@ def check_replaceable(folder: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         listed = set()
     if strange := found - listed:
-        raise InputError(f"{folder} has the file {min(strange)}, which no export has put there; name another folder")
+        raise InputError(f"{folder} has the file {min(strange)}, which no export put there; name another folder")
 
 
 @contextmanager

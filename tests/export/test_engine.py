@@ -1,4 +1,4 @@
-"""No int8 file is written that the engine in C draws otherwise than onnxruntime."""
+"""No int8 file is written that the engine in C draws differently from onnxruntime."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,9 @@ def test_what_the_engine_cannot_draw_is_refused_in_a_sentence(tiny_model: Path) 
         Engine(tiny_model.read_bytes())
 
 
-def test_a_file_that_the_engine_draws_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_the_engine_draws_differently_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw: Callable[[Engine, npt.NDArray[np.float32]], npt.NDArray[np.uint8]] = Engine.draw
 
     def wrong(self: Engine, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -40,7 +42,7 @@ def test_a_file_that_the_engine_draws_otherwise_is_not_written(tmp_path: Path, m
         return images
 
     monkeypatch.setattr(engine.Engine, "draw", wrong)
-    with pytest.raises(EngineError, match=f"draws 1 of {engine.FACES} faces otherwise than onnxruntime"):
+    with pytest.raises(EngineError, match=f"draws 1 of {engine.FACES} faces differently from onnxruntime"):
         write_tiny_model(tmp_path / "a.onnx", tiny_weights(ngf=1, latent_dim=3), precision="int8")
     assert list(tmp_path.iterdir()) == []
 

@@ -99,7 +99,7 @@ def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) 
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("a letter to a friend")
-    with pytest.raises(ModelCheckError, match="nothing of NNAPI"):
+    with pytest.raises(ModelCheckError, match="nothing about NNAPI"):
         check_usability(tmp_path / "x.onnx")
 
 

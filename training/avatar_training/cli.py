@@ -77,7 +77,8 @@ class _Group(Command, click.Group):
     "--min-truncation",
     type=click.FloatRange(0, 1),
     metavar="T",
-    help="Scale each latent by a random T to 1, so that avatar-gen --truncation T draws faces, too.  [default: 1]",
+    help="Scale each latent by a random factor from T to 1, so that avatar-gen --truncation T also draws faces.  "
+    "[default: 1]",
 )
 @click.option(
     "--activation-limit",
@@ -111,7 +112,7 @@ class _Group(Command, click.Group):
     default=None,
     help="Augment real and generated images in the same way (DiffAugment).",
 )
-@click.option("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
+@click.option("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
 @click.option("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
 @click.option("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
 @click.option(
@@ -199,7 +200,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write the pair of networks between two pairs, where END was trained on from START.
 
-    A reward buys whole faces with variety; a pair in between often has most of both.
+    A reward trades variety for whole faces; a pair in between often keeps most of both.
 
     \b
     Example:

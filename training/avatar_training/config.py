@@ -110,7 +110,7 @@ class TrainConfig:
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
     critic: str | None = None
-    """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
+    """A critic trained on grades (.npz), which the generator learns to please; None for no critic."""
     critic_network: str | None = None
     """The ONNX classifier whose activations the critic weighs; needed with a critic."""
     reward_weight: float = 0.6

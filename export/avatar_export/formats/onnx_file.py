@@ -56,7 +56,7 @@ def write_model(
 
     Raises:
         ModelCheckError: The file does not read back.
-        EngineError: The engine draws it otherwise.
+        EngineError: The engine in C draws it differently.
         OutputError: It cannot be written.
     """
     generator = AvatarGenerator(open_session(convert(model.SerializeToString())), metadata, "")

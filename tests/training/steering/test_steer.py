@@ -142,7 +142,7 @@ def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
 def test_the_report_shows_it_and_needs_nothing_else(steered: Path) -> None:
     page = (steered / "report.html").read_text()
     read = Reader(page)
-    for shown in ("<b>night", "as it was", "2 people", "pose drift"):
+    for shown in ("<b>night", "as it was", "2 graders", "pose drift"):
         assert shown in read.text
     sources = [attributes["src"] or "" for name, attributes in read.elements if name == "img"]
     assert len(sources) == 5
@@ -166,7 +166,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     out = ("--out", tmp_path / "out")
     refused(run(*given, *out), "--real", "--strength")
     refused(run(*given, *out, "--strength", 11), "from 0 to 10")
-    refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "numbers with commas")
+    refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "separated by commas")
     refused(run(*given, "--out", tmp_path, "--strength", 1), "exists already")
     refused(run(*given, "--out", classifier / "out", "--strength", 1), "cannot", "tiny.onnx")
     refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot read", "faces.npz")
@@ -176,7 +176,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     assert not list(tmp_path.iterdir())
 
     refused(run("grade", "--out", tmp_path / "g", "--grader", "ana"), "--model", "--checkpoint")
-    refused(run("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "has its faces")
+    refused(run("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "already holds faces")
     refused(run("grade", "--out", tmp_path / "g", "--grader", "ana", "--checkpoint", tmp_path), "config.json")
     refused(run("grade", "--out", graded, "--grader", "ana", "--take", tmp_path / "none.txt"), "none.txt")
     refused(run("grade", "--out", graded, "--grader", "ana", "--real-count", 3), "--real")

@@ -16,10 +16,10 @@ from sklearn.neighbors import NearestNeighbors
 from avatar_training.metrics.kid import Features, FeaturesError
 
 PRECISION_RECALL_K = 3
-"""The nearest neighbour that makes a ball: the first paper's."""
+"""Which nearest neighbour gives a ball its radius, in the first paper."""
 
 DENSITY_COVERAGE_K = 5
-"""The same, the second paper's."""
+"""The same in the second paper."""
 
 _ROWS = 1024
 
@@ -35,7 +35,7 @@ class PrecisionRecall:
     recall: float
     """The share of real faces that lie in the generated ones' manifold."""
     density: float
-    """In how many balls of real faces a generated one lies, over k: 1 where the sets are alike, and it may be more."""
+    """How many balls of real faces a generated one lies in, over k: about 1 if the sets are alike; it may be more."""
     coverage: float
     """The share of real faces with a generated one nearer than their k-th real neighbour."""
 
@@ -43,7 +43,7 @@ class PrecisionRecall:
 def precision_recall(real: Features, generated: Features) -> PrecisionRecall:
     """Compare two sets of features, float32 [N, D] and [M, D].
 
-    The numbers depend on N and M: compare only such as were measured with the same. Raises FeaturesError if a set has
+    The numbers depend on N and M: compare only values of the same N and M. Raises FeaturesError if a set has
     fewer than six.
     """
     if min(len(real), len(generated)) <= DENSITY_COVERAGE_K:

@@ -1,4 +1,4 @@
-"""How good a critic is on faces that others graded, and the critic itself; a bad one is refused."""
+"""Trains a critic and measures it on grades left out of training; a bad critic is refused."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +9,14 @@ from avatar_training.steering.critic import Critic, CriticError, Validation, col
 from avatar_training.steering.grades import Grades
 
 MIN_AUC = 0.7
-"""Below it a critic's direction is as likely to be a hair colour as a fault."""
+"""Below it a critic is as likely to follow a hair colour as a fault."""
 
 _RESAMPLES = 500
 _MAX_FOLDS = 10
 
 
 def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades) -> Critic:
-    """A critic learnt from all of the grades.
+    """Train a critic on all grades.
 
     Args:
         network: What the activations come from.
@@ -24,22 +24,22 @@ def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades
         grades: Their grades.
 
     Raises:
-        CriticError: There are too few grades, or on grades that it has not learnt from the critic's AUC is below 0.7.
+        CriticError: There are too few grades, or the critic's AUC on grades left out of training is below 0.7.
     """
     validation = cross_validate(activations, grades)
     if validation.auc < MIN_AUC:
         raise CriticError(
-            f"the critic cannot tell broken faces from others: {validation}, where {MIN_AUC} is the least that is of "
-            f"use; grade more faces ({grades.broken.sum()} broken of {len(grades.broken)} now), by more than one "
-            "grader, and look whether the graders agree and call real faces fine"
+            f"the critic cannot tell broken faces from others: {validation}, at least {MIN_AUC} needed; grade "
+            f"more faces ({grades.broken.sum()} broken of {len(grades.broken)} now) by more than one grader, and check "
+            "that the graders agree and call real faces fine"
         )
     return _critic(network, *collapse(fit(activations, grades.broken)), grades, validation)
 
 
 def cross_validate(activations: Floats, grades: Grades) -> Validation:
-    """The AUC on the grades of graders, or with one grader of sheets, that were left out one group at a time.
+    """The AUC on graders (with one grader: on sheets) that are left out of training in turn.
 
-    Compared are faces of the same grader only, for graders differ in how strict they are. The interval is from
+    Only faces of the same grader are compared, because graders differ in how strict they are. The interval is from
     bootstrapping whole sheets. Raises CriticError if there are too few grades or groups.
     """
     unseen, groups = _groups(grades)
@@ -52,9 +52,9 @@ def cross_validate(activations: Floats, grades: Grades) -> Validation:
 
 
 def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows of two halves of the grades with no grader in common (one grader: no sheet), with as many broken each.
+    """The rows of two halves of the grades, with no grader (or sheet) in common and about as many broken faces.
 
-    One half is to learn from, the other to judge what came of it. Raises CriticError if there is one group only.
+    One half is for training, the other to judge the result. Raises CriticError if there is one group only.
     """
     _, groups = _groups(grades)
     names = np.unique(groups)
@@ -71,7 +71,7 @@ def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 
 def half_critic(network: ActivationNetwork, activations: Floats, grades: Grades, half: int) -> Critic:
-    """A critic learnt from half 0 or 1 of the grades, with its AUC on the other half. Raises CriticError."""
+    """Train a critic on half 0 or 1 of the grades; its AUC is that on the other half. Raises CriticError."""
     rows, others = halves(grades)[:: 1 if half == 0 else -1]
     learnt, unseen = grades.chosen(rows), grades.chosen(others)
     weights, bias = collapse(fit(activations[rows], learnt.broken))
@@ -84,7 +84,7 @@ def _groups(grades: Grades) -> tuple[str, npt.NDArray[np.str_]]:
     unseen = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
     groups = grades.grader if unseen == "grader" else grades.sheet
     if len(np.unique(groups)) < 2:
-        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
+        raise CriticError("all grades are of one sheet of one grader; grade more, so that the critic can be checked")
     return unseen, groups
 
 
