@@ -21,7 +21,7 @@ from avatar_training.steering.grading import Grading
 from tiny_model import tiny_arrays
 
 from ..conftest import MakeConfig
-from ..test_page import Reader
+from ..report.test_run_page import Reader
 from .tiny_classifier import write_classifier
 
 

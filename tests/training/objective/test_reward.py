@@ -22,8 +22,8 @@ from avatar_training.objective.reward import Resize, Reward, penalty
 from avatar_training.steering.critic import read_critic
 from avatar_training.step import TrainingStep
 
-from .classifier import ACTIVATIONS, write_classifier, write_critic
-from .conftest import MakeConfig, losses, weights
+from ..classifier import ACTIVATIONS, write_classifier, write_critic
+from ..conftest import MakeConfig, losses, weights
 
 Array = npt.NDArray[np.float32]
 

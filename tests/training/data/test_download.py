@@ -18,7 +18,7 @@ from avatar_training.data import download as download_module
 from avatar_training.data.download import DownloadError, download
 from avatar_training.data.source import DataError
 
-from .conftest import png
+from ..conftest import png
 
 
 def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

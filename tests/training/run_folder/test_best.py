@@ -14,8 +14,8 @@ from avatar_training.loop import train
 from avatar_training.metrics.kid import FeatureNetwork, FeaturesError, kid
 from avatar_training.run_folder import best, checkpoint
 
-from .conftest import MakeConfig
-from .feature_network import write_feature_network
+from ..conftest import MakeConfig
+from ..feature_network import write_feature_network
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from avatar_training.data.decoding import UnusableImageError, decode
 from avatar_training.data.source import DataError
 from avatar_training.loop import train
 
-from .conftest import MakeConfig, png
+from ..conftest import MakeConfig, png
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:

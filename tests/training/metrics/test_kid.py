@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from avatar_runtime.errors import AvatarError
 from avatar_training.metrics.kid import FeatureNetwork, FeaturesError, kid
 
-from .feature_network import write_feature_network
+from ..feature_network import write_feature_network
 
 
 def faces(seed: int, count: int = 40, shift: float = 0.0, channels: int = 3, side: int = 32) -> Any:

@@ -18,7 +18,7 @@ from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint, divergence
 from avatar_training.step import TrainingStep
 
-from .conftest import STEPS, MakeConfig, losses, weights
+from ..conftest import STEPS, MakeConfig, losses, weights
 
 healthy, healthy_draw = TrainingStep.run, Gan.draw
 

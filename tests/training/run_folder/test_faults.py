@@ -21,7 +21,7 @@ from avatar_training.errors import TrainingError
 from avatar_training.loop import Progress, train
 from avatar_training.run_folder import checkpoint, lock
 
-from .conftest import MakeConfig, losses, weights
+from ..conftest import MakeConfig, losses, weights
 
 
 def killed(config: TrainConfig, out: Path, moment: str) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,8 @@ from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
 from avatar_training.step import TrainingStep
 
-from .classifier import write_classifier, write_critic
-from .conftest import MakeConfig
+from ..classifier import write_classifier, write_critic
+from ..conftest import MakeConfig
 
 TOLERANCE = 1e-5
 """Largest difference of a weight after 6 steps. They are of the order of 0.02, and move by up to 2e-4 a step."""

@@ -1,6 +1,6 @@
 """What fp16, int8 and the whole pipeline compute, against onnx's own reference, on random architectures.
 
-`pytest` tries a few small ones; `pytest -m slow tests/export/test_precision_exactness.py` tries many, up to 128x128.
+`pytest` tries a few small ones; `pytest -m slow tests/export/int8/test_exactness.py` tries many, up to 128x128.
 """
 
 from collections.abc import Callable
