@@ -13,7 +13,7 @@ from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
 from avatar_runtime.command.terminal import SETTINGS, Command, version_option
 from avatar_runtime.errors import AvatarError, InputError
-from avatar_runtime.model_file.metadata import OUTPUT_NAMES
+from avatar_runtime.model_file.metadata import MAX_VERSION, OUTPUT_NAMES
 
 if TYPE_CHECKING:
     from avatar_export.exporter import Export
@@ -84,6 +84,9 @@ PATH = click.Path(path_type=Path)
     "--inspect", "inspected", type=PATH, metavar="FILE", help="Only print a model file's metadata and check its images."
 )
 @click.option("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
+@click.option(
+    "--model-version", type=click.IntRange(1, MAX_VERSION), default=1, metavar="N", help="Version in the metadata."
+)
 @click.option("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
 @click.option("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
 @version_option
@@ -100,6 +103,7 @@ def main(
     report: Path | None,
     inspected: Path | None,
     model_name: str | None,
+    model_version: int,
     license: str,
     provenance: str | None,
 ) -> None:
@@ -135,7 +139,7 @@ def main(
         if checkpoint_path is None or checkpoint_path.is_dir():
             checkpoint_path = generator_file(checkpoint_path) if checkpoint_path else newest_checkpoint(RUNS)
             click.echo(f"checkpoint {checkpoint_path}")
-        options = Options(dict(tolerance), pixel_range, prefix, model_name, license, provenance, report)
+        options = Options(dict(tolerance), pixel_range, prefix, model_name, model_version, license, provenance, report)
         if target is None:
             path = path or Path(f"generator.{format_ or FORMATS[0]}")
             _print(export_model(checkpoint_path, path, precision, output_dtype, options))
@@ -175,8 +179,8 @@ def _print(export: "Export") -> None:
         click.echo(f"{precision} was not chosen: {reason}")
     size = f"{metadata.image_size}x{metadata.image_size}x{metadata.channels}"
     click.echo(
-        f"{export.path}: {size}, latent {metadata.latent_dim}, {metadata.precision}, {export.size / 1e6:.2f} MB, "
-        f"passes {', '.join(metadata.passes) or 'none'}"
+        f"{export.path}: {metadata.id}, {size}, latent {metadata.latent_dim}, {metadata.precision}, "
+        f"{export.size / 1e6:.2f} MB, passes {', '.join(metadata.passes) or 'none'}"
     )
     unit = "levels" if metadata.output == "uint8" else "(network's range)"
     psnr = "infinite" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"

@@ -13,7 +13,7 @@ from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, ModelSpec
+from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, MAX_VERSION, ModelSpec
 from avatar_runtime.output.atomic import make_folder, write_file
 
 
@@ -28,7 +28,9 @@ class Options:
     prefix: str | None = None
     """What the names of the generator's arrays begin with, if the checkpoint holds several generators."""
     name: str | None = None
-    """The model's name in its metadata; that of the file or folder by default."""
+    """The model's name in its metadata; the file's by default. The files of a folder begin with it, or the folder's."""
+    version: int = 1
+    """Its version, at least 1. Name and version are the model's id: no other file should have the same."""
     license: str = ""
     """The licence to state in the metadata."""
     provenance: str | None = None
@@ -104,6 +106,8 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
     name = options.name or readable(path.stem)
     provenance = original.provenance if options.provenance is None else options.provenance
     check_texts(name, options.license, provenance)
+    if not 1 <= options.version <= MAX_VERSION:
+        raise InputError(f"the version must be from 1 to {MAX_VERSION}, not {options.version}")
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
@@ -114,6 +118,7 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
     parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
     metadata = ModelSpec(
         name=name,
+        version=options.version,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
         channels=weights.channels,

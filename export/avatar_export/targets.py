@@ -45,7 +45,7 @@ def export_target(checkpoint_path: Path, target: str, folder: Path, options: Opt
         checkpoint_path: A run folder, a .ckpt or a .safetensors file.
         target: One of TARGETS.
         folder: A folder of an earlier export is replaced; one with any other file in it is refused.
-        options: As for a single file.
+        options: As for a single file. The models' names end with their files', as in "faces-int8".
 
     Raises:
         InputError, ParityError and so on: as `export_model`. The folder is then as it was before.
@@ -55,12 +55,13 @@ def export_target(checkpoint_path: Path, target: str, folder: Path, options: Opt
     check_replaceable(folder)
     if options.report is not None and options.report.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} is for the files to ship; put the report elsewhere")
-    options = replace(options, name=options.name or readable(folder.resolve().name))
+    name = options.name or readable(folder.resolve().name)[:100]
     original = open_original(checkpoint_path, options.pixel_range, options.prefix)
     with replacing_folder(folder) as temporary:
         exports = []
         for file, variant in TARGETS[target].items():
-            export = export_variant(original, variant, temporary / file, options)
+            of_file = replace(options, name=f"{name}-{Path(file).stem}")
+            export = export_variant(original, variant, temporary / file, of_file)
             exports.append(export)
             if variant.accelerator:
                 check_usability(temporary / file)
@@ -84,6 +85,7 @@ def _manifest(target: str, folder: Path, original: Original, exports: list[Expor
     for export in exports:
         name, metadata = export.path.name, export.metadata
         files[name] |= {
+            "id": metadata.id,
             "precision": metadata.precision,
             "output": metadata.output,
             "batch": metadata.batch,

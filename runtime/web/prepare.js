@@ -6,7 +6,8 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 const here = (/** @type {string} */ path) => new URL(path, import.meta.url);
 
 mkdirSync(here("models/"), { recursive: true });
-cpSync(here("../avatar_runtime/models/anime-faces-64.onnx"), here("models/anime-faces-64.onnx"));
+const id = JSON.parse(readFileSync(here("../avatar_runtime/models/models.json"), "utf8")).default;
+cpSync(here(`../avatar_runtime/models/${id}.onnx`), here("models/anime-faces-64.onnx"));
 cpSync(here("../../LICENSE"), here("LICENSE"));
 
 const engine = readFileSync(here("src/engine.js"), "utf8").replaceAll("export function", "function");

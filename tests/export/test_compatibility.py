@@ -13,6 +13,7 @@ import pytest
 
 import avatar_runtime
 from avatar_runtime import AvatarGenerator
+from avatar_runtime.generator import embedded_model
 from tiny_model import tiny_weights, write_tiny_model
 
 DRAW = """
@@ -44,7 +45,7 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.compatibility
 @pytest.mark.parametrize("precision", [*LEVELS, "embedded"])
 def test_the_oldest_onnxruntime_draws_the_same(tmp_path: Path, oldest: Path, precision: str) -> None:
-    model = Path(avatar_runtime.__file__).parent / "models" / "anime-faces-64.onnx"
+    model = embedded_model()
     if precision != "embedded":
         model = tmp_path / "tiny.onnx"
         write_tiny_model(model, tiny_weights(64, 16), precision=precision)

@@ -236,7 +236,7 @@ def test_info_prints_the_metadata(draw: Draw, generator: AvatarGenerator, tiny_m
 def test_check_draws_the_golden_images(
     draw: Draw, avatar_gen: Callable[..., Result], tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert draw("--check") == "tiny draws its golden images exactly as where it was made\n"
+    assert draw("--check") == "tiny@1 draws its golden images exactly as where it was made\n"
     assert json.loads(draw("--check", "--json"))["difference"] == 0
     model = onnx.load(tiny_model)
     [metadata] = [prop for prop in model.metadata_props if prop.key == KEY]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from avatar_runtime.serve.app import POLICY
+from avatar_runtime.serve.service import POLICY
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 

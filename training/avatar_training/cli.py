@@ -22,7 +22,8 @@ from avatar_training.config import (
     TrainConfig,
 )
 from avatar_training.errors import TrainingError
-from avatar_training.run_folder.record import newest_run, read_record
+from avatar_training.preparation.cli import prepare
+from avatar_training.run_folder.record import newest_run, read_record, widths
 from avatar_training.steering.cli import grade, steer
 from avatar_training.terminal import ProgressBar, StopRequest
 
@@ -62,7 +63,11 @@ class _Group(Command, click.Group):
     type=click.Choice(list(RECIPES)),
     help="edge: hours on a CPU. long: days on an accelerator. tutorial: as in MindSpore's.  [default: edge]",
 )
-@click.option("--init-from", metavar="DIR", help="Start from the generator.ckpt and discriminator.ckpt in DIR.")
+@click.option(
+    "--init-from",
+    metavar="DIR",
+    help="Start from the generator.ckpt and discriminator.ckpt in DIR; with a larger --image-size they grow.",
+)
 @click.option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="Total number of steps.  [default: the recipe's]"
 )
@@ -162,6 +167,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --data faces.zip --download --out runs/night
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
+      avatar-train --data more.zip --init-from runs/night --image-size 128 --out runs/larger
     """
     if other := click.get_current_context().invoked_subcommand:
         if out or download or resume or restart or dry_run or any(value is not None for value in options.values()):
@@ -179,7 +185,8 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
         else:
             if "data" not in given:
                 raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
-            config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
+            fitting = widths(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
+            config = TrainConfig.from_recipe(**{"recipe": "edge", **fitting, **given})
             out = out or RUNS / config.recipe
     except ValueError as err:
         raise click.UsageError(str(err)) from err
@@ -212,6 +219,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     click.echo(out)
 
 
+main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
 

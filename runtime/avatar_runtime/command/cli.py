@@ -54,7 +54,7 @@ MAX_COUNT = 10**9
 @click.option("--check", is_flag=True, help="Draw the model's golden images and compare them.")
 @click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again from its text and compare.")
 @click.option("--json", is_flag=True, help="Print JSON, one object per line.")
-@click.option("--model", type=PATH, metavar="FILE", help="Use this model instead of the embedded one.")
+@click.option("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@1, or this file.")
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
 @click.option("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")

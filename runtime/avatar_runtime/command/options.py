@@ -48,7 +48,7 @@ class Options(SimpleNamespace):
     check: bool
     reproduce: Path | None
     json: bool
-    model: Path | None
+    model: str | None
     providers: tuple[str, ...]
     threads: int | None
     exact: bool

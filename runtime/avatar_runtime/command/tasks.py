@@ -14,9 +14,10 @@ import click
 
 from avatar_runtime.command.options import Options
 from avatar_runtime.errors import AvatarError, InputError
-from avatar_runtime.generator import AvatarGenerator, embedded_model
+from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import MAX_GRID_SIDE
 from avatar_runtime.latents import series
+from avatar_runtime.model_file.registry import find_model
 from avatar_runtime.output.bulk import Written, draw_file, draw_files, named, numbered, shard
 from avatar_runtime.output.picture import check_work
 
@@ -69,7 +70,8 @@ def info(options: Options) -> None:
     golden = generator.spec.golden
     if golden is not None:
         golden.images()  # a file with damaged images is a damaged file
-    found: dict[str, Any] = {"file": str(options.model or embedded_model()), "sha256": generator.model_sha256}
+    path = str(find_model(options.model).path)
+    found: dict[str, Any] = {"id": generator.model_id, "file": path, "sha256": generator.model_sha256}
     found |= asdict(generator.spec)
     if options.json:
         click.echo(json.dumps(found))
@@ -88,7 +90,7 @@ def check(options: Options) -> None:
         click.echo(json.dumps({"model": generator.model_sha256, "difference": difference}))
     else:
         how = f"within {difference} levels" if difference else "exactly"
-        click.echo(f"{_printable(generator.spec.name)} draws its golden images {how} as where it was made")
+        click.echo(f"{_printable(generator.model_id)} draws its golden images {how} as where it was made")
 
 
 def reproduce_file(options: Options) -> None:

@@ -36,7 +36,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
     """Draw the picture in a file again, encode it in the same format and compare the pixels.
 
     Args:
-        path: A PNG, WebP, JPEG or GIF that avatar-edge wrote.
+        path: A PNG, WebP, JPEG, AVIF or GIF that avatar-edge wrote.
         generator: The model that drew it.
 
     Raises:
@@ -58,7 +58,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
 
 
 def _check_is_picture(head: bytes) -> None:
-    if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")):
+    if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")) and head[4:] != b"ftyp":
         raise ModelFileError("it is no picture that avatar-edge writes")
 
 
@@ -66,7 +66,7 @@ def _open(file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in a sentence
-            image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF"])
+            image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF", "AVIF"])
     except OSError as err:
         raise InputError("it is no picture that avatar-edge writes") from err
     except Exception as err:  # Pillow's parsers raise what they meet: SyntaxError, struct.error, its bomb error, …
