@@ -13,8 +13,8 @@ from PIL import Image
 from avatar_training.config import TrainConfig
 
 if importlib.util.find_spec("mindspore") is None:  # no wheel for this Python; what is left needs none
-    collect_ignore_glob = ["data", "distributed", "metrics", "networks", "objective", "report", "run_folder"]
-    collect_ignore_glob += ["steering/test_steer.py", "test_cli.py", "test_loop.py", "test_optimizer.py"]
+    collect_ignore_glob = ["data", "distributed", "metrics", "networks", "objective", "preparation", "report"]
+    collect_ignore_glob += ["run_folder", "steering/test_steer.py", "test_cli.py", "test_loop.py", "test_optimizer.py"]
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -17,7 +17,7 @@ from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.growing import grow
 
-from .conftest import MakeConfig
+from ..conftest import MakeConfig
 
 Z = latents(list(series("grown", 16)), 100)
 
