@@ -32,7 +32,7 @@ def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
     from avatar_runtime.imaging.encoding import encode
     from avatar_runtime.output.atomic import make_folder, write_file
     from avatar_training.data import dataset
-    from avatar_training.metrics.kid import FeatureNetwork
+    from avatar_training.metrics.features import FeatureNetwork
 
     generator, network = AvatarGenerator.load(model), FeatureNetwork(features)
     drawn = np.concatenate(list(generator.stream(COUNT, seed=SERIES)))

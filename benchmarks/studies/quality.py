@@ -72,8 +72,8 @@ def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, re
         DataError: The data holds too few faces.
         OutputError: The folder cannot be written.
     """
+    from avatar_training.data.real_faces import real_faces
     from avatar_training.steering.grading import create_folder
-    from avatar_training.steering.real_faces import real_faces
 
     if len({path.stem for path in models} | {"real"}) <= len(models):
         raise InputError("models must differ in their file names, and none may be called real")
@@ -95,9 +95,10 @@ def resized(images: UInt8, size: int) -> UInt8:
 
 def metric_table(data: Path, models: Sequence[Path], features: Path, count: int, seed: str) -> Table:
     """KID, precision, recall, density and coverage of each model against real faces, over the features of a network."""
-    from avatar_training.metrics.kid import FeatureNetwork, kid
+    from avatar_training.data.real_faces import real_faces
+    from avatar_training.metrics.features import FeatureNetwork
+    from avatar_training.metrics.kid import kid
     from avatar_training.metrics.precision_recall import precision_recall
-    from avatar_training.steering.real_faces import real_faces
 
     network, rows = FeatureNetwork(features), []
     for path in models:

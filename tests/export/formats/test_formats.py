@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from avatar_export.cli import main
 from avatar_export.formats import candidates, ort_file
 from avatar_export.formats.candidates import build_candidate
-from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, check_model
+from avatar_export.formats.golden import GOLDEN_NAMES
+from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.graph import plain_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import compare

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from avatar_runtime.errors import AvatarError
-from avatar_training.metrics.kid import FeatureNetwork, FeaturesError, kid
+from avatar_training.metrics.features import FeatureNetwork, FeaturesError
+from avatar_training.metrics.kid import kid
 
 from ..feature_network import write_feature_network
 

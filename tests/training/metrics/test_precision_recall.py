@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatar_training.metrics.kid import FeaturesError
+from avatar_training.metrics.features import FeaturesError
 from avatar_training.metrics.precision_recall import precision_recall
 
 

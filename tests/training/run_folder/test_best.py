@@ -11,7 +11,8 @@ import pytest
 from avatar_runtime.latents import latents
 from avatar_training.config import TrainConfig
 from avatar_training.loop import train
-from avatar_training.metrics.kid import FeatureNetwork, FeaturesError, kid
+from avatar_training.metrics.features import FeatureNetwork, FeaturesError
+from avatar_training.metrics.kid import kid
 from avatar_training.run_folder import best, checkpoint
 
 from ..conftest import MakeConfig

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 
-from avatar_training.metrics.kid import Features, FeaturesError
+from avatar_training.metrics.features import Features, FeaturesError
 
 PRECISION_RECALL_K = 3
 """Which nearest neighbour gives a ball its radius, in the first paper."""

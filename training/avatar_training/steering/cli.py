@@ -198,9 +198,9 @@ def _begin(
     out: Path, model: Path | None, checkpoint: Path | None, count: int, series: str, real: Path | None, real_count: int
 ) -> None:
     """Draw the faces of a new grading folder."""
+    from avatar_training.data.real_faces import real_faces
     from avatar_training.steering.drawing import draw_checkpoint, draw_model
     from avatar_training.steering.grading import create_folder
-    from avatar_training.steering.real_faces import real_faces
 
     drawn = draw_model(model, series, count) if model else draw_checkpoint(checkpoint or Path(), series, count)
     hidden = None

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.latents import latents, series
-from avatar_training.metrics.kid import FeatureNetwork, Features, kid
+from avatar_training.metrics.features import FeatureNetwork, Features
+from avatar_training.metrics.kid import kid
 from avatar_training.metrics.precision_recall import precision_recall
 from avatar_training.steering.activations import ActivationNetwork, Floats
 from avatar_training.steering.critic import Critic

@@ -12,7 +12,8 @@ from mindspore import Tensor
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.output.atomic import make_folder, write_file
-from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.data.real_faces import real_faces
+from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.run_folder import checkpoint
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
@@ -20,7 +21,6 @@ from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample
 from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 from avatar_training.steering.grades import read_grades
-from avatar_training.steering.real_faces import real_faces
 from avatar_training.steering.report_page import write_report
 from avatar_training.steering.summary import summarise
 from avatar_training.steering.validation import half_critic, learn_critic
