@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.errors import AvatarError, InputError
+from avatar_runtime.command.terminal import SETTINGS, Command
+from avatar_runtime.errors import InputError
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8
 from benchmarks.suite.tables import Table
@@ -23,7 +24,7 @@ METRICS = ("KID", "precision", "recall", "density", "coverage")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, extra="bench", context_settings=SETTINGS)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--data", type=click.Path(exists=True, path_type=Path), required=True, help="Real faces, never trained on."
@@ -49,19 +50,15 @@ def main(
     from avatar_training.steering.summary import summarise
 
     models = models or (embedded_model(),)
-    try:
-        if not (folder / FACES_FILE).exists():
-            write_faces(folder, data, models, faces, real, seed)
-            click.echo(f"wrote {len(models) * faces + real} faces to {folder}", err=True)
-        if (folder / GRADES_FILE).exists():
-            click.echo("\n".join(summarise(folder)))
-        else:
-            say = f"nobody has graded {folder} yet: avatar-train grade --out {folder} --grader YOUR_NAME"
-            click.echo(say, err=True)
-        if features is not None:
-            click.echo("\n" + metric_table(data, models, features, count, seed).markdown())
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    if not (folder / FACES_FILE).exists():
+        write_faces(folder, data, models, faces, real, seed)
+        click.echo(f"wrote {len(models) * faces + real} faces to {folder}", err=True)
+    if (folder / GRADES_FILE).exists():
+        click.echo("\n".join(summarise(folder)))
+    else:
+        click.echo(f"nobody has graded {folder} yet: avatar-train grade --out {folder} --grader YOUR_NAME", err=True)
+    if features is not None:
+        click.echo("\n" + metric_table(data, models, features, count, seed).markdown())
 
 
 def write_faces(folder: Path, data: Path, models: Sequence[Path], faces: int, real: int, seed: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from avatar_export.formats.candidates import Candidate, build_candidate
 from avatar_export.report.export_report import report_page
 from avatar_export.source.original import Original, open_original
-from avatar_export.validation.parity import SELECTION, ParityError, ParityReport, compare
+from avatar_export.validation.parity import SELECTION, OnCompared, ParityError, ParityReport, compare
 from avatar_export.validation.speed import fastest
 from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
@@ -37,6 +37,8 @@ class Options:
     """The training data to state in the metadata; from the run's config.json by default."""
     report: Path | None = None
     """A folder for an HTML page about each file, which is written whether or not the file is within its tolerance."""
+    on_compared: OnCompared = lambda done, total: None
+    """See `OnCompared`; with "auto" the count begins anew for each precision."""
 
 
 DEFAULTS = Options()
@@ -111,11 +113,12 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
-        precision, candidate, rejected = choose_precision(original, variant, options.tolerance)
+        precision, candidate, rejected = choose_precision(original, variant, options)
     else:
         precision, candidate = variant.precision, build_candidate(weights, variant)
     limits = tolerance_of(precision, options.tolerance)
-    parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
+    reference, said = original.reference, options.on_compared
+    parity = compare(candidate.draw, reference, weights, variant.output, limits, on_compared=said)
     metadata = ModelSpec(
         name=name,
         version=options.version,
@@ -161,9 +164,7 @@ def check_texts(name: str, license: str, provenance: str) -> None:
             raise InputError(f"the {kind} is not UTF-8: {text[:40]!a}")
 
 
-def choose_precision(
-    original: Original, variant: Variant, tolerance: Mapping[str, float]
-) -> tuple[str, Candidate, dict[str, str]]:
+def choose_precision(original: Original, variant: Variant, options: Options) -> tuple[str, Candidate, dict[str, str]]:
     """The fastest precision here that is within its tolerance on latents of the series SELECTION.
 
     These latents are not the ones of the final comparison, so that no choice is made by what judges it.
@@ -179,8 +180,11 @@ def choose_precision(
     rejected: dict[str, str] = {}
     for precision in PRECISIONS:
         candidate = build_candidate(weights, replace(variant, precision=precision))
-        limits = tolerance_of(precision, tolerance)
-        parity = compare(candidate.draw, original.reference, weights, variant.output, limits, series_name=SELECTION)
+        limits = tolerance_of(precision, options.tolerance)
+        reference, said = original.reference, options.on_compared
+        parity = compare(
+            candidate.draw, reference, weights, variant.output, limits, series_name=SELECTION, on_compared=said
+        )
         if parity.passed:
             candidates[precision] = candidate
         else:

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -64,3 +66,16 @@ def test_too_few_real_faces_are_refused_and_leave_nothing(tmp_path: Path, real: 
     assert result.exit_code == 1
     assert "holds 20 usable images, 21 are needed" in result.output
     assert not (tmp_path / "quality").exists()
+
+
+def test_without_its_extra_the_study_names_the_pip_line(tmp_path: Path, real: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "quality"
+    assert quality(folder, real, tiny_model).exit_code == 0
+    graded(folder, "ana", {"tiny/0": 1})
+    program = "import sys; sys.modules['scipy.stats'] = None; from benchmarks.studies.quality import main; main()"
+    command = [sys.executable, "-c", program, str(folder), "--data", str(real)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert 'needs scipy.stats: pip install "avatar-edge[bench]"' in done.stderr
+    assert done.stderr.count("\n") == 1

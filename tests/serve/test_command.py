@@ -238,3 +238,17 @@ def test_a_client_that_closes_its_half_still_gets_its_answers(
         connection.sendall(b"GET /alice.png HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
         connection.shutdown(socket.SHUT_WR)
         assert b"".join(iter(lambda: connection.recv(2**16), b"")).count(expected) == 3
+
+
+def test_a_program_without_the_extra_is_told_the_line_that_mends_it() -> None:
+    program = """
+import sys
+sys.modules["prometheus_client"] = None
+from avatar_runtime import AvatarError
+try:
+    from avatar_runtime.serve.app import create_app
+except AvatarError as err:
+    print(err)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == 'avatar_runtime.serve.app needs prometheus_client: pip install "avatar-edge[serve]"\n'

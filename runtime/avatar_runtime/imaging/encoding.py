@@ -110,10 +110,12 @@ def text_of(image: "Image.Image") -> str | None:
 def check_extension(extension: str) -> None:
     """Raise InputError unless extension names a picture format that can be written."""
     if not writable(extension):
-        what = repr(extension) if extension else "a name without extension"
-        if extension.lower() in _FORMATS:
+        if extension.lower() == ".avif":
             raise InputError("this Pillow writes no AVIF: update it to 11.3 or newer, or use another format")
-        raise InputError(f"{what} is no picture format; use one of {', '.join(filter(writable, _FORMATS))}")
+        what = f"{extension!r} is no picture format" if extension else "a name without extension says no picture format"
+        if extension.lower() == ".gif":
+            what = "'.gif' is for animations, from one avatar to another"
+        raise InputError(f"{what}; use one of {', '.join(filter(writable, _FORMATS))}")
 
 
 def writable(extension: str) -> bool:

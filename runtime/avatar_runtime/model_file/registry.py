@@ -18,6 +18,8 @@ from avatar_runtime.model_file.reading import MAX_BYTES, read_file
 
 FOLDER_VARIABLE = "AVATAR_EDGE_MODELS"
 REGISTRY = "models.json"
+MAX_CHARACTERS = 2**20
+"""The longest registry that is read: some thousand models."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}@[1-9][0-9]{0,5}")
 _CACHES = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}
 """Where caches go, by system: a variable, and a folder if it is not set."""
@@ -95,11 +97,11 @@ def find_model(model: str | Path | None = None) -> ModelFile:
         return ModelFile(Path(model))
     known = _package_registry()[1].get(model)
     path = _PACKAGE / f"{model}.onnx"
-    if known is None or not path.exists():
+    if known is None or not _exists(path):
         path = model_folder() / path.name
         known = known_models().get(model)
-    if not path.exists():
-        raise _missing(model, path)
+    if not _exists(path):
+        raise missing(model, path)
     return ModelFile(path, model, None if known is None else known.sha256)
 
 
@@ -110,7 +112,7 @@ def known_models() -> Mapping[str, KnownModel]:
     """
     _, known = _package_registry()
     path = model_folder() / REGISTRY
-    if not path.exists():
+    if not _exists(path):
         return known
     _, more = read_registry(path)
     for id in known.keys() & more.keys():
@@ -122,7 +124,7 @@ def known_models() -> Mapping[str, KnownModel]:
 def read_registry(path: Path) -> tuple[str, Mapping[str, KnownModel]]:
     """The id of the default and the models of a registry. Raises ModelFileError."""
     try:
-        fields = Fields.from_json(read_file(path).decode(), MAX_BYTES)
+        fields = Fields.from_json(read_file(path).decode(), MAX_CHARACTERS)
         models = fields.optional_object("models") or fields.refuse("models")
         return fields.text("default", 300, default=""), {id: _known(models, id) for id in models}
     except (ModelFileError, ValueError) as err:
@@ -145,9 +147,23 @@ def model_folder() -> Path:
     return caches / "avatar-edge" / "models"
 
 
+def released_model(sha256: str) -> str | None:
+    """The id of the model with this digest, if the package's registry has it."""
+    return next((id for id, known in _package_registry()[1].items() if known.sha256 == sha256), None)
+
+
 def in_package(id: str) -> bool:
     """Whether the package carries this model."""
     return (_PACKAGE / f"{id}.onnx").exists()
+
+
+def missing(id: str, path: Path) -> ModelFileError:
+    """The error that a model is not at this path, where it would be looked for."""
+    known = known_models()
+    if id in known:
+        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put it into {path}")
+    ids = ", ".join(sorted(known))
+    return ModelFileError(f"no model {id} is known; known are {ids}. A file of your own belongs into {path}")
 
 
 @cache
@@ -155,20 +171,21 @@ def _package_registry() -> tuple[str, Mapping[str, KnownModel]]:
     return read_registry(_PACKAGE / REGISTRY)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError) as err:  # a folder that may not be looked into, a name that is too long
+        raise ModelFileError(f"cannot look into {path.parent}: {getattr(err, 'strerror', None) or err}") from err
+
+
 def _known(models: Fields, id: str) -> KnownModel:
     entry = models.optional_object(id)
     if entry is None or not is_id(id):
         models.refuse(id, "no entry of the form NAME@VERSION")
+    if not entry.text("url", 2000, default="").isprintable():
+        entry.refuse("url", "no web address")
     return KnownModel(
         entry.digest("sha256"),
         entry.whole("size", 1, MAX_BYTES),
         *(entry.text(name, 1000, default="") for name in ("url", "shape", "license", "quality")),
     )
-
-
-def _missing(id: str, path: Path) -> ModelFileError:
-    known = known_models()
-    if id in known:
-        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put it into {path}")
-    ids = ", ".join(sorted(known))
-    return ModelFileError(f"no model {id} is known; known are {ids}. A file of your own belongs into {path}")

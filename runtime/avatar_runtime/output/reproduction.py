@@ -14,6 +14,7 @@ from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.encoding import text_of
 from avatar_runtime.model_file.reading import read_file
+from avatar_runtime.model_file.registry import released_model
 from avatar_runtime.output.picture import Picture, read_text
 
 MAX_PIXELS = 80_000_000
@@ -87,7 +88,8 @@ def _check_model(generator: AvatarGenerator, scheme: str, model: str) -> None:
     if scheme != generator.spec.latent_scheme:
         raise InputError(f"it was drawn by the latent scheme {scheme!r}, this version draws by another")
     if model != generator.model_sha256:
-        raise InputError(f"another model drew it, the one with SHA-256 {model[:64]}; give that one")
+        name = released_model(model) or f"the one with SHA-256 {model[:64]}"
+        raise InputError(f"another model drew it, {name}; give that one")
 
 
 def _difference(found: Image.Image, drawn: Image.Image) -> int:

@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import InputError
+from avatar_runtime.extras import needs
 from avatar_runtime.serve.answers import Answers, BusyError
 from avatar_runtime.serve.compatible import CHOICES, is_compatible, parse_compatible
-from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
 from avatar_runtime.serve.negotiation import FORMATS
 from avatar_runtime.serve.requests import Asked, is_picture, parse_avatar, parse_grid
 from avatar_runtime.serve.responses import (
@@ -27,7 +27,10 @@ from avatar_runtime.serve.responses import (
     sentence,
     unless_known,
 )
-from avatar_runtime.serve.service import Service
+
+with needs("serve", __name__):
+    from avatar_runtime.serve.metrics import MEDIA_TYPE, Metrics
+    from avatar_runtime.serve.service import Service
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]

@@ -8,16 +8,23 @@ from contextlib import suppress
 
 import click
 
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.listening import inherited, listen, notify
 from avatar_runtime.serve.workers import fork_workers
 
+_where = group("Where", configurable=True)
+_what = group("What it answers", configurable=True)
+_work = group("How much at a time", configurable=True)
+_who = group("Other pages", configurable=True)
 
-@click.command(cls=Command, context_settings={**SETTINGS, "auto_envvar_prefix": "AVATAR"})
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
-@click.option(
+
+@click.command(cls=Command, extra="serve", table="serve", context_settings={**SETTINGS, "auto_envvar_prefix": "AVATAR"})
+@_where("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
+@_where("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
+@_where("--prefix", default="", metavar="PATH", show_default=False, help="What all paths begin with: /avatars.")
+@_where("--access-log", is_flag=True, help="Log each answer as a line of JSON on standard error.")
+@_what(
     "--model",
     "models",
     type=click.Path(),
@@ -26,22 +33,28 @@ from avatar_runtime.serve.workers import fork_workers
     envvar="AVATAR_MODEL",
     help="Such as anime-faces-64@2; several times for several. The first draws where no id is asked for.",
 )
-@click.option("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes that serve.")
-@click.option(
+@_what(
+    "--compatible",
+    type=click.Choice(["gravatar", "dicebear", "dicebear-svg"]),
+    multiple=True,
+    envvar="AVATAR_COMPATIBLE",
+    help="Answer the addresses of this service, too; dicebear-svg sends PNGs to those who ask for SVGs.",
+)
+@_work("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes that serve.")
+@_work(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
     help="Threads of each process that draw and encode.  [default: one per CPU, shared among the processes]",
 )
-@click.option(
+@_work(
     "--limit",
     type=click.IntRange(min=1),
     default=1024,
     metavar="N",
     help="Most avatars that may be under way in a process.",
 )
-@click.option("--prefix", default="", metavar="PATH", show_default=False, help="What all paths begin with: /avatars.")
-@click.option(
+@_who(
     "--allow-origin",
     "origins",
     multiple=True,
@@ -50,20 +63,12 @@ from avatar_runtime.serve.workers import fork_workers
     envvar="AVATAR_ALLOW_ORIGIN",
     help="Origin whose scripts may read the answers, as in https://example.org; several times for several.",
 )
-@click.option(
+@_who(
     "--resource-policy",
     type=click.Choice(["cross-origin", "same-site", "same-origin"]),
     default="cross-origin",
     help="Which pages may show the pictures.",
 )
-@click.option(
-    "--compatible",
-    type=click.Choice(["gravatar", "dicebear", "dicebear-svg"]),
-    multiple=True,
-    envvar="AVATAR_COMPATIBLE",
-    help="Answer the addresses of this service, too; dicebear-svg sends PNGs to those who ask for SVGs.",
-)
-@click.option("--access-log", is_flag=True, help="Log each answer as a line of JSON on standard error.")
 @version_option
 def main(
     host: str,
@@ -105,13 +110,11 @@ def main(
         for listener in set(sockets) - set(own):
             listener.close()
         sockets, on_ready, supervisor = own, worker.on_ready, worker.supervisor
-    try:
-        from avatar_runtime.cpus import cpu_limit
-        from avatar_runtime.serve.app import create_app
-        from avatar_runtime.serve.log import JsonFormatter, log_answer
-        from avatar_runtime.serve.server import serve
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
+    from avatar_runtime.cpus import cpu_limit
+    from avatar_runtime.serve.app import create_app
+    from avatar_runtime.serve.log import JsonFormatter, log_answer
+    from avatar_runtime.serve.server import serve
+
     if access_log:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())

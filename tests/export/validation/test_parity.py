@@ -61,6 +61,14 @@ def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], 
     return draw
 
 
+def test_a_comparison_tells_how_far_it_is() -> None:
+    compared: list[tuple[int, int]] = []
+    weights = tiny_weights(ngf=1, latent_dim=4)
+    compare(grey, grey, weights, "float32", batch_sizes=(1, 64), on_compared=lambda *counts: compared.append(counts))
+    assert compared == sorted(compared)
+    assert compared[-1] == (2000, 2000)
+
+
 @pytest.mark.parametrize("output", ["float32", "uint8"])
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_one_changed_weight_fails(weights: GeneratorWeights, original: Network, output: str, change: float) -> None:

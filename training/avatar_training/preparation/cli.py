@@ -5,16 +5,14 @@ from pathlib import Path
 
 import click
 
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.command.terminal import Command
 from avatar_training.config import IMAGE_SIZES
-from avatar_training.terminal import ProgressBar
-
-INSTALL = 'pip install "avatar-edge[prepare]", on Python 3.10 to 3.12'
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, extra="prepare", short_help="Make a training set of one size.")
 @click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR_OR_ZIP", help="Images of faces.")
 @click.option("--out", type=_FILE, required=True, metavar="FILE.zip", help="The zip to write.")
 @click.option(
@@ -44,15 +42,12 @@ def prepare(
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
     enlarging, looking = ProgressBar("enlarging"), ProgressBar("looking through")
-    try:
-        from avatar_training.preparation.prepare import PrepareConfig
-        from avatar_training.preparation.prepare import prepare as run
+    from avatar_training.preparation.prepare import PrepareConfig
+    from avatar_training.preparation.prepare import prepare as run
 
-        with enlarging, looking:
-            config = PrepareConfig(data, out, image_size, network, count, keep_all, threads)
-            prepared = run(config, enlarging.show, looking.show)
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train prepare needs {err.name}: {INSTALL}") from err
+    with enlarging, looking:
+        config = PrepareConfig(data, out, image_size, network, count, keep_all, threads)
+        prepared = run(config, enlarging.show, looking.show)
     for reason, names in sorted(prepared.left_out.items(), key=lambda item: -len(item[1])):
         click.echo(f"found {len(names)}: {reason}", err=True)
     click.echo(f"{out}: {prepared.images} images; look at {prepared.report}")

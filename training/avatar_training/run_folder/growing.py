@@ -93,7 +93,7 @@ def _draw_before_tanh(arrays: Arrays, size: int) -> Floats:
 
 def _grown_generator(arrays: Arrays, size: int, before_tanh: Floats, seed: int) -> dict[str, npt.NDArray[np.generic]]:
     last = _last(size)
-    old = arrays[f"generator.{last}.weight"]  # [ngf, channels, 4, 4]
+    old = np.asarray(arrays[f"generator.{last}.weight"], np.float32)  # [ngf, channels, 4, 4]
     width, channels = old.shape[0] // 2, old.shape[1]
     wide = _random((2 * width, width, 4, 4), seed, last)
     wide[:, : 2 * channels] = np.concatenate([old, -old], axis=1)
@@ -112,7 +112,7 @@ def _grown_generator(arrays: Arrays, size: int, before_tanh: Floats, seed: int) 
 
 
 def _grown_discriminator(arrays: Arrays, before_tanh: Floats, seed: int) -> dict[str, npt.NDArray[np.generic]]:
-    old = arrays["discriminator.0.weight"]  # [ndf, channels, 4, 4]
+    old = np.asarray(arrays["discriminator.0.weight"], np.float32)  # [ndf, channels, 4, 4]
     width, channels = old.shape[0] // 2, old.shape[1]
     first = _random((width, channels, 4, 4), seed, 0)
     first[: 2 * channels] = 0
@@ -151,7 +151,7 @@ def _random(shape: tuple[int, ...], seed: int, layer: int) -> Floats:
     return np.asarray(np.float32(0.02) * normal, np.float32).reshape(shape)
 
 
-def _convolved(images: Floats, weight: npt.NDArray[np.generic]) -> Floats:
+def _convolved(images: Floats, weight: Floats) -> Floats:
     """A convolution of stride 2 and padding 1: [N, C, 2S, 2S] by [D, C, 4, 4] -> [N, S, S, D]."""
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(2, 3))[:, :, ::2, ::2]

@@ -1,10 +1,13 @@
 """avatar-train grade and avatar-train steer: read the options, call the library, print the result."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=Command, context_settings={"show_default": True})
+@click.command(cls=Command, extra="train", context_settings={"show_default": True})
 @click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to continue.")
 @click.option("--grader", required=True, metavar="NAME", help="Your name; each grader gets the faces in another order.")
 @click.option("--model", type=_FILE, metavar="MODEL.onnx", help="Draw the faces of a new folder with this model file.")
@@ -84,7 +87,12 @@ def grade(
         click.echo("\n".join(summarise(out)))
 
 
-@click.command(cls=Command, context_settings={"show_default": True})
+@click.command(
+    cls=Command,
+    extra="train",
+    short_help="Steer a generator to whole faces, by grades.",
+    context_settings={"show_default": True},
+)
 @click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="Folder of a run or a trained pair.")
 @click.option(
     "--grades",
@@ -187,7 +195,8 @@ def steer(
         checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, keep_recall, tensors,
         fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
     )  # fmt: skip
-    steered = run(config, lambda message: click.echo(message, err=True))
+    with ProgressBar("steering") as steering:
+        steered = run(config, say, steering.show)
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     unseen = steered.judge.validation.unseen
     change = f"{before.broken:.1%} -> {after.broken:.1%} broken according to the other {unseen}s"
@@ -202,7 +211,11 @@ def _begin(
     from avatar_training.steering.drawing import draw_checkpoint, draw_model
     from avatar_training.steering.grading import create_folder
 
-    drawn = draw_model(model, series, count) if model else draw_checkpoint(checkpoint or Path(), series, count)
+    def watch(batches: list[list[str]]) -> Iterator[list[str]]:
+        return ProgressBar("drawing", show_pos=False).watch(batches, len(batches))
+
+    draw = partial(draw_model, model) if model else partial(draw_checkpoint, checkpoint or Path())
+    drawn = draw(series, count, watch)
     hidden = None
     if real is not None:
         hidden = real_faces(real, real_count, drawn.images.shape[1], drawn.images.shape[3])
