@@ -4,6 +4,7 @@ MindSpore's own exporter writes transposed convolutions with a fixed batch and a
 onnxruntime refuses, so the graph is built here. The passes in `pipeline` then rewrite it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.source.checkpoint import BatchNorm, GeneratorWeights
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES
 
 OPSET = 17
@@ -24,40 +25,38 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
     """The graph z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], after tanh.
 
     ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them
-    a Gemm if the checkpoint has a latent map.
+    a Gemm if the checkpoint has a latent map, and after a Relu the residual blocks of a refined generator.
     """
-    nodes: list[onnx.NodeProto] = []
-    arrays: dict[str, npt.NDArray[Any]] = {"z_shape": np.array([-1, weights.latent_dim, 1, 1], np.int64)}
-
-    def add(kind: str, inputs: list[str], output: str, name: str, **settings: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name, **settings))
-        return output
-
-    current = INPUT_NAME
+    output, network = OUTPUT_NAMES["float32"], _Network()
+    latent = INPUT_NAME
     if weights.latent_map is not None:
-        arrays |= {"latent_map.weight": weights.latent_map.weight, "latent_map.bias": weights.latent_map.bias}
-        current = add("Gemm", [current, "latent_map.weight", "latent_map.bias"], "mapped", "latent_map", transB=1)
-    current = add("Reshape", [current, "z_shape"], "column", "z_as_image")
+        arrays = {"weight": weights.latent_map.weight, "bias": weights.latent_map.bias}
+        latent = network.add("Gemm", "latent_map", [latent], arrays, transB=1)
+    column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)
+    current = network.add("Reshape", "z_as_image", [latent], {"shape": column_shape})
     for i, layer in enumerate(weights.layers):
         name = f"layer{i}"
-        arrays[f"{name}.weight"] = layer.weight
-        geometry = {"kernel_shape": [4, 4], "strides": [1, 1] if i == 0 else [2, 2], "pads": [0 if i == 0 else 1] * 4}
-        current = add("ConvTranspose", [current, f"{name}.weight"], f"{name}.conv_out", f"{name}.conv", **geometry)
-        if layer.norm is None:
-            continue
-        norm = {"scale": layer.norm.gamma, "bias": layer.norm.beta, "mean": layer.norm.mean, "var": layer.norm.variance}
-        inputs = [current, *(f"{name}.{kind}" for kind in norm)]
-        arrays |= dict(zip(inputs[1:], norm.values(), strict=True))
-        current = add("BatchNormalization", inputs, f"{name}.norm_out", f"{name}.norm", epsilon=BATCH_NORM_EPSILON)
-        current = add("Relu", [current], f"{name}.relu_out", f"{name}.relu")
-    output = add("Tanh", [current], OUTPUT_NAMES["float32"], "tanh")
+        geometry = {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
+        kernel = {"weight": layer.weight}
+        current = network.add("ConvTranspose", f"{name}.conv", [current], kernel, kernel_shape=[4, 4], **geometry)
+        if layer.norm is not None:
+            current = network.add("Relu", f"{name}.relu", [network.norm(f"{name}.norm", current, layer.norm)])
+        for j, block in enumerate(layer.blocks):
+            name, x = f"layer{i}.block{j}", current
+            kernel = {"weight": block.conv1}
+            current = network.add("Conv", f"{name}.conv1", [current], kernel, kernel_shape=[3, 3], pads=[1] * 4)
+            current = network.add("Relu", f"{name}.relu1", [network.norm(f"{name}.norm1", current, block.norm1)])
+            kernel = {"weight": block.conv2}
+            current = network.add("Conv", f"{name}.conv2", [current], kernel, kernel_shape=[1, 1], pads=[0] * 4)
+            current = network.add("Add", f"{name}.add", [x, network.norm(f"{name}.norm2", current, block.norm2)])
+    network.nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
     side = weights.image_size
     graph = helper.make_graph(
-        nodes,
+        network.nodes,
         "generator",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["batch", weights.latent_dim])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", weights.channels, side, side])],
-        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+        network.initializers,
     )
     return helper.make_model(
         graph,
@@ -65,3 +64,25 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
         ir_version=IR_VERSION,
         producer_name="avatar-edge",
     )
+
+
+class _Network:
+    """Nodes and initializers as they are added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, name: str, inputs: Sequence[str], arrays: dict[str, npt.NDArray[Any]] | None = None,
+            **attributes: Any) -> str:  # fmt: skip
+        """Add a node that reads tensors, then arrays of its own; returns the name of its output."""
+        arrays = arrays or {}
+        self.initializers += [numpy_helper.from_array(array, f"{name}.{part}") for part, array in arrays.items()]
+        names = [*inputs, *(f"{name}.{part}" for part in arrays)]
+        self.nodes.append(helper.make_node(kind, names, [f"{name}.out"], name, **attributes))
+        return f"{name}.out"
+
+    def norm(self, name: str, value: str, norm: BatchNorm) -> str:
+        """Add a batch norm."""
+        arrays = {"scale": norm.gamma, "bias": norm.beta, "mean": norm.mean, "var": norm.variance}
+        return self.add("BatchNormalization", name, [value], arrays, epsilon=BATCH_NORM_EPSILON)

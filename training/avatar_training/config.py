@@ -44,12 +44,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+GENERATORS = ("tutorial", "refined")
 LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
 _CHOICES: Mapping[str, Sequence[Any]] = {
-    **{"recipe": tuple(RECIPES), "loss": LOSSES, "device_target": DEVICE_TARGETS},
+    **{"recipe": tuple(RECIPES), "generator": GENERATORS, "loss": LOSSES, "device_target": DEVICE_TARGETS},
     **{"image_size": IMAGE_SIZES, "channels": (1, 3)},
 }
 _LEAST = {
@@ -65,7 +66,7 @@ _MOST = {
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
-    | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
+    | {"critic", "critic_network", "feature_heads"}  # The files may move; `run_folder` compares their digests.
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
@@ -94,6 +95,8 @@ class TrainConfig:
     """Each latent is scaled by a random factor from this to 1, so that truncated latents give faces, too."""
     activation_limit: float = 0.0
     """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
+    generator: str = "tutorial"
+    """tutorial, or refined, which has residual blocks besides."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
@@ -124,6 +127,8 @@ class TrainConfig:
     """Spectral instead of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
+    feature_heads: str | None = None
+    """ONNX file of a MobileNetV2 through which further discriminators see; None for none."""
     critic: str | None = None
     """A critic trained on grades (.npz), which the generator learns to please; None for no critic."""
     critic_network: str | None = None
