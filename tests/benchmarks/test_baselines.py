@@ -10,7 +10,7 @@ import pytest
 
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
-from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, our_file, plain_onnx
+from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, networks
 from benchmarks.suite import latency
 from benchmarks.suite.models import PLAIN, Models
 from benchmarks.suite.process import Process
@@ -74,7 +74,7 @@ def test_a_failure_in_a_process_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
     assert (
-        Contender("X", "x", "no_such_package").missing()
+        Contender("X", networks.open_openvino, "no_such_package").missing()
         == "no_such_package is not installed; pip install no_such_package"
     )
     assert next(contender for contender in CONTENDERS if contender.package == "onnxruntime").missing() is None
@@ -82,8 +82,8 @@ def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
 
 def test_only_what_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
     z = latents([f"name {i}" for i in range(max(latency.BATCHES))], 100)
-    expected = latency.pixels(plain_onnx.open_network(models, 1, PLAIN), z, models.pixel_range)
-    ours = latency.pixels(our_file.open_network(models, 1, "fp32.onnx"), z, models.pixel_range)
+    expected = latency.pixels(networks.open_onnxruntime(models, 1, PLAIN), z, models.pixel_range)
+    ours = latency.pixels(networks.open_our_file(models, 1, "fp32.onnx"), z, models.pixel_range)
     assert np.abs(ours.astype(np.int16) - expected).max() <= 1
     for file, agrees in (("fp32.onnx", True), ("int8.onnx", False)):
         contender = next(contender for contender in OUR_FILES if contender.file == file)
@@ -103,8 +103,10 @@ def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
     monkeypatch: pytest.MonkeyPatch, models: Models, setting: Setting
 ) -> None:
     chosen = [contender for contender in OUR_FILES if contender.file in ("fp32.onnx", "int8.onnx")]
-    absent = Contender("X", "x", "no_such_package")
-    monkeypatch.setattr(latency, "REFERENCE", Contender("reference", "plain_onnx", "onnxruntime", file=PLAIN))
+    absent = Contender("X", networks.open_openvino, "no_such_package")
+    monkeypatch.setattr(
+        latency, "REFERENCE", Contender("reference", networks.open_onnxruntime, "onnxruntime", file=PLAIN)
+    )
     monkeypatch.setattr(latency, "CONTENDERS", (*chosen, absent))
     monkeypatch.setattr(latency, "BATCHES", (1,))
     monkeypatch.setattr(latency, "RUNS", {1: (3, 1)})
