@@ -15,6 +15,7 @@ from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, MAX_VERSION, ModelSpec
+from avatar_runtime.model_file.registry import is_id
 from avatar_runtime.output.atomic import make_folder, write_file
 
 DEFAULT_TOLERANCE: Mapping[str, float] = MappingProxyType({})
@@ -45,7 +46,7 @@ def export_model(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
-    version: int = 1,
+    version: int | None = None,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
@@ -64,8 +65,9 @@ def export_model(
         tolerance: Replaces fields of the precision's `Tolerance`, by name.
         pixel_range: "-1..1" or "0..1", the range of the training images; the checkpoint's own by default.
         prefix: What the names of the generator's arrays begin with, if the checkpoint holds several generators.
-        name: The model's name in its metadata; the file's by default.
-        version: Its version, at least 1. Name and version are the model's id: no other file should have the same.
+        name: The model's name in its metadata; by default the file's, which may be an id, as in faces@2.onnx.
+        version: Its version; by default the file's, or 1. Name and version are the model's id, which no other file
+            should have.
         license: The licence to state in the metadata.
         provenance: The training data to state in the metadata; from the run's config.json by default.
         report: A folder for an HTML page about the export, named like path. It is written whether or not the export
@@ -94,8 +96,8 @@ def export_model(
         open_original(checkpoint_path, pixel_range, prefix),
         variant,
         path,
-        name=name or readable(path.stem),
-        version=version,
+        name=name or id_of(path.stem)[0],
+        version=version or id_of(path.stem)[1],
         tolerance=tolerance,
         license=license,
         provenance=provenance,
@@ -163,9 +165,12 @@ def export_variant(
     return Export(path, metadata, parity, path.stat().st_size, weights.prefix, rejected)
 
 
-def readable(name: str) -> str:
-    """The name of a file or folder as a model's name: without bytes that are not UTF-8, and not too long."""
-    return name.encode("utf-8", "replace").decode()[:MAX_NAME]
+def id_of(stem: str) -> tuple[str, int]:
+    """The name and version that a file's name gives a model: "faces@2" is version 2 of faces, "faces" version 1."""
+    if is_id(stem):
+        name, _, version = stem.partition("@")
+        return name, int(version)
+    return stem.encode("utf-8", "replace").decode()[:MAX_NAME], 1
 
 
 def check_texts(name: str, license: str, provenance: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, readable
+from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, id_of
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
 from avatar_export.validation.parity import Network, OnCompared
@@ -45,7 +45,7 @@ def export_target(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
-    version: int = 1,
+    version: int | None = None,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
@@ -60,7 +60,7 @@ def export_target(
         target: One of TARGETS.
         folder: A folder of an earlier export is replaced; one with any other file in it is refused.
         name: What the models' names begin with, the folder's by default; each ends with its file's, as in "faces-int8".
-        version: The models' version.
+        version: The models' version; by default the folder's, or 1.
         report: Gets a page for each model.
 
     Raises:
@@ -71,6 +71,7 @@ def export_target(
     check_replaceable(folder)
     if report is not None and report.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} is for the files to ship; put the report elsewhere")
+    folder_name, folder_version = id_of(folder.resolve().name)
     original = open_original(checkpoint_path, pixel_range, prefix)
     with replacing_folder(folder) as temporary:
         exports = []
@@ -80,8 +81,8 @@ def export_target(
                 variant,
                 temporary / file,
                 tolerance=tolerance,
-                name=f"{name or readable(folder.resolve().name)[:100]}-{Path(file).stem}",
-                version=version,
+                name=f"{name or folder_name[:100]}-{Path(file).stem}",
+                version=version or folder_version,
                 license=license,
                 provenance=provenance,
                 report=report,
