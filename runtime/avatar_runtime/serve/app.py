@@ -39,8 +39,8 @@ def create_app(model: str | Path | None = None, *, limit: int = 1024, threads: i
         ModelFileError: The model cannot be read, or does not draw its golden images.
         InputError: threads is out of range.
 
-    Example:
-        app = Starlette(routes=[Mount("/avatars", create_app())])
+    Examples:
+        >>> app = Starlette(routes=[Mount("/avatars", create_app())])
     """
     check_threads(threads)
     workers = threads or cpu_limit()
