@@ -133,7 +133,12 @@ _NO_MEMORY = (
 
 
 def _use_utf8() -> None:
-    """Start again in UTF-8 mode if this locale knows no letters but ASCII's: a name must give the same face in any."""
+    """Start again in UTF-8 mode if this locale knows no letters but ASCII's: a name must give the same face in any.
+
+    A bundle of PyInstaller does so itself, and its sys.executable is no interpreter.
+    """
+    if getattr(sys, "frozen", False):
+        return
     if sys.getfilesystemencoding() == "ascii" and sys.executable and sys.orig_argv:
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
