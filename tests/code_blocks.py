@@ -17,7 +17,7 @@ DOCUMENTS = [
 ]
 """All documents; each is also a page of the site."""
 
-_BLOCK = re.compile(r"^(?:<!-- not run: (.+) -->\n\n?)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]+) -->\n\n?)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

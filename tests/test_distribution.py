@@ -74,7 +74,9 @@ def test_the_sources_hold_what_their_tests_need(distribution: Path, tmp_path: Pa
     python = str(tmp_path / "environment" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    subprocess.run([*pip, ".", "onnx", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"], cwd=tree, check=True)
+    subprocess.run(
+        [*pip, ".", "onnx", "wasmtime", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"], cwd=tree, check=True
+    )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [python, "-m", "pytest", "-q", *FAST]
     tested = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)

@@ -159,10 +159,15 @@ def _open_streams() -> None:
         raw = io.FileIO(0, closefd=False)
         raw.name = "<stdin>"
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), "utf-8")
-    if os.name != "nt" or sys.stdout is None:  # a console of Windows takes no bytes
+    if not _is_windows_console(sys.stdout):
         sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
-    if os.name != "nt" or sys.stderr is None:
+    if not _is_windows_console(sys.stderr):
         sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
+
+
+def _is_windows_console(stream: "TextIO | None") -> bool:
+    """Whether it takes text and no bytes. It shows all letters; a file or a pipe of Windows often knows 256."""
+    return os.name == "nt" and stream is not None and stream.isatty()
 
 
 def _text_stream(raw: io.FileIO, replaced: "TextIO | None") -> io.TextIOWrapper:
