@@ -1,13 +1,15 @@
 """Fixtures that more than one room uses, and the time limits of the marked tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from file_server import FileServer, serving
 from tiny_model import write_tiny_model
 
 TIME_LIMITS = {"workers": 300, "faults": 300, "slow": 900, "fuzz": 900, "ray": 300, "cpp": 300, "wheel": 900}
-TIME_LIMITS |= {"compatibility": 600, "native": 3600, "stacks": 600}
+TIME_LIMITS |= {"compatibility": 600, "native": 3600, "service": 300, "stacks": 600}
 TIME_LIMITS |= {"documents": 600, "notebook": 900, "packaging": 900}
 """Seconds for each test with a marker, instead of the limit in pyproject.toml."""
 
@@ -25,3 +27,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     write_tiny_model(path)
     return path
+
+
+@pytest.fixture
+def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A server of one file that can misbehave; pooch does not wait before it asks again."""
+    pytest.importorskip("pooch")
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    with serving() as server:
+        yield server

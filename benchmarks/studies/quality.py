@@ -15,10 +15,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.stats import binomtest
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.errors import AvatarError, InputError
+from avatar_runtime.command.terminal import SETTINGS, Command
+from avatar_runtime.errors import InputError
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8
 from benchmarks.suite.tables import Table
@@ -32,7 +32,7 @@ Counts = Mapping[tuple[str, str], Counter[int]]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, extra="bench", context_settings=SETTINGS)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--data", type=click.Path(exists=True, path_type=Path), required=True, help="Real faces, never trained on."
@@ -55,19 +55,14 @@ def main(
 ) -> None:
     """Grade models blind among real faces, in FOLDER, and print what people and metrics say."""
     models = models or (embedded_model(),)
-    try:
-        if not (folder / "faces.npz").exists():
-            write_faces(folder, data, models, faces, real, seed)
-            click.echo(f"wrote {len(models) * faces + real} faces to {folder}", err=True)
-        found = [table.markdown() for table in grade_tables(read_counts(folder), read_agreement(folder))]
-        if not found:
-            click.echo(
-                f"nobody has graded {folder} yet: avatar-train grade --out {folder} --grader YOUR_NAME", err=True
-            )
-        if features is not None:
-            found.append(metric_table(data, models, features, count, seed).markdown())
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    if not (folder / "faces.npz").exists():
+        write_faces(folder, data, models, faces, real, seed)
+        click.echo(f"wrote {len(models) * faces + real} faces to {folder}", err=True)
+    found = [table.markdown() for table in grade_tables(read_counts(folder), read_agreement(folder))]
+    if not found:
+        click.echo(f"nobody has graded {folder} yet: avatar-train grade --out {folder} --grader YOUR_NAME", err=True)
+    if features is not None:
+        found.append(metric_table(data, models, features, count, seed).markdown())
     click.echo("\n\n".join(found))
 
 
@@ -142,6 +137,8 @@ def kappa(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> float:
 
 def grade_tables(counts: Counts, agreement: Mapping[tuple[str, str], tuple[int, float, float]]) -> list[Table]:
     """A row for each source and grader, and a row for each two graders."""
+    from scipy.stats import binomtest
+
     rows = []
     for (source, grader), given in sorted(counts.items()):
         total = given.total()

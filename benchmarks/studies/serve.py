@@ -41,12 +41,12 @@ from avatar_runtime.output.picture import Picture
 @click.option("--memory", is_flag=True, help="Instead, 40,000 requests: four times what the server's cache holds.")
 def main(rounds: int, requests: int, numbers: tuple[int, ...], memory: bool) -> None:
     """Load avatar-serve and compare it with the library."""
-    with _server() as (port, pid):
+    with running_server() as (port, pid):
         _load(port, list(series("warm", 200)), 16)
         if memory:
             for i in range(20):
                 _load(port, list(series(f"memory{i}", 2000)), 128)
-                print(f"{(i + 1) * 2000:6} requests: {_resident(pid)} MiB, {_cached(port)} MiB of them cached pictures")
+                print(f"{(i + 1) * 2000:6} requests: {resident(pid)} MiB, {cached(port)} MiB of them cached pictures")
             return
         for number in numbers:
             print(_line(port, pid, number, rounds, requests))
@@ -63,7 +63,7 @@ def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
     wrong = 0
     for i in range(rounds):
         names = list(series(f"{clients} clients, {i}", requests))
-        expected, best = _best(names)
+        expected, best = best_of_library(names)
         alike = _at_a_time(names, clients)
         began, before = time.monotonic(), (_cpu(pid), time.process_time())
         answers, seconds = _load(port, names, clients)
@@ -81,11 +81,11 @@ def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
         f"{clients:4} clients: {rate:5.0f} images/s, {of_best:.2f} ({min(found['of best']):.2f} to "
         f"{max(found['of best']):.2f}) of the library's best, {of_alike:.2f} of its rate for {clients} at a time; "
         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; CPU for an image: server {server:.2f} ms, client {client:.2f} ms; "
-        f"{wrong} wrong; {_resident(pid)} MiB"
+        f"{wrong} wrong; {resident(pid)} MiB"
     )
 
 
-def _best(names: list[str]) -> tuple[dict[str, bytes], float]:
+def best_of_library(names: list[str]) -> tuple[dict[str, bytes], float]:
     """Draw and encode the names as fast as the library can: the files, and images per second."""
     generator = AvatarGenerator.load(threads=1)
 
@@ -114,7 +114,8 @@ def _file(generator: AvatarGenerator, name: str, image: UInt8) -> bytes:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[int, int]]:
+def running_server() -> Iterator[tuple[int, int]]:
+    """The port of an avatar-serve, and the id of its process."""
     program = Path(sys.executable).with_name("avatar-serve")
     process = subprocess.Popen([program, "--port", "0"], stderr=subprocess.PIPE, text=True)
     try:
@@ -162,7 +163,7 @@ def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], 
     return answers, seconds
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
@@ -174,7 +175,7 @@ def _cpu(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _cached(port: int) -> int:
+def cached(port: int) -> int:
     """MiB of pictures in the server's cache, by its metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         found = re.search(rb"(?m)^avatar_cached_bytes (\S+)", answer.read())

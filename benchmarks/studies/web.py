@@ -1,7 +1,8 @@
 """How fast are load and drawing in Chromium and in Node? `python -m benchmarks.studies.web [MODEL …]`
 
-Draws with the web package, and with onnxruntime-web in one thread on the same file. Prints the time until the first
-face, the time of one face, and the time of 64 faces in one call; and how far the package's pixels are from Python's.
+Draws with the web package, with one worker and with two, and with onnxruntime-web in one thread: the same file, by
+turns, in one run. Prints what is moved for the first face, the time from navigation to it with a warm cache, the time
+of one face, and that of 64 faces in one call. The faces are compared with Python's.
 Needs Chromium, Node and `npm install --prefix runtime/web`.
 """
 
@@ -23,116 +24,192 @@ from playwright.sync_api import sync_playwright
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
-from benchmarks.suite.tables import Table, milliseconds
-from benchmarks.suite.timing import Spread, exactly, spread
+from avatar_runtime.web_sources import embedded_module
+from benchmarks.suite.tables import Table, milliseconds, times
+from benchmarks.suite.timing import Spread, ratio, seconds
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 COUNT = 64
+ROUNDS = 7
+OURS, TWO, ORT = "avatar-runtime-web", "avatar-runtime-web, 2 workers", "onnxruntime-web, 1 thread"
 
-PACKAGE = """async (index, model, count, dim) => {
-  const { AvatarGenerator } = await import(index);
-  const began = performance.now();
-  const generator = await AvatarGenerator.load(Uint8Array.from(atob(model), (c) => c.charCodeAt(0)), { workers: 1 });
-  await generator.generate(["first"]);
-  const first = performance.now() - began;
-  const times = [], pixels = [];
-  for (let i = 0; i < count; i++) {
-    const start = performance.now();
-    const [image] = await generator.generate([`web/${i}`]);
-    times.push(performance.now() - start);
-    pixels.push(Array.from(image.data));
-  }
-  const start = performance.now();
-  await generator.generate(count, { seed: "together" });
-  const together = performance.now() - start;
-  await generator.close();
-  return { first, times, together, pixels };
+PACKAGE = """
+const {{ AvatarGenerator }} = await import("{base}src/index.js");
+const generator = await AvatarGenerator.load({model}, {{ workers: {workers} }});
+globalThis.draw = async (names) => {{
+  const start = performance.now(), images = await generator.generate(names);
+  return [performance.now() - start, images];
+}};
+await draw(["first"]);
+globalThis.first = performance.now();
+"""
+ONNXRUNTIME = """
+const ort = await import("{base}node_modules/onnxruntime-web/dist/ort.wasm.min.mjs");
+ort.env.wasm.numThreads = 1;
+const session = await ort.InferenceSession.create({model});
+globalThis.draw = async (names) => {{
+  const start = performance.now(), n = names.length;
+  await session.run({{ z: new ort.Tensor("float32", new Float32Array(n * {dim}), [n, {dim}]) }});
+  return [performance.now() - start, []];
+}};
+await draw(["first"]);
+globalThis.first = performance.now();
+"""
+MEASURE = """async ([names, rounds]) => {
+  const one = [];
+  for (let i = 0; i < names.length; i++) one.push((await draw([names[i]]))[0]);
+  const together = [];
+  for (let i = 0; i < rounds; i++) together.push((await draw(names))[0]);
+  return { one, together, pixels: (await draw(names))[1].map(({ data }) => btoa(String.fromCharCode(...data))) };
 }"""
-ONNXRUNTIME = """async (index, model, count, dim) => {
-  const began = performance.now();
-  const ort = await import(index);
-  ort.env.wasm.numThreads = 1;
-  const session = await ort.InferenceSession.create(Uint8Array.from(atob(model), (c) => c.charCodeAt(0)));
-  const draw = async (n) => {
-    await session.run({ z: new ort.Tensor("float32", new Float32Array(n * dim), [n, dim]) });
-  };
-  await draw(1);
-  const first = performance.now() - began;
-  const times = [];
-  for (let i = 0; i < count; i++) {
-    const start = performance.now();
-    await draw(1);
-    times.push(performance.now() - start);
-  }
-  const start = performance.now();
-  await draw(count);
-  return { first, times, together: performance.now() - start, pixels: [] };
-}"""
-DRAWN_BY = {
-    "avatar-runtime-web": (PACKAGE, "src/index.js"),
-    "onnxruntime-web": (ONNXRUNTIME, "node_modules/onnxruntime-web/dist/ort.wasm.min.mjs"),
-}
+MOVED = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+  .reduce((sum, { transferSize }) => sum + transferSize, 0)"""
 
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def main(models: tuple[Path, ...]) -> None:
-    """Measure int8 model files, by default the embedded one."""
-    rows = []
+    """Measure int8 model files, by default the packaged one."""
     for model in models or (embedded_model(),):
-        generator = AvatarGenerator.load(model)
-        expected = generator.generate(COUNT, seed="web")
-        arguments = [base64.b64encode(model.read_bytes()).decode(), COUNT, generator.spec.latent_dim]
         for where, measure in (("Chromium", in_chromium), ("Node", in_node)):
-            for name, (script, path) in DRAWN_BY.items():
-                found = measure(script, path, arguments)
-                times: Spread = spread([value / 1e3 for value in found["times"]])
-                cells = [milliseconds(exactly(found[key] / 1e3)).split()[0] for key in ("first", "together")]
-                rows.append(
-                    [f"{model.name}, {where}, {name}", cells[0], milliseconds(times), cells[1], levels(found, expected)]
-                )
-    header = ["", "first face, ms", "one face, ms", f"{COUNT} faces, ms", "beside Python's pixels"]
-    click.echo(Table("In the browser and in Node", header, rows).markdown())
+            found = measure(model)
+            note = f"{OURS} beside Python: {levels(model, found[OURS]['pixels'])}. " + "; ".join(ratios(found)) + "."
+            header = ["", "moved, MB", "first face, ms", "one face, ms", f"{COUNT} faces, ms"]
+            rows = [[name, moved(one), *(milliseconds(one[key]) for key in ("first", "one", "together"))]
+                    for name, one in ((name, spreads(one)) for name, one in found.items())]  # fmt: skip
+            click.echo(Table(f"{model.name} in {where}", header, rows, note).markdown() + "\n")
 
 
-def levels(found: dict[str, Any], expected: Any) -> str:
+def spreads(found: dict[str, Any]) -> dict[str, Any]:
+    """What was measured in milliseconds by rounds, as spreads of seconds."""
+    return found | {key: seconds(turns(found, key)) for key in ("first", "one", "together")}
+
+
+def turns(found: dict[str, Any], key: str) -> list[list[float]]:
+    """Seconds of each round."""
+    return [[value / 1e3 for value in turn] for turn in found[key]]
+
+
+def moved(found: dict[str, Any]) -> str:
+    """Bytes in MB, where they were counted."""
+    return f"{found['moved'] / 1e6:.2f}" if found["moved"] else "not counted"
+
+
+def ratios(found: dict[str, Any]) -> Iterator[str]:
+    """How the contenders compare, in words."""
+
+    def of(one: str, key: str, other: str) -> Spread:
+        return ratio(turns(found[one], key), turns(found[other], key))
+
+    if TWO in found:
+        yield f"{COUNT} faces on two workers take {times(of(TWO, 'together', OURS))} of the time on one"
+    yield f"onnxruntime-web takes {times(of(ORT, 'first', OURS))} times as long to the first face"
+    yield f"{times(of(ORT, 'one', OURS))} times as long for one face"
+
+
+def levels(model: Path, pixels: list[str]) -> str:
     """The difference of drawn RGBA pixels from Python's, in words."""
-    if not found["pixels"]:
-        return "not compared"
-    drawn = np.array(found["pixels"], np.uint8).reshape(COUNT, *expected.shape[1:3], 4)[..., :3]
+    with AvatarGenerator.load(model) as generator:
+        expected = generator.generate(names())
+    drawn = np.frombuffer(b"".join(map(base64.b64decode, pixels)), np.uint8)
+    drawn = drawn.reshape(COUNT, *expected.shape[1:3], 4)[..., :3]
     difference = np.abs(drawn.astype(np.int16) - expected)
-    return (
-        f"{difference.max()} levels at most, {(difference > 0).mean():.4%} of values" if difference.any() else "equal"
-    )
+    if not difference.any():
+        return f"{COUNT} faces of {COUNT} equal"
+    return f"{difference.max()} levels off at most, {(difference > 0).mean():.4%} of values"
 
 
-def in_node(script: str, path: str, arguments: list[Any]) -> dict[str, Any]:
-    """Run a script in Node, one thread."""
-    program = f"console.log(JSON.stringify(await ({script})(...{json.dumps([(WEB / path).as_uri(), *arguments])})));"
-    node = [shutil.which("node") or "node", "--input-type=module", "-"]
-    done = subprocess.run(node, input=program, capture_output=True, check=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def names() -> list[str]:
+    """The faces that are drawn."""
+    return [f"web/{i}" for i in range(COUNT)]
 
 
-def in_chromium(script: str, path: str, arguments: list[Any]) -> dict[str, Any]:
-    """Run a script on a page of Chromium."""
-    with _site() as site, sync_playwright() as driver:
+def scripts(base: str, model: str, dim: int) -> dict[str, str]:
+    """What each contender does until its first face; `draw` then is its function."""
+    ours = functools.partial(PACKAGE.format, base=base)
+    return {
+        OURS: ours(model="undefined" if base == "/" else model, workers=1 if base == "/" else 0),
+        TWO: ours(model="undefined" if base == "/" else model, workers=2),
+        ORT: ONNXRUNTIME.format(base=base, model=model, dim=dim),
+    }
+
+
+def in_node(model: Path) -> dict[str, Any]:
+    """Each contender in a process of its own, in one thread; the first face counts from the process's start."""
+    with AvatarGenerator.load(model) as generator:
+        content = f'(await import("node:fs")).readFileSync({json.dumps(str(model))})'
+        ready = scripts(f"{WEB.as_uri()}/", content, generator.spec.latent_dim)
+    del ready[TWO]
+    found: dict[str, Any] = {name: {"moved": 0, "first": [], "one": [], "together": []} for name in ready}
+    measure = f"console.log(JSON.stringify({{ first, ...await ({MEASURE})({json.dumps([names(), 1])}) }}));"
+    for _ in range(ROUNDS):
+        for name, script in ready.items():
+            node = [shutil.which("node") or "node", "--input-type=module", "-"]
+            done = subprocess.run(node, input=script + measure, capture_output=True, check=True, text=True)
+            one = json.loads(done.stdout.splitlines()[-1])
+            add(found[name], one["first"], one)
+    return found
+
+
+def in_chromium(model: Path) -> dict[str, Any]:
+    """Each contender on a page of its own; the first face counts from navigation, with a warm cache."""
+    with AvatarGenerator.load(model) as generator:
+        ready = scripts("/", '"/models/anime-faces-64.onnx"', generator.spec.latent_dim)
+    found: dict[str, Any] = {name: {"moved": 0, "first": [], "one": [], "together": []} for name in ready}
+    pages = {f"/{i}.html": script for i, script in enumerate(ready.values())}
+    with _site(model, pages) as site, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"{site}/package.json")
-        found = page.evaluate(f"(args) => ({script})(...args)", [f"{site}/{path}", *arguments])
+        context = browser.new_context()
+        for turn in range(ROUNDS + 1):
+            for name, address in zip(found, pages, strict=True):
+                page = context.new_page()
+                page.goto(site + address)
+                page.wait_for_function("globalThis.first")
+                if not turn:  # with an empty cache
+                    found[name]["moved"] = page.evaluate(MOVED)
+                else:
+                    add(found[name], page.evaluate("first"), page.evaluate(MEASURE, [names(), 1]))
+                page.close()
         browser.close()
-        return dict(found)
+    return found
+
+
+def add(found: dict[str, Any], first: float, one: dict[str, Any]) -> None:
+    """Add a round."""
+    found["first"].append([first])
+    found["one"].append(one["one"])
+    found["together"].append(one["together"])
+    found["pixels"] = one["pixels"]
 
 
 @contextmanager
-def _site() -> Iterator[str]:
+def _site(model: Path, pages: dict[str, str]) -> Iterator[str]:
+    content = model.read_bytes()
+    made = {"/models/anime-faces-64.onnx": content, "/src/embedded.js": embedded_module(content).encode()}
+    page = '<!doctype html><link rel="icon" href="data:,"><script type="module">{}</script>'
+    made |= {address: page.format(script).encode() for address, script in pages.items()}
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         extensions_map = {  # noqa: RUF012  # the base class declares it so
             **http.server.SimpleHTTPRequestHandler.extensions_map,
             ".mjs": "text/javascript",
             ".wasm": "application/wasm",
         }
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path not in made:
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Type", self.guess_type(self.path))
+            self.send_header("Content-Length", str(len(made[self.path])))
+            self.end_headers()
+            self.wfile.write(made[self.path])
+            return None
+
+        def end_headers(self) -> None:
+            self.send_header("Cache-Control", "max-age=3600")
+            super().end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -13,7 +13,7 @@ PLAIN = "plain.onnx"
 WEIGHTS = "weights.npz"
 """The checkpoint's arrays under its own names."""
 OURS = ("fp32.onnx", "fp16.onnx", "int8.onnx", "int8.ort")
-"""Our files, as `avatar-export --precision` and `--target mobile` make them."""
+"""Our files, as `avatar-export --precision` and `--format` make them."""
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from types import MappingProxyType
 from avatar_export.formats.candidates import Candidate, build_candidate
 from avatar_export.report.export_report import report_page
 from avatar_export.source.original import Original, open_original
-from avatar_export.validation.parity import SELECTION, ParityError, ParityReport, compare
+from avatar_export.validation.parity import SELECTION, OnCompared, ParityError, ParityReport, compare
 from avatar_export.validation.speed import fastest
 from avatar_export.validation.tolerances import tolerance_of
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
-from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, ModelSpec
+from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, MAX_VERSION, ModelSpec
 from avatar_runtime.output.atomic import make_folder, write_file
 
 DEFAULT_TOLERANCE: Mapping[str, float] = MappingProxyType({})
@@ -45,9 +45,11 @@ def export_model(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
+    version: int = 1,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Export:
     """Convert a generator's checkpoint to a model file.
 
@@ -63,10 +65,12 @@ def export_model(
         pixel_range: "-1..1" or "0..1", the range of the training images; the checkpoint's own by default.
         prefix: What the names of the generator's arrays begin with, if the checkpoint holds several generators.
         name: The model's name in its metadata; the file's by default.
+        version: Its version, at least 1. Name and version are the model's id: no other file should have the same.
         license: The licence to state in the metadata.
         provenance: The training data to state in the metadata; from the run's config.json by default.
         report: A folder for an HTML page about the export, named like path. It is written whether or not the export
             is within its tolerance.
+        on_compared: See `OnCompared`; with "auto" the count begins anew for each precision.
 
     Returns:
         What was written, with its metadata and the comparison.
@@ -91,10 +95,12 @@ def export_model(
         variant,
         path,
         name=name or readable(path.stem),
+        version=version,
         tolerance=tolerance,
         license=license,
         provenance=provenance,
         report=report,
+        on_compared=on_compared,
     )
 
 
@@ -104,10 +110,12 @@ def export_variant(
     path: Path,
     *,
     name: str,
+    version: int = 1,
     tolerance: Mapping[str, float] = DEFAULT_TOLERANCE,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Export:
     """Make one variant of a generator, compare it with the original, and write it if it is within its tolerance.
 
@@ -115,16 +123,19 @@ def export_variant(
     """
     provenance = original.provenance if provenance is None else provenance
     check_texts(name, license, provenance)
+    if not 1 <= version <= MAX_VERSION:
+        raise InputError(f"the version must be from 1 to {MAX_VERSION}, not {version}")
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
-        precision, candidate, rejected = choose_precision(original, variant, tolerance)
+        precision, candidate, rejected = choose_precision(original, variant, tolerance, on_compared)
     else:
         precision, candidate = variant.precision, build_candidate(weights, variant)
     limits = tolerance_of(precision, tolerance)
-    parity = compare(candidate.draw, original.reference, weights, variant.output, limits)
+    parity = compare(candidate.draw, original.reference, weights, variant.output, limits, on_compared=on_compared)
     metadata = ModelSpec(
         name=name,
+        version=version,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
         channels=weights.channels,
@@ -168,7 +179,7 @@ def check_texts(name: str, license: str, provenance: str) -> None:
 
 
 def choose_precision(
-    original: Original, variant: Variant, tolerance: Mapping[str, float]
+    original: Original, variant: Variant, tolerance: Mapping[str, float], on_compared: OnCompared
 ) -> tuple[str, Candidate, dict[str, str]]:
     """The fastest precision here that is within its tolerance on latents of the series SELECTION.
 
@@ -186,7 +197,10 @@ def choose_precision(
     for precision in PRECISIONS:
         candidate = build_candidate(weights, replace(variant, precision=precision))
         limits = tolerance_of(precision, tolerance)
-        parity = compare(candidate.draw, original.reference, weights, variant.output, limits, series_name=SELECTION)
+        draw, reference = candidate.draw, original.reference
+        parity = compare(
+            draw, reference, weights, variant.output, limits, series_name=SELECTION, on_compared=on_compared
+        )
         if parity.passed:
             candidates[precision] = candidate
         else:

@@ -16,7 +16,7 @@ from typing import Any
 from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, readable
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
-from avatar_export.validation.parity import Network
+from avatar_export.validation.parity import Network, OnCompared
 from avatar_export.validation.speed import BATCH_SIZES, latency
 from avatar_export.variants import TARGETS
 from avatar_runtime.errors import InputError, OutputError
@@ -45,9 +45,11 @@ def export_target(
     pixel_range: str | None = None,
     prefix: str | None = None,
     name: str | None = None,
+    version: int = 1,
     license: str = "",
     provenance: str | None = None,
     report: Path | None = None,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> Target:
     """Export and validate every file of a target, and put them into a folder with manifest.json.
 
@@ -57,7 +59,8 @@ def export_target(
         checkpoint_path: As in `export_model`, and so are all arguments that are not listed here.
         target: One of TARGETS.
         folder: A folder of an earlier export is replaced; one with any other file in it is refused.
-        name: The models' name in their metadata; the folder's by default.
+        name: What the models' names begin with, the folder's by default; each ends with its file's, as in "faces-int8".
+        version: The models' version.
         report: Gets a page for each model.
 
     Raises:
@@ -77,10 +80,12 @@ def export_target(
                 variant,
                 temporary / file,
                 tolerance=tolerance,
-                name=name or readable(folder.resolve().name),
+                name=f"{name or readable(folder.resolve().name)[:100]}-{Path(file).stem}",
+                version=version,
                 license=license,
                 provenance=provenance,
                 report=report,
+                on_compared=on_compared,
             )
             exports.append(export)
             if variant.accelerator:
@@ -105,6 +110,7 @@ def _manifest(target: str, folder: Path, original: Original, exports: list[Expor
     for export in exports:
         name, metadata = export.path.name, export.metadata
         files[name] |= {
+            "id": metadata.id,
             "precision": metadata.precision,
             "output": metadata.output,
             "batch": metadata.batch,

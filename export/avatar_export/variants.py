@@ -46,7 +46,7 @@ class Variant:
 TARGETS: Mapping[str, Mapping[str, Variant]] = {
     "desktop": {"int8.onnx": Variant(precision="int8"), "fp32.onnx": Variant()},
     "web": {"int8.onnx": Variant(precision="int8"), "fp16.onnx": Variant(precision="fp16", transposed=True)},
-    "mobile": {"int8.ort": Variant("ort", "int8")},
+    "mobile": {"int8.onnx": Variant(precision="int8")},
     "accelerator": {"fp32.onnx": Variant(output="float32", accelerator=True)},
 }
 """The files for each target: what runs best on one kind of device."""

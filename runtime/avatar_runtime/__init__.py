@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from avatar_runtime.errors import AvatarError, InputError, ModelFileError, OutputError, ProviderError
+from avatar_runtime.errors import AvatarError, DownloadError, InputError, ModelFileError, OutputError, ProviderError
 
 if TYPE_CHECKING:
     from avatar_runtime.generator import AvatarGenerator
@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AvatarError",
     "AvatarGenerator",
+    "DownloadError",
     "InputError",
     "ModelFileError",
     "ModelSpec",

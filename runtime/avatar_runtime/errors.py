@@ -17,5 +17,13 @@ class ProviderError(AvatarError):
     """This installation of onnxruntime does not have an execution provider that was asked for."""
 
 
+class DownloadError(AvatarError):
+    """A file cannot be fetched, or is not the one that was asked for."""
+
+
 class OutputError(AvatarError):
     """A file cannot be written where it should be."""
+
+
+class MissingExtraError(AvatarError, ImportError):
+    """A package is not installed that only one of the extras needs."""

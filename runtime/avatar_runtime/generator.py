@@ -17,6 +17,7 @@ from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, truncate
 from avatar_runtime.model_file.metadata import ModelSpec
 from avatar_runtime.model_file.reading import read_model
+from avatar_runtime.model_file.registry import find_model
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,38 +66,45 @@ class AvatarGenerator:
     @classmethod
     def load(
         cls,
-        path: str | Path | None = None,
+        model: str | Path | None = None,
         *,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         exact: bool = False,
     ) -> "AvatarGenerator":
-        """Open a model file.
+        """Open a model.
+
+        Without a name this is the default, which may change with a major version of the package; names then get other
+        faces. To keep them, name the model: `AvatarGenerator.load("anime-faces-64@2")`. A version never changes.
 
         Args:
-            path: An .onnx or .ort file of avatar-edge; by default the one inside the package.
+            model: An id such as "anime-faces-64@2", looked up as `find_model` says; or the path of an .onnx or .ort
+                file of avatar-edge.
             providers: onnxruntime execution providers in order of preference; by default the CPU's alone.
             threads: Threads inside an operator, 1 to 256. By default onnxruntime chooses, but uses at most as many
                 threads as the process has CPUs.
             exact: Draw one avatar at a time in one thread.
 
         Raises:
-            ModelFileError: The file cannot be read, or is no model of avatar-edge. The message begins with its name.
+            ModelFileError: The file cannot be found or read, is no model of avatar-edge, or not the one that was named.
             ProviderError: onnxruntime does not have a provider.
             InputError: threads is out of range.
         """
         if exact and threads not in (None, 1):
             raise InputError(f"exact drawing takes one thread, not {threads}")
-        model = Path(path) if path is not None else embedded_model()
+        found = find_model(model)
         try:
-            data = read_model(model)
+            data = read_model(found.path)
+            sha256 = hashlib.sha256(data).hexdigest()
+            found.check_bytes(sha256)
             session = sessions.open_session(data, providers, 1 if exact else threads)
             spec = ModelSpec.from_metadata(sessions.metadata(session))
-            generator = cls(session, spec, hashlib.sha256(data).hexdigest(), exact=exact)
+            found.check_id(spec.id)
+            generator = cls(session, spec, sha256, exact=exact)
         except ModelFileError as err:
-            raise ModelFileError(f"{model}: {err}") from err
+            raise ModelFileError(f"{found.path}: {err}") from err
         generator._origin = {
-            "path": model.absolute(),
+            "model": found.id or found.path.absolute(),
             "providers": None if providers is None else list(providers),
             "threads": threads,
             "exact": exact,
@@ -114,6 +122,11 @@ class AvatarGenerator:
         """
         sessions.keep_after_fork(session)
         return cls(session, ModelSpec.from_metadata(sessions.metadata(session)), exact=exact)
+
+    @property
+    def model_id(self) -> str:
+        """Name and version of the model, such as "anime-faces-64@2"."""
+        return self.spec.id
 
     def close(self) -> None:
         """Release the session and its memory. A closed generator cannot draw."""
@@ -133,7 +146,8 @@ class AvatarGenerator:
     def __setstate__(self, state: dict[str, Any]) -> None:
         again = AvatarGenerator.load(**state["origin"])
         if again.model_sha256 != state["sha256"]:
-            raise ModelFileError(f"{state['origin']['path']}: it is no longer the file that this generator was made of")
+            name = state["origin"]["model"]
+            raise ModelFileError(f"{name}: it is no longer the file that this generator was made of")
         self.__dict__.update(again.__dict__)
 
     def generate(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> UInt8:
@@ -269,5 +283,5 @@ class AvatarGenerator:
 
 
 def embedded_model() -> Path:
-    """The path of the model inside the package."""
-    return Path(__file__).with_name("models") / "anime-faces-64.onnx"
+    """The path of the default model, inside the package."""
+    return find_model().path

@@ -21,7 +21,7 @@ def engine_wasm() -> Path:
 
 
 def embedded_module(model: bytes) -> str:
-    """The text of src/embedded.js, as runtime/web/prepare.js writes it for npm.
+    """The text of src/embedded.js. The one that runtime/web/prepare.js writes takes the model from a package of npm.
 
     Args:
         model: The model file that the page loads from models/anime-faces-64.onnx; the module has its digest.
@@ -31,6 +31,8 @@ def embedded_module(model: bytes) -> str:
     constants = {
         "WASM": base64.b64encode(engine_wasm().read_bytes()).decode(),
         "WORKER": f"{engine}\nserveEngine(self);\n",
-        "MODEL_SHA256": hashlib.sha256(model).hexdigest(),
     }
-    return "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items())
+    lines = [f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items()]
+    sha256 = hashlib.sha256(model).hexdigest()
+    address = 'new URL("../models/anime-faces-64.onnx", import.meta.url)'
+    return "".join([*lines, f'export const MODEL = {{ sha256: "{sha256}", url: {address} }};\n'])

@@ -330,6 +330,11 @@ struct step {
             uint8_t *out, table[256];
             size_t count;
         } table;
+        struct { /* a vector of what the integers of [1, channels] stand for */
+            struct source in;
+            const float *table;
+            float *out;
+        } lookup;
         struct { /* channels last, and spread: out[y * row + x * pixel + c] */
             struct source in;
             uint8_t *out;
@@ -407,6 +412,12 @@ static void run_quantize(const struct step *step) {
 SMALL static void run_table(const struct step *step) {
     const uint8_t *in = step->u.table.in;
     for (size_t i = 0; i < step->u.table.count; i++) step->u.table.out[i] = step->u.table.table[in[i]];
+}
+
+SMALL static void run_lookup(const struct step *step) {
+    const struct source *in = &step->u.lookup.in;
+    for (size_t i = 0; i < in->channels; i++)
+        step->u.lookup.out[i] = step->u.lookup.table[in->data[in->places[i]]];
 }
 
 SMALL static void run_copy(const struct step *step) {
@@ -1162,6 +1173,22 @@ static bool fill_table(struct loader *l, const struct value *value, float *table
     return true;
 }
 
+/* A VECTOR itself, or what a REAL [1, count] stands for. */
+SMALL static struct value vector_of(struct loader *l, const struct value *x) {
+    if (x->kind == VECTOR) return *x;
+    const struct value *tensor = &l->value[x->source];
+    struct value vector = {.kind = VECTOR};
+    if (x->kind != REAL || !is_one(&tensor->view, 2)) return fail(l, AVATAR_OPERATOR), vector;
+    add_vector(l, &vector, tensor->count);
+    float *table = fixed(l, 256 * sizeof *table);
+    if (table) fill_table(l, x, table);
+    struct step *step = add_step(l, run_lookup);
+    step->u.lookup.in = source_of(l, tensor, 2, 3, 1);
+    step->u.lookup.table = table;
+    step->u.lookup.out = working(l, vector.offset);
+    return vector;
+}
+
 static bool elementwise(struct loader *l, const struct node *n) {
     enum function function;
     if (!read_function(n->kind, &function) || read_attributes(l, n, "", NULL, 0) < 0) return fail(l, AVATAR_OPERATOR);
@@ -1174,7 +1201,10 @@ static bool elementwise(struct loader *l, const struct node *n) {
         return false;
     }
     if (!x && function <= ADD) x = y, y = NULL;
-    if (!x || (y && (x->kind != VECTOR || y->kind != VECTOR))) return fail(l, AVATAR_OPERATOR);
+    if (!x) return fail(l, AVATAR_OPERATOR);
+    struct value one, two;
+    if (y) one = vector_of(l, x), two = vector_of(l, y), x = &one, y = &two;
+    if (l->error) return false;
     if (x->kind == REAL) {
         struct value *value = add_value(l, n, REAL);
         value->source = x->source;
@@ -1387,25 +1417,25 @@ static bool add_sums(struct loader *l, const struct node *quantize, const struct
 }
 
 /* Gemm of a VECTOR of integers with int8 weights, in float32. */
-static bool float_product(struct loader *l, const struct node *n, const struct value *x) {
+static bool float_product(struct loader *l, const struct node *n, const struct value *real) {
     struct node read;
     struct constant integers, bias = {0};
     const struct value *weight = find_kind(l, n->inputs[1], INTEGERS);
     if (!weight || !read_node(l, weight->node, &read) || read_attributes(l, n, "", NULL, 0) < 0) return false;
     if (!typed_constant(l, read.inputs[0], INT8, &integers)) return false;
+    const struct value x = vector_of(l, real);
     const uint32_t depth = integers.dims[0], count = integers.dims[1];
-    if (integers.rank != 2 || depth != x->count) return fail(l, AVATAR_OPERATOR);
+    if (integers.rank != 2 || depth != x.count) return fail(l, AVATAR_OPERATOR);
     if (n->count == 3 && !typed_constant(l, n->inputs[2], FLOAT32, &bias)) return false;
     if (n->count == 3 && bias.count != count) return fail(l, AVATAR_OPERATOR);
     const uint64_t blocks = ((uint64_t)count + PRODUCT_BLOCK - 1) / PRODUCT_BLOCK;
     int8_t *weights = fixed(l, blocks * PRODUCT_BLOCK * depth);
     float *numbers = fixed(l, (uint64_t)count * sizeof(float));
-    const size_t from = x->offset;
     struct value *value = add_value(l, n, VECTOR);
     add_vector(l, value, count);
     add_work(l, depth, count);
     struct step *step = add_step(l, run_product);
-    step->u.product.x = working(l, from);
+    step->u.product.x = working(l, x.offset);
     step->u.product.bias = numbers;
     step->u.product.weights = weights;
     step->u.product.out = working(l, value->offset);
@@ -1422,13 +1452,13 @@ static bool float_product(struct loader *l, const struct node *n, const struct v
 
 static bool gemm_or_conv(struct loader *l, const struct node *n) {
     if (n->count < 2 || n->count > 3) return fail(l, AVATAR_OPERATOR);
-    const struct value *x = find_value(l, n->inputs[0]);
-    if (x && x->kind == VECTOR && same(n->kind, "Gemm"))
+    const struct value *x = find_value(l, n->inputs[0]), *weight = find_value(l, n->inputs[1]);
+    if (x && same(n->kind, "Gemm") && (x->kind == VECTOR || (weight && weight->kind == INTEGERS)))
         float_product(l, n, x);
     else if (x && x->kind == REAL)
         add_value(l, n, SUMS);
     else
-        return fail(l, find_value(l, n->inputs[1]) ? AVATAR_OPERATOR : AVATAR_PRECISION);
+        return fail(l, weight ? AVATAR_OPERATOR : AVATAR_PRECISION);
     return true;
 }
 
@@ -1538,8 +1568,9 @@ static bool concat(struct loader *l, const struct node *n) {
     bool alike = true;
     for (unsigned i = 0; i < n->count; i++) {
         inputs[i] = find_kind(l, n->inputs[i], TENSOR);
-        if (!inputs[i] || !is_one(&inputs[i]->view, 4)) return fail(l, AVATAR_OPERATOR);
+        if (!inputs[i]) return false;
         const struct view *v = &inputs[i]->view, *first = &inputs[0]->view;
+        if (!is_one(v, first->rank) || (v->rank != 2 && v->rank != 4)) return fail(l, AVATAR_OPERATOR);
         if (extent(v, 2) != extent(first, 2) || extent(v, 3) != extent(first, 3)) return fail(l, AVATAR_OPERATOR);
         channels += extent(v, 1);
         alike = alike && equal((struct bytes){(const uint8_t *)v, (const uint8_t *)(v + 1)},
@@ -1560,7 +1591,7 @@ static bool concat(struct loader *l, const struct node *n) {
         return true;
     }
     const uint32_t height = extent(first, 2), width = extent(first, 3);
-    if (!add_tensor(l, value, channels, height, width, 4)) return false;
+    if (!add_tensor(l, value, channels, height, width, first->rank)) return false;
     size_t place = 0;
     for (unsigned i = 0; i < n->count; i++) {
         struct step *step = add_step(l, run_copy);

@@ -29,13 +29,13 @@
  * 3. Gemm of float32 vectors that hold integers (z * 256 after Round) with int8 weights (behind a Cast) and an integer
  *    bias: float32 sums. They are exact, and so the same in every order, while they stay below 2^24.
  *    Mul, Add and Sub by a constant or of two vectors, Round (halves to even), Relu, Sigmoid, Tanh and QuantizeLinear
- *    of vectors are as ONNX says.
+ *    of vectors are as ONNX says. A vector may be z, computed from z, or a function (see 4) of uint8 [1, channels].
  * 4. What lies between DequantizeLinear and QuantizeLinear (or Cast to uint8) and works on each number by itself
  *    (Sigmoid, Tanh, Relu, Round, Clip, and Mul, Add, Sub by a constant) is a table of 256 entries: the operators'
  *    float32 results, Sigmoid and Tanh rounded from the exact value.
  * 5. Add of two such functions, before QuantizeLinear, is float32 as ONNX says. (Where onnxruntime makes its own
  *    QLinearAdd of it, it rounds as each processor likes. A 1x1 Conv of the Concat of both is exact everywhere.)
- * 6. Reshape, Transpose and Concat (of channels) move uint8.
+ * 6. Reshape, Transpose and Concat (of channels, of [1, channels] or [1, channels, height, width]) move uint8.
  *
  * SPEED. Weights are laid out once, at load. The inner loop has a path for wasm SIMD128, for NEON, for SSE2 and AVX2
  * (chosen when the program runs) and one in plain C; all give the same bytes.

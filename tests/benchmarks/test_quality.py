@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -70,3 +72,16 @@ def test_kappa_is_one_for_equal_grades_and_zero_for_chance() -> None:
     grades = np.array([0, 1, 2, 0, 1, 2])
     assert kappa(grades, grades) == 1
     assert kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == 0
+
+
+def test_without_its_extra_the_study_names_the_pip_line(tmp_path: Path, real: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "quality"
+    assert quality(folder, real, tiny_model).exit_code == 0
+    graded(folder, "ana", {"tiny/0": 1})
+    program = "import sys; sys.modules['scipy.stats'] = None; from benchmarks.studies.quality import main; main()"
+    command = [sys.executable, "-c", program, str(folder), "--data", str(real)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert 'needs scipy.stats: pip install "avatar-edge[bench]"' in done.stderr
+    assert done.stderr.count("\n") == 1

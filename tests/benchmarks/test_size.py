@@ -28,7 +28,7 @@ def test_the_size_of_a_distribution_is_that_of_its_files() -> None:
 
 def test_the_wheel_holds_the_rooms_and_the_model() -> None:
     packed = size.packaged()
-    assert packed["avatar_runtime/models/anime-faces-64.onnx"] == embedded_model()
+    assert packed[f"avatar_runtime/models/{embedded_model().name}"] == embedded_model()
     assert {"avatar_export/cli.py", "avatar_training/cli.py", "avatar_runtime/web/sw.js"} <= set(packed)
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in packed)
     assert 1e6 < size.wheel() < sum(path.stat().st_size for path in packed.values())

@@ -19,6 +19,7 @@ from avatar_export.source import original as original_module
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import speed
 from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
@@ -114,6 +115,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def export(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_comparison_shows_its_progress(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, int]] = []
+    monkeypatch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
+    result = export("--checkpoint", saved / "run", "--out", tmp_path / "a.onnx")
+    assert result.exit_code == 0, result.output
+    assert shown[-1] == (3000, 3000)
 
 
 def sentence(result: Result, exit_code: int) -> str:
@@ -383,7 +393,8 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, 
 
 @pytest.mark.parametrize("missing", ["mindspore", "onnx"])
 def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; main()"
+    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; "
+    script += "main(prog_name='avatar-export')"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

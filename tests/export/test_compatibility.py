@@ -15,6 +15,7 @@ import pytest
 import avatar_runtime
 from avatar_export.graph import IR_VERSION, OPSET
 from avatar_runtime import AvatarGenerator
+from avatar_runtime.generator import embedded_model
 from tiny_model import tiny_weights, write_tiny_model
 
 DRAW = """
@@ -54,7 +55,7 @@ def test_ir_and_opset_are_no_newer_than_needed(tmp_path: Path, precision: str) -
 @pytest.mark.compatibility
 @pytest.mark.parametrize("precision", [*LEVELS, "embedded"])
 def test_the_oldest_onnxruntime_draws_the_same(tmp_path: Path, oldest: Path, precision: str) -> None:
-    model = Path(avatar_runtime.__file__).parent / "models" / "anime-faces-64.onnx"
+    model = embedded_model()
     if precision != "embedded":
         model = tmp_path / "tiny.onnx"
         write_tiny_model(model, tiny_weights(64, 16), precision=precision)

@@ -65,8 +65,12 @@ def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], 
 @pytest.mark.parametrize("output", ["float32", "uint8"])
 def test_a_faithful_model_passes(weights: GeneratorWeights, original: Network, output: str) -> None:
     model, _ = build_model(weights, output)
-    report = compare(partial(run, open_session(check_model(model))), original, weights, output)
+    compared: list[tuple[int, int]] = []
+    exported = partial(run, open_session(check_model(model)))
+    report = compare(exported, original, weights, output, on_compared=lambda *counts: compared.append(counts))
     assert report.passed
+    assert compared == sorted(compared)
+    assert compared[-1] == (3000, 3000)
     assert report.latents == 1000
     assert report.batch_sizes == (1, 7, 64)
     assert sum(report.level_histogram.values()) == 3 * 1000 * VALUES

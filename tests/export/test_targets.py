@@ -25,6 +25,7 @@ from avatar_export.variants import TARGETS, Variant
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError, OutputError
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
+from native.engine import Model, compile_engine, compiler
 from rewriting import Rewrite
 from tiny_model import tiny_original
 
@@ -94,6 +95,15 @@ def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) 
     operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
     assert "ConvTranspose" in operators
     assert made.exports[1].metadata.passes[-1] == "store_weights_in_fp16"
+
+
+def test_the_engine_in_phones_draws_the_file_for_phones(tmp_path: Path) -> None:
+    if compiler() is None:
+        pytest.skip("needs a C compiler")
+    export_target(Path("any.ckpt"), "mobile", tmp_path / "phone", tolerance=RANDOM_WEIGHTS)
+    path = tmp_path / "phone" / "int8.onnx"
+    images = Model(compile_engine(tmp_path), path.read_bytes()).draw(latents(NAMES, 7))
+    np.testing.assert_array_equal(images, AvatarGenerator.load(path).generate(NAMES))
 
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:

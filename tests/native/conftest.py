@@ -3,6 +3,8 @@
 import ctypes
 import dataclasses
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +44,20 @@ def one_engine(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return compile_engine(tmp_path_factory.mktemp("engine"))
 
 
-@pytest.fixture(scope="session")
-def int8_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Model files by the names in SHAPES. Calibrated in a hurry: the faces are poor, the arithmetic is the same."""
-    folder = tmp_path_factory.mktemp("int8")
+@contextmanager
+def hurried_calibration() -> Iterator[None]:
+    """int8 models are then made in a hurry: the faces are poor, the arithmetic is the same."""
     with pytest.MonkeyPatch.context() as patch:
         for constant in ("RANGE_LATENTS", "SENSITIVITY_LATENTS", "MOMENT_LATENTS"):
             patch.setattr(calibration, constant, 50)
+        yield
+
+
+@pytest.fixture(scope="session")
+def int8_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Model files by the names in SHAPES."""
+    folder = tmp_path_factory.mktemp("int8")
+    with hurried_calibration():
         for name, shape in SHAPES.items():
             weights = tiny_weights(**shape)
             if name.endswith("zero-to-one"):

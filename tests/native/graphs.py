@@ -1,5 +1,7 @@
 """Graphs of other layers than the exporter writes today, in its forms: what the engine promises beyond them."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -143,6 +145,45 @@ def quantized_latent_network() -> onnx.ModelProto:
     )
 
 
+def mapped_latents(form: str) -> onnx.ModelProto:
+    """h = relu(A z + a), z' = z + B h, and a first layer in float32 as the exporter writes it."""
+    graph = Graph(6)
+    deep = 10
+    if form == "float32":
+        integers = graph.node("Round", graph.node("Mul", "z", graph.constant(256, np.float32)))
+        steps = graph.constant(graph.rng.uniform(0.0005, 0.002, deep), np.float32)
+        hidden = graph.node("Relu", graph.node("Mul", graph.integer_gemm(integers, deep, LATENT_DIM), steps))
+        steps = graph.constant(graph.rng.uniform(0.0001, 0.0003, LATENT_DIM), np.float32)
+        moved = graph.node("Mul", graph.integer_gemm(graph.node("Round", hidden), LATENT_DIM, deep), steps)
+        mapped = graph.node("Add", "z", moved)
+    else:
+
+        def gemm(value: str, encoding: tuple[float, int], count: int, depth: int) -> str:
+            layer = graph.gemm if form != "Conv" else functools.partial(graph.conv, size=1)
+            return layer(value, encoding, count, depth)
+
+        z = graph.quantize("z", 0.03, 128)
+        if form == "Conv":
+            z = graph.reshape(z, -1, LATENT_DIM, 1, 1)
+        sums = graph.node("Relu", gemm(z, (0.03, 128), deep, LATENT_DIM))
+        if form == "Add":
+            hidden = graph.quantize(sums, 0.02)
+            moved = graph.quantize(gemm(hidden, (0.02, 0), LATENT_DIM, deep), 0.01, 128)
+            mapped = graph.node("Add", "z", graph.dequantize(moved, 0.01, 128))
+        else:  # both at one step and zero point, so that one weight can take both
+            hidden = graph.quantize(graph.dequantize(graph.quantize(sums, 0.02), 0.02), 0.03, 128)
+            both = graph.node("Concat", z, hidden, axis=1)
+            moved = graph.quantize(gemm(both, (0.03, 128), LATENT_DIM, LATENT_DIM + deep), 0.03, 128)
+            if form == "Conv":
+                moved = graph.reshape(moved, -1, LATENT_DIM)
+            mapped = graph.dequantize(moved, 0.03, 128)
+    integers = graph.node("Round", graph.node("Mul", mapped, graph.constant(256, np.float32)))
+    floats = graph.node(
+        "Mul", graph.integer_gemm(integers, 48, LATENT_DIM), graph.constant(np.full(48, 2e-5), np.float32)
+    )
+    return graph.model(graph.reshape(graph.quantize(floats, 0.02, 100), -1, 3, 4, 4), 4, 3)
+
+
 def tables() -> onnx.ModelProto:
     """Functions of each number by itself, and a requantization."""
     graph = Graph(4)
@@ -170,6 +211,10 @@ GRAPHS = {
     "bottleneck, joined by Add": lambda: bottleneck("Add"),
     "latent network": latent_network,
     "quantized latent network": quantized_latent_network,
+    "latents mapped in float32": lambda: mapped_latents("float32"),
+    "latents mapped in int8, joined by Add": lambda: mapped_latents("Add"),
+    "latents mapped in int8, joined by Concat": lambda: mapped_latents("Concat"),
+    "latents mapped in int8, joined by Concat, by 1x1 Conv": lambda: mapped_latents("Conv"),
     "tables": tables,
     "moves": moves,
 }

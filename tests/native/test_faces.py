@@ -10,8 +10,9 @@ import pytest
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.latents import latents, series
-from native.conftest import SHAPES
+from native.conftest import SHAPES, hurried_calibration
 from native.engine import Model
+from tiny_model import tiny_weights, write_tiny_model
 
 
 def assert_equal(engine: ctypes.CDLL, path: Path, count: int, truncation: float = 1.0) -> None:
@@ -40,6 +41,14 @@ def test_other_shapes(engine: ctypes.CDLL, int8_models: dict[str, Path], shape: 
 @pytest.mark.native
 def test_five_thousand_faces(engine: ctypes.CDLL, request: pytest.FixtureRequest) -> None:
     assert_equal(engine, embedded_model(), 500 if "plain" in request.node.name else 5000)
+
+
+@pytest.mark.native
+def test_a_wide_network_of_128_pixels(one_engine: ctypes.CDLL, tmp_path: Path) -> None:
+    """512 channels at the bottom, 32 at the top."""
+    with hurried_calibration():
+        write_tiny_model(tmp_path / "128.onnx", tiny_weights(image_size=128, ngf=32), precision="int8")
+    assert_equal(one_engine, tmp_path / "128.onnx", 10)
 
 
 def test_it_knows_its_model(one_engine: ctypes.CDLL) -> None:

@@ -5,7 +5,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=${PYTHON:-python3}
-model=$root/runtime/avatar_runtime/models/anime-faces-64.onnx
+model=$(PYTHONPATH=$root/runtime "$python" -c 'from avatar_runtime.generator import embedded_model; print(embedded_model())')
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cat >"$out/Main.kt" <<'KOTLIN'

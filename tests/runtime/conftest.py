@@ -1,5 +1,7 @@
 """Fixtures of the avatar-gen tests."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sysconfig
@@ -47,3 +49,22 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scorer") / "bright.onnx"
     onnx.save(bright_scorer(), path)
     return path
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty model folder of the user's."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("AVATAR_EDGE_MODELS", str(folder))
+    return folder
+
+
+def entry(path: Path, **changes: Any) -> dict[str, Any]:
+    """What a registry says of a model file."""
+    data = path.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), **changes}
+
+
+def write_registry(folder: Path, **models: Any) -> None:
+    (folder / "models.json").write_text(json.dumps({"models": models}))

@@ -19,6 +19,8 @@ from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, ModelSpec
+from avatar_runtime.command.info import info_text
+from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import text_of
 from avatar_runtime.latents import SCHEME
@@ -146,6 +148,29 @@ def test_single_files_of_nasty_names(folder: Path, draw: Draw, generator: Avatar
     assert [path.name for path in folder.iterdir()] == ["faces"]
 
 
+def test_names_alone_become_files_here(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
+    assert draw("alice", "a/b", "--name", "-x", "alice") == "alice.png\na%2Fb.png\n-x.png\n"
+    for name, expected in zip(["alice", "a%2Fb", "-x"], generator.generate(["alice", "a/b", "-x"]), strict=True):
+        np.testing.assert_array_equal(pixels(folder / f"{name}.png"), expected)
+    assert draw("bob", "--circle", "--size", "16", "--format", "webp") == "bob.webp\n"
+    assert pixels(folder / "bob.webp").shape == (16, 16, 4)
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_names_alone_replace_no_file(folder: Path, draw: Draw, avatar_gen: Callable[..., Result]) -> None:
+    (folder / "carol.png").write_bytes(b"a photograph")
+    refused = avatar_gen("bob", "carol")
+    assert (refused.exit_code, [path.name for path in folder.iterdir()]) == (1, ["carol.png"])
+    assert (folder / "carol.png").read_bytes() == b"a photograph"
+    assert draw("bob", "carol", "--out-dir", ".") == "2 avatars in .\n"
+    assert pixels(folder / "carol.png").shape == (32, 32, 3)
+
+
+def test_names_make_a_grid_where_one_picture_is_asked_for(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
+    assert draw("alice", "bob", "--out", "both.png") == "2 avatars in both.png\n"
+    np.testing.assert_array_equal(tiles(pixels(folder / "both.png")), generator.generate(["alice", "bob"]))
+
+
 def test_a_progress_bar_is_drawn_on_a_terminal(folder: Path, installed_avatar_gen: Command) -> None:
     pty = pytest.importorskip("pty")
     master, terminal = pty.openpty()
@@ -233,10 +258,33 @@ def test_info_prints_the_metadata(draw: Draw, generator: AvatarGenerator, tiny_m
     assert ModelSpec.from_metadata({KEY: json.dumps({"format_version": 1, **found})}) == generator.spec
 
 
+def test_info_is_in_the_order_in_which_people_read(draw: Draw) -> None:
+    lines = draw("--info", "--model", str(embedded_model())).splitlines()
+    titles = [line for line in lines if line and line[0] != " "]
+    assert titles == ["Model", "What it draws", "How it was made", "Compared with the original", "File"]
+    assert lines[1].split() == ["id", AvatarGenerator.load().model_id]
+    histogram = [line.split() for line in lines if line.endswith("%")]
+    assert [int(level) for level, _ in histogram] == list(range(len(histogram)))
+    assert sum(float(share[:-1]) for _, share in histogram) == pytest.approx(100, abs=0.01)
+    assert max(map(len, (line for line in lines if " " in line.strip()[27:]))) <= 80
+
+
+def test_info_of_a_strange_model_stays_readable() -> None:
+    spec = {
+        "name": "a\x1b[2J",
+        "parity": {"\x1b[H": 1, "level_histogram": {"x": "y"}, "deep": {"er": [1, None]}},
+        "new": 3,
+    }
+    text = info_text(spec)
+    assert "\x1b" not in text
+    for words in ("new                      3", "level histogram          x y", "deep                     er 1, None"):
+        assert words in text
+
+
 def test_check_draws_the_golden_images(
     draw: Draw, avatar_gen: Callable[..., Result], tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert draw("--check") == "tiny draws its golden images exactly as where it was made\n"
+    assert draw("--check") == "tiny@1 draws its golden images exactly as where it was made\n"
     assert json.loads(draw("--check", "--json"))["difference"] == 0
     model = onnx.load(tiny_model)
     [metadata] = [prop for prop in model.metadata_props if prop.key == KEY]

@@ -40,7 +40,7 @@ def generator(tiny_model: Path) -> AvatarGenerator:
     return AvatarGenerator.load(tiny_model)
 
 
-@pytest.mark.parametrize("extension", [".png", ".webp", ".jpg"])
+@pytest.mark.parametrize("extension", [".png", ".webp", ".jpg", ".avif"])
 @pytest.mark.parametrize("picture", PICTURES, ids=IDS)
 def test_what_was_drawn_is_drawn_again(
     tmp_path: Path, generator: AvatarGenerator, picture: Picture, extension: str

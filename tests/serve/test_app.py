@@ -3,10 +3,13 @@
 import asyncio
 import hashlib
 import io
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2 as httpx
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
@@ -14,11 +17,14 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from avatar_runtime import AvatarGenerator
+from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.answers import Answers, BusyError
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
+from avatar_runtime.serve.negotiation import FORMATS
+from tiny_model import tiny_weights, write_tiny_model
 
 
 @pytest.fixture
@@ -53,6 +59,12 @@ def generator(tiny_model: Path) -> AvatarGenerator:
         ("/" + "%F0%9F%98%80" * 200 + ".png", "\U0001f600" * 200),
         ("/demo/x.png", "demo/x"),
         ("/grid.png", "grid"),
+        ("/v1/tiny@1/alice.png", "alice"),
+        ("/v1/tiny@1/S/7.png", "S/7"),
+        ("/v1/tiny@1/grids/x.png", "grids/x"),
+        ("/v1/tiny@1/v1/x.png", "v1/x"),
+        ("/v1/tiny@1/.png", ""),
+        ("/v1/tiny/alice.png", "alice"),
     ],
 )
 def test_a_path_is_a_name(client: TestClient, generator: AvatarGenerator, path: str, name: str) -> None:
@@ -69,30 +81,48 @@ def test_the_bytes_are_those_of_the_command(client: TestClient, generator: Avata
 
 
 def test_a_grid(client: TestClient, generator: AvatarGenerator) -> None:
-    answer = client.get("/grid.png?seed=x&count=6&columns=3&size=16")
+    answer = client.get("/v1/grids/tiny@1/x.png?count=6&columns=3&size=16")
     picture = Picture(tuple(f"x/{i}" for i in range(6)), portrait=Portrait(16), columns=3)
     assert answer.content == picture.render(generator, ".png")
     assert Image.open(io.BytesIO(answer.content)).size == (48, 32)
-    assert Image.open(io.BytesIO(client.get("/grid.png?seed=x").content)).size == (256, 256)
+    assert Image.open(io.BytesIO(client.get("/v1/grids/tiny/x.png").content)).size == (256, 256)
 
 
-def test_an_answer_may_be_kept_for_ever_and_is_not_sent_twice(client: TestClient) -> None:
-    first = client.get("/alice.png")
-    assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
+def test_only_an_address_with_a_models_id_may_be_kept_for_ever(client: TestClient) -> None:
+    for path in ("/v1/tiny@1/alice.png", "/v1/tiny@1/alice", "/v1/grids/tiny@1/x"):
+        assert client.get(path).headers["cache-control"] == "public, max-age=31536000, immutable"
+    for path in ("/alice.png", "/v1/tiny/alice.png", "/v1/grids/tiny/x.png"):
+        assert client.get(path).headers["cache-control"] == "public, max-age=300"
+    for path in ("/", "/openapi.json", "/v1/models", "/src/index.js"):
+        assert client.get(path).headers["cache-control"] == "public, no-cache"
+
+
+@pytest.mark.parametrize(
+    "path", ["/alice.png", "/v1/tiny@1/alice", "/v1/grids/tiny@1/x", "/", "/src/embedded.js", "/openapi.json", "/sw.js"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_is_not_sent_twice(client: TestClient, path: str, method: str) -> None:
+    first = client.request(method, path)
     tag = first.headers["etag"]
     assert tag.startswith('"')
     for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
-        again = client.get("/alice.png", headers={"If-None-Match": known})
+        again = client.request(method, path, headers={"If-None-Match": known})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert client.get("/alice.png", headers={"If-None-Match": '"other"'}).status_code == 200
-    assert client.get("/bob.png").headers["etag"] != tag
-    assert client.get("/alice.png?size=16").headers["etag"] != tag
+        for name in ("cache-control", "vary"):
+            assert again.headers.get(name) == first.headers.get(name)
+        assert "content-length" not in again.headers
+    assert client.request(method, path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get("/bob.png").headers["etag"] != client.get("/alice.png").headers["etag"]
 
 
-def test_head_says_what_get_would_send(client: TestClient) -> None:
-    head, whole = client.head("/alice.png"), client.get("/alice.png")
-    assert head.content == b""
-    assert head.headers["content-length"] == str(len(whole.content))
+@pytest.mark.parametrize(
+    "path", ["/alice.png", "/v1/tiny@1/alice", "/", "/healthz", "/readyz", "/metrics", "/nothing", "/alice.png?size=0"]
+)
+def test_head_says_what_get_would_send(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert head.headers["content-length"] == str(len(whole.content)) or path in ("/metrics", "/")
 
 
 @pytest.mark.parametrize(
@@ -104,22 +134,37 @@ def test_head_says_what_get_would_send(client: TestClient) -> None:
         ("/alice.png?truncation=3", "truncation"),
         ("/alice.png?truncation=nan", "truncation"),
         ("/alice.png?truncation=x", "truncation"),
-        ("/alice.png?background=red", "circle"),
-        ("/alice.png?circle=1&background=reddish", "colour"),
-        ("/alice.jpg?circle=1", "transparency"),
+        ("/alice.png?size=15", "size must be a whole number from 16 to 1024, not '15'"),
+        ("/alice.png?size=1025", "size must be"),
+        ("/alice.png?size=%2B64", "size must be"),
+        ("/alice.png?size=%D9%A3%D9%A2", "size must be"),
+        ("/alice.png?size", "size must be"),
+        ("/alice.png?truncation=1_0", "truncation must be"),
+        ("/alice.png?truncation=infinity", "truncation must be"),
+        ("/alice.png?background=reddish", "colour"),
+        ("/alice.png?background=rgb(1,2,3)", "background must be a colour such as white or ffcc00"),
+        ("/alice.png?fmt=png", "the address ends in .png and has fmt=png; leave one of them out"),
+        ("/v1/tiny@1/alice?fmt=gif", "fmt must be one of png, webp, jpg"),
+        ("/v1/tiny@1/alice?fmt=", "fmt must be one of"),
+        ("/v1/tiny@1/alice.svg", "no .svg is made here; there are .png, .webp"),
+        ("/alice.png?size=%", "write the sign itself as %25"),
+        ("/alice.png?size=%zz", "write the sign itself as %25"),
         ("/alice.png?circle=maybe", "circle must be 1 or 0, not 'maybe'"),
-        ("/alice.png?circle=1&background=", "in an address # is written %23, as in background=%23fc0"),
+        ("/alice.png?circle=1&background=", "in an address # is left out or written %23, as in background=fc0"),
         ("/alice.png?sise=9", "there is no option 'sise'; there are size, truncation, circle, background"),
         ("/alice.png?utm_source=x", "there is no option 'utm_source'"),
         ("/alice.png?size=9&size=8", "size is given twice"),
-        ("/alice.png?count=9", "count is for grid.png with a seed"),
-        ("/grid.png?columns=9", "columns is for grid.png with a seed"),
-        ("/grid.png?seed=x&sise=9", "there is no option 'sise'"),
-        ("/alice.png?%ed%a0%80=1", "there is no option"),
-        ("/grid.png?seed=x&count=100000", "count must be"),
-        ("/grid.png?seed=x&count=256&size=1024", "4096 pixels"),
-        ("/grid.png?seed=" + "x" * 201, "seed has 201 characters"),
+        ("/alice.png?count=9", "there is no option 'count'"),
+        (
+            "/v1/grids/tiny@1/x?sise=9",
+            "there is no option 'sise'; there are size, truncation, circle, background, fmt, count",
+        ),
+        ("/alice.png?%ed%a0%80=1", "not UTF-8"),
+        ("/v1/grids/tiny@1/x?count=101", "count must be"),
+        ("/v1/grids/tiny@1/x?size=129", "size must be a whole number from 16 to 128"),
+        ("/v1/grids/tiny@1/" + "x" * 201, "seed has 201 characters"),
         ("/" + "x" * 201 + ".png", "name has 201 characters"),
+        ("/v1/tiny@1/%ff", "not UTF-8"),
         ("/%ff.png", "not UTF-8"),
     ],
 )
@@ -132,11 +177,22 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(client: TestClient, path:
 
 
 @pytest.mark.parametrize(
-    ("value", "shape"), [("1", "circle"), ("yes", "circle"), ("no", "square"), ("FALSE", "square")]
+    ("query", "portrait"),
+    [
+        ("circle=1", Portrait(circle=True)),
+        ("circle=yes", Portrait(circle=True)),
+        ("circle=no", Portrait()),
+        ("circle=FALSE", Portrait()),
+        ("background=fc0", Portrait(None, True, "#fc0")),
+        ("circle=1&background=%23FC0", Portrait(None, True, "#fc0")),
+        ("circle=1&background=Gold", Portrait(None, True, "gold")),
+        ("circle=0&background=gold", Portrait()),
+        ("circle=1&fmt=jpg", Portrait(None, True, "white")),
+    ],
 )
-def test_circle_means_what_it_says(client: TestClient, generator: AvatarGenerator, value: str, shape: str) -> None:
-    picture = Picture(("alice",), portrait=Portrait(circle=shape == "circle"))
-    assert client.get(f"/alice.png?circle={value}").content == picture.render(generator, ".png")
+def test_circle_and_background(client: TestClient, generator: AvatarGenerator, query: str, portrait: Portrait) -> None:
+    expected = Picture(("alice",), portrait=portrait).render(generator, ".jpg" if "jpg" in query else ".png")
+    assert client.get(f"/v1/tiny@1/alice?{query}").content == expected
 
 
 def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path, tiny_model: Path) -> None:
@@ -160,19 +216,27 @@ def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path,
         "/demo/..%2fpackage.json",
         "/demo/%2e%2e/%2e%2e/%2e%2e/pyproject.toml",
         "/src//etc/passwd",
+        "/v1",
+        "/v1/",
+        "/v1/tiny@1",
+        "/v1/tiny@1/",
+        "/v1/grids/tiny@1",
+        "/v1/tiny@2/alice.png",
+        "/v1/grids/other@1/alice.png",
     ],
 )
 def test_there_is_nothing_else(client: TestClient, path: str) -> None:
-    assert client.get(path).status_code == 404
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
 
 
 def test_other_methods_are_refused(client: TestClient) -> None:
     answer = client.post("/alice.png", content=b"x")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 def test_health_and_metrics(client: TestClient) -> None:
-    assert client.get("/healthz").text == "ok\n"
+    assert client.get("/healthz").text == client.get("/readyz").text == "ok\n"
     client.get("/alice.png")
     client.get("/alice.png?size=0")
     text = client.get("/metrics").text
@@ -192,7 +256,9 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(AvatarGenerator, "generate", fail)
     monkeypatch.setattr(AvatarGenerator, "verify", lambda _: None)
     with TestClient(create_app(tiny_model), raise_server_exceptions=False) as client:
-        assert client.get("/alice.png").status_code == 500
+        answer = client.get("/alice.png", headers={"X-Request-Id": "abc"})
+        assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
+        assert answer.text == "the server failed; its log knows this request as abc\n"
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
@@ -209,6 +275,161 @@ def test_the_page_and_all_it_loads(client: TestClient, tiny_model: Path) -> None
     assert hashlib.sha256(model).hexdigest() in client.get("/src/embedded.js").text
 
 
+def test_a_script_and_the_page_are_compressed_and_a_picture_is_not(client: TestClient) -> None:
+    for path in ("/", "/src/embedded.js", "/openapi.json", "/demo/demo.css"):
+        plain = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0"})
+        zipped = client.get(path, headers={"Accept-Encoding": "br, gzip"})
+        assert "content-encoding" not in plain.headers
+        assert zipped.headers["content-encoding"] == "gzip"
+        assert zipped.content == plain.content
+        assert int(zipped.headers["content-length"]) < 0.8 * int(plain.headers["content-length"])
+        assert zipped.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        assert zipped.headers["etag"] != plain.headers["etag"]
+    for path in ("/alice.png", "/v1/tiny@1/alice.webp", "/models/anime-faces-64.onnx"):
+        assert "content-encoding" not in client.get(path, headers={"Accept-Encoding": "gzip"}).headers
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "image/png"),
+        ("*/*", "image/png"),
+        ("image/*", "image/png"),
+        ("text/html", "image/png"),
+        ("image/webp", "image/webp"),
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", "image/webp"),
+        ("image/webp;q=0.5, image/png", "image/png"),
+        ("IMAGE/WEBP;q=0.5, image/png;q=0.4", "image/webp"),
+        ("image/webp;q=0, */*", "image/png"),
+        ("image/webp;q=nonsense", "image/png"),
+        ("\xff;;;,,=", "image/png"),
+    ],
+)
+def test_the_accept_header_chooses_where_the_address_does_not(
+    client: TestClient, accept: str | None, media_type: str
+) -> None:
+    headers = {b"Accept": (accept or "").encode("latin-1")}
+    answer = client.get("/v1/tiny@1/a.b", headers=headers)
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["vary"] == "Accept"
+    assert answer.content == client.get(f"/v1/tiny@1/a.b.{media_type[6:]}").content
+    for path in ("/v1/tiny@1/a.b.png", "/v1/tiny@1/a.b?fmt=png"):
+        fixed = client.get(path, headers=headers)
+        assert fixed.headers["content-type"] == "image/png"
+        assert "vary" not in fixed.headers
+
+
+@pytest.mark.skipif(".avif" not in FORMATS, reason="this Pillow writes no AVIF")
+def test_avif(client: TestClient, generator: AvatarGenerator) -> None:
+    answer = client.get("/v1/tiny@1/alice?circle=1", headers={"Accept": "image/avif, image/png;q=0.9"})
+    assert answer.headers["content-type"] == "image/avif"
+    assert answer.content == Picture(("alice",), portrait=Portrait(circle=True)).render(generator, ".avif")
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.mode) == ("AVIF", "RGBA")
+
+
+def test_pages_of_all_other_origins_may_use_the_pictures(client: TestClient) -> None:
+    for path in ("/alice.png", "/v1/tiny@1/alice", "/alice.png?size=0", "/openapi.json"):
+        for answer in (client.get(path), client.get(path, headers={"Origin": "https://a.example"})):
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    for path in ("/metrics", "/healthz", "/readyz"):
+        assert "access-control-allow-origin" not in client.get(path).headers
+    question = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    asked = client.options("/alice.png", headers=question)
+    assert (asked.status_code, asked.content) == (204, b"")
+    assert asked.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+    assert asked.headers["access-control-allow-origin"] == "*"
+
+
+def test_or_only_those_that_are_named(tiny_model: Path) -> None:
+    client = TestClient(create_app(tiny_model, origins=["https://a.example"], resource_policy="same-site"))
+    ours = client.get("/alice.png", headers={"Origin": "https://a.example"})
+    assert ours.headers["access-control-allow-origin"] == "https://a.example"
+    for headers in ({"Origin": "https://b.example"}, {}):
+        theirs = client.get("/alice.png", headers=headers)
+        assert theirs.status_code == 200
+        assert "access-control-allow-origin" not in theirs.headers
+        assert theirs.headers["vary"] == ours.headers["vary"] == "Origin"
+        assert theirs.headers["cross-origin-resource-policy"] == "same-site"
+
+
+def test_a_request_has_an_id_and_a_line_in_the_log(tiny_model: Path) -> None:
+    log: list[dict[str, Any]] = []
+    client = TestClient(create_app(tiny_model, on_answer=log.append))
+    client.get("/v1/tiny@1/al%20ice?size=16", headers={"X-Request-Id": "from-nginx-1", "User-Agent": "me"})
+    answer = client.get("/nothing", headers={"X-Request-Id": "no id\t", "X-Forwarded-For": "192.0.2.1"})
+    first, second = log
+    assert {key: first[key] for key in ("request_id", "method", "address", "status", "user_agent")} == {
+        "request_id": "from-nginx-1",
+        "method": "GET",
+        "address": "/v1/tiny@1/al%20ice?size=16",
+        "status": 200,
+        "user_agent": "me",
+    }
+    assert first["bytes"] == int(client.head("/v1/tiny@1/al%20ice?size=16").headers["content-length"])
+    assert (second["status"], second["forwarded_for"]) == (404, "192.0.2.1")
+    assert second["request_id"] == answer.headers["x-request-id"] != "no id\t"
+    assert re.fullmatch("[0-9a-f]{16}", second["request_id"])
+
+
+def test_below_a_prefix(tiny_model: Path) -> None:
+    client = TestClient(create_app(tiny_model, prefix="/faces/"))
+    plain = TestClient(create_app(tiny_model))
+    for path in ("/alice.png", "/v1/tiny@1/alice.webp", "/", "/src/index.js", "/healthz"):
+        assert client.get(f"/faces{path}").content == plain.get(path).content
+    assert client.get("/faces/v1/tiny@1/alice.webp").headers["cache-control"].endswith("immutable")
+    for path in ("/alice.png", "/facesalice.png", "/", "http://testserver//b.example/faces"):
+        assert client.get(path).status_code == 404
+    found = client.get("/faces", follow_redirects=False)
+    assert (found.status_code, found.headers["location"]) == (308, "/faces/")
+
+
+def test_a_new_model_changes_no_face_whose_address_has_an_id() -> None:
+    before = TestClient(create_app("anime-faces-64@1"))
+    after = TestClient(create_app("anime-faces-64@2", "anime-faces-64@1"))
+    assert after.get("/v1/models").json() == {"models": [{"id": "anime-faces-64@2"}, {"id": "anime-faces-64@1"}]}
+    for path in ("alice.png", "alice.webp?size=96&circle=1"):
+        address = f"/v1/anime-faces-64@1/{path}"
+        assert after.get(address).content == before.get(address).content
+        assert after.get(f"/v1/anime-faces-64/{path}").content != before.get(address).content
+        assert after.get(f"/{path}").content == after.get(f"/v1/anime-faces-64@2/{path}").content
+    assert "anime-faces-64@1" in after.get("/openapi.json").text
+    assert before.get("/v1/anime-faces-64@2/alice.png").status_code == 404
+
+
+def test_two_models_do_not_share_an_id(tiny_model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    write_tiny_model(other, tiny_weights(seed=1))
+    with pytest.raises(InputError, match=r"other\.onnx and another model are both tiny@1: change a version"):
+        create_app(tiny_model, other)
+    assert TestClient(create_app(tiny_model, tiny_model)).get("/v1/models").json() == {"models": [{"id": "tiny@1"}]}
+
+
+def test_what_is_under_way_is_finished_with_the_model_that_took_it(tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_model.read_bytes())
+    app = create_app(path)
+
+    async def reload_meanwhile() -> list[bytes]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            asking = [asyncio.create_task(client.get(f"/{i}.png")) for i in range(50)]
+            await asyncio.sleep(0)
+            write_tiny_model(path, tiny_weights(seed=1))
+            await asyncio.gather(app.reload(), *asking)
+            path.write_bytes(b"broken")
+            with pytest.raises(ModelFileError):
+                await app.reload()
+            return [task.result().content for task in asking] + [(await client.get("/0.png")).content]
+
+    *before, after = asyncio.run(reload_meanwhile())
+    generator = AvatarGenerator.load(tiny_model)
+    assert before == [Picture((str(i),)).render(generator, ".png") for i in range(50)]
+    write_tiny_model(path, tiny_weights(seed=1))
+    assert after == Picture(("0",)).render(AvatarGenerator.load(path), ".png")
+
+
 def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> None:
     own = Starlette(routes=[Mount("/avatars", create_app(tiny_model))])
     client = TestClient(own)
@@ -219,9 +440,9 @@ def test_it_can_be_mounted_in_an_application_of_ones_own(tiny_model: Path) -> No
 
 def test_when_too_much_is_asked_for_at_once_it_says_so(tiny_model: Path) -> None:
     with TestClient(create_app(tiny_model, limit=8)) as client:
-        answer = client.get("/grid.png?seed=x&count=9")
+        answer = client.get("/v1/grids/tiny/x?count=9")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert client.get("/grid.png?seed=x&count=8").status_code == 200
+        assert client.get("/v1/grids/tiny/x?count=8").status_code == 200
 
 
 def test_requests_that_come_together_are_drawn_together(generator: AvatarGenerator) -> None:

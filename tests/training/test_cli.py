@@ -41,6 +41,20 @@ def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(command: 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_begins_with_a_pair_has_its_widths(command: CliRunner, tmp_path: Path) -> None:
+    pair = {"config": TrainConfig("d", steps=1, ngf=48, ndf=24).to_dict(), "dataset": {"sha256": ""}}
+    (tmp_path / "config.json").write_text(json.dumps(pair))
+
+    def widths(*arguments: str) -> list[int]:
+        result = run(command, "--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
+        shown = json.loads(result.stdout)
+        return [shown["ngf"], shown["ndf"]]
+
+    assert widths() == [48, 24]
+    assert widths("--image-size", "128") == [24, 12]  # half at each doubling: see `growing`
+    assert widths("--image-size", "128", "--ndf", "20") == [24, 20]
+
+
 def test_every_field_of_a_config_is_an_option() -> None:
     options = {parameter.name for parameter in cli.main.params}
     written_by_the_run = {"rollbacks"}
@@ -100,13 +114,14 @@ def test_too_few_images_are_refused(command: CliRunner, pictures: Path) -> None:
 
 @pytest.mark.parametrize("package", ["mindspore", "matplotlib"])
 def test_a_missing_extra_is_named_with_the_line_that_mends_it(package: str, pictures: Path, tmp_path: Path) -> None:
-    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; main()"
+    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; "
+    program += "main(prog_name='avatar-train')"
     arguments = ["--data", str(pictures), "--out", str(tmp_path / "run")]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.returncode == 1
-    assert f"needs {package}" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"avatar-train needs {package}" in done.stderr
     assert 'pip install "avatar-edge[train]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

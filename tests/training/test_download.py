@@ -4,19 +4,18 @@ import io
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from avatar_runtime.errors import DownloadError
 from avatar_training import cli
 from avatar_training.data import dataset
-from avatar_training.data import download as download_module
-from avatar_training.data.download import DownloadError, download
+from avatar_training.data.download import download
 from avatar_training.data.source import DataError
+from file_server import FileServer
 
 from .conftest import png
 
@@ -32,55 +31,19 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
 FACES = zipped({f"faces/{i}.png": png(i) for i in range(40)})
 
 
-class Site:
-    """A server of one file. `script` says how it misbehaves, request by request; after that it is a good one."""
-
-    def __init__(self, server: ThreadingHTTPServer) -> None:
-        self.url = f"http://127.0.0.1:{server.server_address[1]}/faces.zip"
-        self.data = FACES
-        self.script: list[str] = []
-        self.requests: list[str] = []
-        self.end_of_test = threading.Event()
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        manner = self.script.pop(0) if self.script else "good"
-        self.requests.append(manner)
-        if manner.isdecimal():
-            return request.send_error(int(manner))
-        request.send_response(200)
-        length = len(self.data)
-        body = self.data[: length // 2] if manner in ("cut", "stall", "cut, unsized") else self.data
-        if "unsized" not in manner:
-            request.send_header("Content-Length", str({"short": length // 2, "long": length * 2}.get(manner, length)))
-        request.end_headers()
-        request.wfile.write(body)
-        if manner == "stall":
-            self.end_of_test.wait(20)
-        return None
-
-
 @pytest.fixture
-def site() -> Iterator[Site]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            here.answer(self)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here = Site(server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield here
-    here.end_of_test.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def site(file_server: FileServer) -> FileServer:
+    """A server that has the archive."""
+    file_server.data = FACES
+    return file_server
 
 
-def fetch(site: Site, path: Path, **options: Any) -> int:
-    return download(site.url, path, timeout=0.5, **options)
+def address(site: FileServer) -> str:
+    return f"{site.url}/faces.zip"
+
+
+def fetch(site: FileServer, path: Path, **options: Any) -> int:
+    return download(address(site), path, timeout=0.5, **options)
 
 
 def left(folder: Path) -> list[str]:
@@ -88,12 +51,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
-
-
-def test_an_archive_comes_whole_and_is_not_fetched_twice(site: Site, tmp_path: Path) -> None:
+def test_an_archive_comes_whole_and_is_not_fetched_twice(site: FileServer, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     path = tmp_path / "deep/er/faces.zip"
     assert fetch(site, path, on_received=lambda *progress: seen.append(progress)) == 40
@@ -105,7 +63,7 @@ def test_an_archive_comes_whole_and_is_not_fetched_twice(site: Site, tmp_path: P
 
 
 @pytest.mark.parametrize("script", [["cut"], ["stall"], ["long"], ["cut", "503", "stall", "429"], ["503"]])
-def test_a_broken_transfer_starts_again(site: Site, tmp_path: Path, script: list[str]) -> None:
+def test_a_broken_transfer_starts_again(site: FileServer, tmp_path: Path, script: list[str]) -> None:
     site.script, messages = script.copy(), list[str]()
     assert fetch(site, tmp_path / "faces.zip", on_message=messages.append) == 40
     assert (tmp_path / "faces.zip").read_bytes() == FACES
@@ -114,7 +72,7 @@ def test_a_broken_transfer_starts_again(site: Site, tmp_path: Path, script: list
     assert all("the transfer failed" in message for message in messages)
 
 
-def test_a_transfer_that_never_succeeds_is_given_up_and_nothing_is_kept(site: Site, tmp_path: Path) -> None:
+def test_a_transfer_that_never_succeeds_is_given_up_and_nothing_is_kept(site: FileServer, tmp_path: Path) -> None:
     site.script = ["cut", *["503"] * 20]
     with pytest.raises(DownloadError, match="the server answers 503 Service Unavailable; tried 3 times"):
         fetch(site, tmp_path / "faces.zip", retries=2)
@@ -154,7 +112,7 @@ def damaged() -> bytes:
     ],
 )
 def test_a_damaged_or_lying_file_is_not_kept(
-    site: Site, tmp_path: Path, data: bytes, manner: str, message: str
+    site: FileServer, tmp_path: Path, data: bytes, manner: str, message: str
 ) -> None:
     site.data, site.script = data, [manner]
     with pytest.raises(DownloadError, match=message):
@@ -162,16 +120,16 @@ def test_a_damaged_or_lying_file_is_not_kept(
     assert left(tmp_path) == []
 
 
-def test_an_endless_file_is_given_up(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_module, "MAX_BYTES", len(FACES) // 2)
-    site.script = ["unsized"]
+def test_an_endless_file_is_given_up(site: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar_runtime.download.MAX_BYTES", 2**18)
+    site.data, site.script = bytes(2**20), ["unsized"]
     with pytest.raises(DownloadError, match="sends more than"):
         fetch(site, tmp_path / "faces.zip")
     assert left(tmp_path) == []
 
 
 def test_a_file_larger_than_the_disk_is_refused_at_once(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(DownloadError, match=f"has {len(FACES):,} bytes, but .* has only 1,000 free"):
@@ -182,9 +140,11 @@ def test_a_file_larger_than_the_disk_is_refused_at_once(
 @pytest.mark.parametrize(
     ("path", "url", "message"), [("faces.tar", None, "end in .zip"), ("f.zip", "file:///etc", "web address")]
 )
-def test_what_cannot_be_fetched_is_said(site: Site, tmp_path: Path, path: str, url: str | None, message: str) -> None:
+def test_what_cannot_be_fetched_is_said(
+    site: FileServer, tmp_path: Path, path: str, url: str | None, message: str
+) -> None:
     with pytest.raises(DownloadError, match=message):
-        download(url or site.url, tmp_path / path)
+        download(url or address(site), tmp_path / path)
     site.script = ["404"]
     with pytest.raises(DownloadError, match=r"cannot fetch http://127.0.0.1:\d+/faces.zip: the server answers 404"):
         fetch(site, tmp_path / "faces.zip")
@@ -196,7 +156,7 @@ def test_what_cannot_be_fetched_is_said(site: Site, tmp_path: Path, path: str, u
     assert left(tmp_path) == ["faces.zip"]
 
 
-def test_of_two_downloads_into_one_file_the_second_waits_and_finds_it(site: Site, tmp_path: Path) -> None:
+def test_of_two_downloads_into_one_file_the_second_waits_and_finds_it(site: FileServer, tmp_path: Path) -> None:
     found, waits = list[int](), threading.Event()
 
     def note(message: str) -> None:
@@ -215,7 +175,7 @@ def test_of_two_downloads_into_one_file_the_second_waits_and_finds_it(site: Site
     assert (found, len(site.requests)) == ([40], 1)
 
 
-def test_names_that_leave_the_archive_and_bombs_in_it_harm_nobody(site: Site, tmp_path: Path) -> None:
+def test_names_that_leave_the_archive_and_bombs_in_it_harm_nobody(site: FileServer, tmp_path: Path) -> None:
     site.data = zipped({"../up.png": png(1), "/root.png": png(2), "good.png": png(3)})
     (tmp_path / "data").mkdir()
     assert fetch(site, tmp_path / "data/faces.zip") == 3
@@ -226,10 +186,10 @@ def test_names_that_leave_the_archive_and_bombs_in_it_harm_nobody(site: Site, tm
         dataset.load(tmp_path / "bomb.zip", 32)
 
 
-def test_the_command_fetches_then_trains(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fetches_then_trains(site: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sizes = ["--batch-size", "4", "--image-size", "32", "--ngf", "8", "--ndf", "8", "--steps", "1"]
-    command = ["--data", "new/faces.zip", "--download", site.url, *sizes]
+    command = ["--data", "new/faces.zip", "--download", address(site), *sizes]
     result = CliRunner().invoke(cli.main, [*command, "--dry-run"])
     assert (result.exit_code, site.requests) == (0, [])
     result = CliRunner().invoke(cli.main, command)
@@ -237,6 +197,6 @@ def test_the_command_fetches_then_trains(site: Site, tmp_path: Path, monkeypatch
     assert "40 files, undamaged" in result.stderr
     assert "40 images" in result.stderr
     site.script = ["404"]
-    result = CliRunner().invoke(cli.main, ["--data", "b.zip", "--download", site.url, *sizes])
+    result = CliRunner().invoke(cli.main, ["--data", "b.zip", "--download", address(site), *sizes])
     assert (result.exit_code, result.stderr.count("Error:")) == (1, 1)
     assert left(tmp_path) == ["new", "runs"]

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from avatar_runtime.serve.app import POLICY
+from avatar_runtime.generator import embedded_model
+from avatar_runtime.serve.service import POLICY
+from avatar_runtime.web_sources import embedded_module
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node, with what runtime/web installs, and src/embedded.js and the model beside it as they are now."""
+    """Node, with what runtime/web installs, and what prepare.js makes as it is now."""
     program = shutil.which("node")
     if program is None or not (WEB / "node_modules" / "onnxruntime-web").is_dir():
         pytest.skip("needs Node 18 and `npm install --prefix runtime/web`")
@@ -28,14 +30,42 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def tarball(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as npm would publish it."""
-    folder = tmp_path_factory.mktemp("pack")
+def npm() -> str:
     npm = shutil.which("npm")
-    assert npm is not None, "it comes with Node"
-    subprocess.run([npm, "pack", "--silent", "--pack-destination", folder], cwd=WEB, capture_output=True, check=True)
-    (tarball,) = folder.glob("*.tgz")
-    return tarball
+    if npm is None:
+        pytest.skip("needs npm, which comes with Node")
+    return npm
+
+
+@pytest.fixture(scope="session")
+def tarballs(node: str, npm: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The package and its model's, as npm would publish them."""
+    folder = tmp_path_factory.mktemp("pack")
+    for package in (".", "./model"):
+        pack = [npm, "pack", package, "--silent", "--pack-destination", folder]
+        subprocess.run(pack, cwd=WEB, capture_output=True, check=True)
+    model, code = sorted(folder.glob("*.tgz"), key=lambda path: "model" not in path.name)
+    return {"avatar-runtime-web": code, "avatar-runtime-web-model": model}
+
+
+@pytest.fixture(scope="session")
+def unpack(tarballs: dict[str, Path]) -> Callable[[Path], None]:
+    """unpack(project) puts both packages into a folder's node_modules."""
+
+    def unpack(project: Path) -> None:
+        for name, tarball in tarballs.items():
+            (project / "node_modules" / name).mkdir(parents=True)
+            words: list[str | Path] = [
+                "tar",
+                "xzf",
+                tarball,
+                "--strip-components=1",
+                "-C",
+                project / "node_modules" / name,
+            ]
+            subprocess.run(words, check=True)
+
+    return unpack
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -45,9 +75,10 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         ".wasm": "application/wasm",
     }
 
-    def __init__(self, *args: Any, under: str, policy: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, under: str, policy: str, made: dict[str, bytes], **kwargs: Any) -> None:
         self.under = under
         self.policy = policy
+        self.made = made
         super().__init__(*args, **kwargs)
 
     def translate_path(self, path: str) -> str:
@@ -57,6 +88,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if self.path == "/favicon.ico":  # asked for by the browser itself
             self.send_response(204)
             self.end_headers()
+        elif content := self.made.get(self.path):
+            self.send_response(200)
+            self.send_header("Content-Type", self.guess_type(self.path))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
         else:
             super().do_GET()
 
@@ -71,11 +108,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., str]]:
-    """serve(folder, under="/path", policy="…"): the address of a folder, on a server of its own."""
+    """serve(folder, under="/path", policy="…", made={path: content}): the address of a folder, on its own server."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
-    def serve(folder: Path, under: str = "", policy: str = "") -> str:
-        handler = functools.partial(_Handler, directory=str(folder), under=under, policy=policy)
+    def serve(folder: Path, under: str = "", policy: str = "", made: dict[str, bytes] | None = None) -> str:
+        handler = functools.partial(_Handler, directory=str(folder), under=under, policy=policy, made=made or {})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -88,9 +125,17 @@ def serve() -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def site(node: str, serve: Callable[..., str]) -> str:
-    """The address of runtime/web on this machine, under avatar-serve's Content-Security-Policy."""
-    return serve(WEB, policy=POLICY)
+def serve_web(node: str, serve: Callable[..., str]) -> Callable[[str], str]:
+    """serve_web(policy): the address of runtime/web, with the model where avatar-serve has it."""
+    model = embedded_model().read_bytes()
+    made = {"/models/anime-faces-64.onnx": model, "/src/embedded.js": embedded_module(model).encode()}
+    return lambda policy: serve(WEB, policy=policy, made=made)
+
+
+@pytest.fixture(scope="session")
+def site(serve_web: Callable[[str], str]) -> str:
+    """The address of runtime/web under avatar-serve's Content-Security-Policy."""
+    return serve_web(POLICY)
 
 
 @pytest.fixture(scope="module")  # playwright runs an event loop until then

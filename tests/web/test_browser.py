@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from avatar_export.formats.html_page import write_page
@@ -41,7 +42,7 @@ def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> Non
     page.fill("#name", "アリス")
     until(page, showing("Avatar of アリス"))
     assert np.array_equal(shown(page), PYTHON.generate(["アリス"])[0])
-    until(page, "location.hash.startsWith('#name=%E3%82%A2%E3%83%AA%E3%82%B9&model=')")
+    until(page, f"location.hash === '#name=%E3%82%A2%E3%83%AA%E3%82%B9&model={PYTHON.model_id}'")
 
 
 def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) -> None:
@@ -52,8 +53,8 @@ def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) ->
 
 
 def test_a_link_of_another_model_says_so(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice&model=anime-faces-64.00000000")
-    until(page, "document.getElementById('status').textContent.includes('anime-faces-64.00000000')")
+    page.goto(f"{site}/#name=alice&model=anime-faces-64@0")
+    until(page, "document.getElementById('status').textContent.includes('anime-faces-64@0')")
 
 
 def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str, until: Until) -> None:
@@ -92,6 +93,84 @@ def test_one_face_is_dragged_onto_another(page: Any, site: str, until: Until) ->
     tiles.nth(0).drag_to(tiles.nth(1))
     until(page, showing(f"Avatar between {a} and {b}"))
     assert np.array_equal(shown(page), PYTHON.mix(a, b, 0.5))
+
+
+Finger = Callable[..., None]
+
+
+@pytest.fixture
+def finger(page: Any) -> Finger:
+    """finger("touchStart", x, y), and so on: a finger on the page."""
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def finger(kind: str, *at: float) -> None:
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return finger
+
+
+def middle(tile: Any) -> tuple[float, float]:
+    box = tile.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_finger_that_holds_drags_a_face(page: Any, site: str, until: Until, finger: Finger) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{site}/")
+    until(page, "document.querySelectorAll('#wall button').length > 2")
+    page.evaluate("document.getElementById('wall').scrollIntoView()")
+    tiles = page.locator("#wall button")
+    a, b = (tiles.nth(i).get_attribute("data-name") for i in (0, 4))
+    (x, y), (to_x, to_y) = middle(tiles.nth(0)), middle(tiles.nth(4))
+    finger("touchStart", x, y)
+    until(page, "document.querySelector('.ghost') !== null")
+    scrolled = page.evaluate("scrollY")
+    for part in (0.3, 0.6, 1):
+        finger("touchMove", x + (to_x - x) * part, y + (to_y - y) * part)
+    until(page, "document.querySelector('.target') !== null")
+    assert page.evaluate("scrollY") == scrolled
+    finger("touchEnd")
+    until(page, showing(f"Avatar between {a} and {b}"))
+    assert np.array_equal(shown(page), PYTHON.mix(a, b, 0.5))
+    assert page.locator(".ghost").count() == 0
+
+
+def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, until: Until, finger: Finger) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/#name=alice")
+    until(page, READY)
+    x, y = middle(page.locator("#wall button").nth(0))
+    finger("touchStart", x, y)
+    for moved in range(20, 200, 20):
+        finger("touchMove", x, y - moved)
+    finger("touchEnd")
+    until(page, "scrollY > 50")
+    assert page.locator(".ghost").count() == 0
+    assert page.input_value("#name") == "alice"
+
+
+def test_a_page_at_rest_does_nothing(page: Any, site: str, until: Until) -> None:
+    """Nothing runs, is laid out or painted anew while nobody touches the page."""
+    page.goto(f"{site}/#name=alice")
+    until(page, READY)
+    near = "[...document.querySelectorAll('#wall avatar-face')].every((face) => face.complete || face.state === '')"
+    until(page, f"{near} && !document.querySelector('input:focus')?.blur()")
+    page.evaluate("document.activeElement.blur()")  # a caret blinks
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("Performance.enable")
+    counts = ("LayoutCount", "RecalcStyleCount", "ScriptDuration")
+
+    def counted() -> dict[str, float]:
+        metrics = protocol.send("Performance.getMetrics")["metrics"]
+        return {metric["name"]: metric["value"] for metric in metrics if metric["name"] in counts}
+
+    until(page, "new Promise((done) => setTimeout(done, 6000, true))")  # idle workers end after five seconds
+    before = counted()
+    page.wait_for_timeout(3000)
+    assert counted() == before
 
 
 def saved(page: Any, size: str, shape: str, kind: str) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from avatar_runtime.generator import embedded_model
 Until = Callable[..., None]
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 MODEL = embedded_model().read_bytes()
+PYTHON = AvatarGenerator.load()
+MODEL_ID = PYTHON.model_id
 LOAD = "const { AvatarGenerator } = await import('/src/index.js');"
 TELL = ".then(() => 'fine', ({ name, code, message }) => [name, code, message])"
 
@@ -29,20 +32,22 @@ def blank(page: Any, site: str) -> Any:
     return page
 
 
-def test_many_names_are_pythons_bytes_in_their_order(blank: Any) -> None:
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.native)])
+def test_many_names_are_pythons_bytes_in_their_order(blank: Any, count: int) -> None:
     digests = run(
         blank,
         """const generator = await AvatarGenerator.load(undefined, { workers: 3 });
         const found = [];
-        for await (const images of generator.stream(500, { seed: "many" })) {
+        for await (const images of generator.stream(argument, { seed: "many" })) {
           for (const { name, data } of images) {
             const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
             found.push([name, Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")]);
           }
         }
         return [found, generator.engine.lanes.size];""",
+        count,
     )
-    images = AvatarGenerator.load().generate(500, seed="many")
+    images = PYTHON.generate(count, seed="many")
     rgba = np.concatenate([images, np.full((*images.shape[:3], 1), 255, np.uint8)], axis=3)
     expected = [[f"many/{i}", hashlib.sha256(image.tobytes()).hexdigest()] for i, image in enumerate(rgba)]
     assert digests == [expected, 3]
@@ -95,9 +100,9 @@ def test_a_worker_that_dies_is_replaced(blank: Any) -> None:
 
 
 @pytest.mark.parametrize("worker", ["blob:", "'self'"], ids=["in workers", "in the page"])
-def test_a_strict_policy_is_enough(page: Any, node: str, serve: Callable[..., str], worker: str) -> None:
+def test_a_strict_policy_is_enough(page: Any, serve_web: Callable[[str], str], worker: str) -> None:
     policy = f"default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src {worker}; connect-src 'self'"
-    page.goto(f"{serve(WEB, policy=policy)}/demo/demo.css")
+    page.goto(f"{serve_web(policy)}/demo/demo.css")
     body = """const generator = await AvatarGenerator.load(undefined, { workers: 2 });
     const [{ data }] = await generator.generate(["alice"]);
     return [btoa(String.fromCharCode(...data)), generator.engine.limit];"""
@@ -110,8 +115,8 @@ def test_a_strict_policy_is_enough(page: Any, node: str, serve: Callable[..., st
     page.complaints[:] = [text for text in page.complaints if "Content Security Policy" not in text]
 
 
-def test_a_policy_without_webassembly_is_named(page: Any, node: str, serve: Callable[..., str]) -> None:
-    page.goto(serve(WEB, policy="default-src 'self'; worker-src blob:") + "/demo/demo.css")
+def test_a_policy_without_webassembly_is_named(page: Any, serve_web: Callable[[str], str]) -> None:
+    page.goto(serve_web("default-src 'self'; worker-src blob:") + "/demo/demo.css")
     name, code, message = run(page, f"return AvatarGenerator.load(){TELL};")
     assert (name, code) == ("AvatarError", "webassembly")
     assert "wasm-unsafe-eval" in message
@@ -139,7 +144,7 @@ def test_the_model_is_downloaded_once_and_kept_under_its_digest(blank: Any, site
         blank.reload()
     assert len(requests) == 1
     keys = "caches.open('avatar-edge-models').then((c) => c.keys()).then((keys) => keys.map((key) => key.url))"
-    assert blank.evaluate(keys) == [f"{site}/.avatar-edge/{hashlib.sha256(MODEL).hexdigest()}.onnx"]
+    assert blank.evaluate(keys) == [f"{site}/.avatar-edge/{hashlib.sha256(MODEL).hexdigest()}.onnx?model={MODEL_ID}"]
 
 
 def test_kept_models_make_room_for_new_ones(blank: Any) -> None:
@@ -148,7 +153,7 @@ def test_kept_models_make_room_for_new_ones(blank: Any) -> None:
         """const cache = await caches.open("avatar-edge-models");
         for (let i = 0; i < 6; i++) await cache.put(`/.avatar-edge/${i}.onnx`, new Response("old"));
         await AvatarGenerator.load();
-        return (await cache.keys()).map(({ url }) => url.split("/").at(-1));""",
+        return (await cache.keys()).map(({ url }) => new URL(url).pathname.split("/").at(-1));""",
     )
     assert keys == ["3.onnx", "4.onnx", "5.onnx", f"{hashlib.sha256(MODEL).hexdigest()}.onnx"]
 
@@ -186,20 +191,47 @@ def test_a_download_can_be_aborted(blank: Any) -> None:
     assert run(blank, body)[2] == "enough"
 
 
-def test_a_service_worker_draws(page: Any, site: str, tmp_path: Path, serve: Callable[..., str], node: str) -> None:
-    folder = tmp_path / "site"
-    (folder / "src").mkdir(parents=True)
-    for path in (WEB / "src").iterdir():
-        (folder / "src" / path.name).write_bytes(path.read_bytes())
-    (folder / "models").mkdir()
-    (folder / "models" / "anime-faces-64.onnx").write_bytes(MODEL)
-    (folder / "index.html").write_text('<!doctype html><link rel="icon" href="data:,">')
-    (folder / "worker.js").write_text(
-        'import { AvatarGenerator } from "./src/index.js";\n'
-        'self.addEventListener("message", async ({ source, ports: [port] }) =>\n'
-        "  port.postMessage(await (await AvatarGenerator.load()).verify()));\n"
+@pytest.fixture
+def bundled(unpack: Callable[[Path], None], tmp_path: Path, serve: Callable[..., str]) -> Callable[[str], str]:
+    """bundled(script): the address of a site whose /worker.js is made of the packed package by esbuild."""
+
+    def bundled(script: str) -> str:
+        unpack(tmp_path)
+        (tmp_path / "index.html").write_text('<!doctype html><link rel="icon" href="data:,">')
+        (tmp_path / "main.js").write_text(
+            'import { AvatarGenerator } from "avatar-runtime-web";\n'
+            'import model from "avatar-runtime-web-model/anime-faces-64.onnx";\n' + script
+        )
+        esbuild = WEB / "node_modules" / ".bin" / "esbuild"
+        bundle = ["--bundle", "--minify", "--format=esm", "--outfile=worker.js"]
+        files = ["--loader:.onnx=file", "--public-path=/"]
+        subprocess.run([esbuild, "main.js", *bundle, *files], cwd=tmp_path, check=True, capture_output=True)
+        return f"{serve(tmp_path)}/index.html"
+
+    return bundled
+
+
+def test_a_web_worker_draws(page: Any, bundled: Callable[[str], str]) -> None:
+    page.goto(
+        bundled("""const generator = await AvatarGenerator.load(model);
+        const [{ data }] = await generator.generate(["alice"]);
+        postMessage([btoa(String.fromCharCode(...data)), generator.modelId]);""")
     )
-    page.goto(f"{serve(folder)}/index.html")
+    answer = """() => new Promise((tell) => {
+      new Worker("/worker.js", { type: "module" }).onmessage = ({ data }) => tell(data);
+    })"""
+    drawn, model_id = page.evaluate(answer)
+    size = PYTHON.spec.image_size
+    image = np.frombuffer(base64.b64decode(drawn), np.uint8).reshape(size, size, 4)
+    assert np.array_equal(image[..., :3], PYTHON.generate(["alice"])[0])
+    assert model_id == MODEL_ID
+
+
+def test_a_service_worker_draws(page: Any, bundled: Callable[[str], str]) -> None:
+    page.goto(
+        bundled("""self.addEventListener("message", async ({ ports: [port] }) =>
+        port.postMessage(await (await AvatarGenerator.load(model)).verify()));""")
+    )
     answer = """async () => {
       const { active, installing, waiting } = await navigator.serviceWorker.register("/worker.js", { type: "module" });
       const { port1, port2 } = new MessageChannel();

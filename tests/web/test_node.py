@@ -87,8 +87,21 @@ def test_the_engine_draws_pythons_bytes(ask: Ask) -> None:
     assert np.array_equal(rgb(ask(embedded_model(), "interpolate", "alice", "bob", 20), python.spec.image_size), frames)
 
 
-def test_pythons_embedded_module_is_npms(node: str) -> None:
-    assert embedded_module(embedded_model().read_bytes()) == (WEB / "src" / "embedded.js").read_text("utf-8")
+def test_pythons_embedded_module_is_npms_but_for_where_the_model_is(node: str) -> None:
+    *python, _ = embedded_module(embedded_model().read_bytes()).splitlines()
+    *npm, _ = (WEB / "src" / "embedded.js").read_text("utf-8").splitlines()
+    assert python == npm
+
+
+def test_the_model_packages_version_is_the_models(node: str) -> None:
+    name, version = AvatarGenerator.load().model_id.split("@")
+    package = json.loads((WEB / "model" / "package.json").read_text("utf-8"))
+    assert package["version"].split(".")[0] == version
+    assert json.loads((WEB / "package.json").read_text("utf-8"))["dependencies"] == {package["name"]: f"^{version}.0.0"}
+    ask = "const { AvatarGenerator } = await import('avatar-runtime-web');"
+    ask += "console.log((await AvatarGenerator.load()).modelId);"
+    done = subprocess.run([node, "--input-type=module", "-e", ask], cwd=WEB, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{name}@{version}"
 
 
 @pytest.mark.parametrize("entry", [".", "./element", "./react"])
@@ -127,12 +140,22 @@ def test_the_embedded_model_draws_its_golden_images(ask: Ask) -> None:
     assert ask(embedded_model(), "verify")["pixels"] == [0]
 
 
-def test_the_packed_package_does_what_its_readme_says(node: str, tarball: Path, tmp_path: Path) -> None:
-    package = tmp_path / "node_modules" / "avatar-runtime-web"
-    package.mkdir(parents=True)
-    subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", package], check=True)
-    assert {path.name for path in package.iterdir()} == {"LICENSE", "README.md", "package.json", "models", "src"}
+def test_the_packed_package_does_what_its_readme_says(
+    node: str, npm: str, tarballs: dict[str, Path], tmp_path: Path
+) -> None:
+    """Installed by npm without a network: the two need nothing else, and run nothing."""
+    (tmp_path / "package.json").write_text('{"private": true}')
+    install: list[str | Path] = [npm, "install", "--offline", *tarballs.values()]
+    done = subprocess.run(install, cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert "warn" not in done.stdout + done.stderr
+    package, model = (tmp_path / "node_modules" / name for name in tarballs)
+    assert {path.name for path in package.iterdir()} == {"LICENSE", "README.md", "package.json", "src"}
+    assert {path.name for path in model.iterdir()} == {
+        *("LICENSE", "README.md", "package.json", "index.js", "index.d.ts"),
+        *("anime-faces-64.onnx", "anime-faces-64.onnx.d.ts"),
+    }
     readme = (package / "README.md").read_text("utf-8")
+    assert all(tarball.name in readme for tarball in tarballs.values())
     (script,) = [block for block in re.findall(r"```js\n(.*?)```", readme, re.DOTALL) if "node:" in block]
     (tmp_path / "readme.mjs").write_text(script, encoding="utf-8")
     subprocess.run([node, "readme.mjs"], cwd=tmp_path, check=True)

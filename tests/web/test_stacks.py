@@ -1,7 +1,7 @@
-"""From npm pack's tarball: alice in a production build of every stack, served under a sub-path, opened in Chromium.
+"""From npm pack's tarballs: alice in a production build of every stack, served under a sub-path, opened in Chromium.
 
 The projects are the folders of stacks/, as their readers would write them. Three need only what runtime/web installs;
-all of them: `npm install --prefix tests/web/stacks && pytest -m stacks`.
+all of them, and servers: `npm install --prefix tests/web/stacks && pytest -m stacks`.
 """
 
 import hashlib
@@ -40,6 +40,12 @@ BUILDS = {  # what a developer types; index.html is copied for those that bundle
     "svelte": VITE,
 }
 DEFAULT = ("vite", "esbuild", "none")
+SERVERS = {  # npx fetches them
+    "Node 18": "node@18",
+    "Node 20": "node@20",
+    "Node 22": "node@22",
+    "Deno": "deno@2 run --node-modules-dir=manual --allow-read",
+}
 
 PIXELS = """() => Array.from(document.querySelectorAll("avatar-face"), (face) => {
   const canvas = face.shadowRoot?.querySelector("canvas");
@@ -47,8 +53,14 @@ PIXELS = """() => Array.from(document.querySelectorAll("avatar-face"), (face) =>
 })"""
 
 
+def alice() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Python's, as a browser has it: uint8 RGBA [H, W, 4]."""
+    image = AvatarGenerator.load().generate(["alice"])[0]
+    return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+
+
 @pytest.fixture(scope="session")
-def build(tarball: Path) -> Callable[[str], Path]:
+def build(unpack: Callable[[Path], None]) -> Callable[[str], Path]:
     """Build a stack in a folder of stacks/build, where Node finds what stacks/ has installed; returns what to serve."""
 
     def build(stack: str) -> Path:
@@ -58,9 +70,7 @@ def build(tarball: Path) -> Callable[[str], Path]:
         shutil.copy(STACKS / "check.js", project)
         if not (project / "package.json").exists():
             (project / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
-        installed = project / "node_modules" / "avatar-runtime-web"
-        installed.mkdir(parents=True)
-        subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", installed], check=True)
+        unpack(project)
         if not BUILDS[stack]:
             return project
         program, *arguments = BUILDS[stack].split()
@@ -86,12 +96,31 @@ def test_alice_is_on_the_page(
     folder = build(stack)
     page.goto(f"{serve(folder, under=BASE)}/index.html")
     until(page, "window.alice !== undefined && window.loads !== undefined")
-    image = AvatarGenerator.load().generate(["alice"])[0]
-    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
-    assert page.evaluate("window.alice") == hashlib.sha256(rgba.tobytes()).hexdigest()
+    assert page.evaluate("window.alice") == hashlib.sha256(alice().tobytes()).hexdigest()
     assert page.evaluate("window.loads") == 1
     until(page, f"({PIXELS})()[0].length > 0")
-    assert page.evaluate(PIXELS)[0] == rgba.ravel().tolist()
+    assert page.evaluate(PIXELS)[0] == alice().ravel().tolist()
+
+
+@pytest.mark.stacks
+@pytest.mark.parametrize("server", SERVERS)
+def test_alice_is_drawn_on_a_server(server: str, npm: str, unpack: Callable[[Path], None], tmp_path: Path) -> None:
+    unpack(tmp_path)
+    (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
+    shutil.copy(STACKS / "server.mjs", tmp_path)
+    words = [npm, "exec", "--yes", "--", *SERVERS[server].split(), "server.mjs"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == hashlib.sha256(alice().tobytes()).hexdigest()
+
+
+@pytest.mark.stacks
+@pytest.mark.parametrize("command", ["publint", "@arethetypeswrong/cli --profile esm-only"])
+def test_the_packages_are_sound(command: str, npm: str, tarballs: dict[str, Path]) -> None:
+    for tarball in tarballs.values():
+        words: list[str | Path] = [npm, "exec", "--yes", "--", *command.split(), tarball]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.stacks

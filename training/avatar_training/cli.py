@@ -4,14 +4,14 @@ import json
 import os
 import signal
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.command.progress import ProgressBar, say
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
@@ -23,127 +23,138 @@ from avatar_training.config import (
     TrainConfig,
 )
 from avatar_training.errors import TrainingError
-from avatar_training.run_folder.record import newest_run, read_record
+from avatar_training.preparation.cli import prepare
+from avatar_training.run_folder.record import newest_run, read_record, widths
 from avatar_training.steering.cli import grade, steer
-from avatar_training.terminal import ProgressBar, StopRequest
-
-INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
-
+from avatar_training.terminal import StopRequest
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+_data = group("Data and length", configurable=True)
+_where = group("The run")
+_network = group("Networks", configurable=True)
+_loss = group("Losses and optimiser", configurable=True)
+_reward = group("Reward", configurable=True)
+_keep = group("Snapshots and the best generator", configurable=True)
+_machine = group("Machine and chance", configurable=True)
 
 
 class _Group(Command, click.Group):
     """Trains when no other command is named."""
 
 
-@click.group(cls=_Group, invoke_without_command=True, context_settings={**SETTINGS, "show_default": False})
-@click.option("--data", metavar="DIR_OR_ZIP", help="Training images.  [default with --resume: the run's]")
-@click.option(
+@click.group(
+    cls=_Group,
+    extra="train",
+    table="train",
+    invoke_without_command=True,
+    context_settings={**SETTINGS, "show_default": False},
+)
+@_data("--data", metavar="DIR_OR_ZIP", help="Training images.  [default with --resume: the run's]")
+@_data(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="edge: hours on a CPU. long: days on an accelerator. tutorial: as in MindSpore's.  [default: edge]",
+)
+@_data("--steps", type=click.IntRange(min=1), metavar="N", help="Total number of steps.  [default: the recipe's]")
+@_data("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
+@_data("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images per step.")
+@_data("--flip/--no-flip", default=None, help="Mirror images at random.")
+@_where(
+    "--out",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]",
+)
+@_where(
     "--download",
     metavar="[URL]",
     is_flag=False,
     flag_value=FACES_URL,
     help="First download the zip to the path in --data, from URL or by default the tutorial's 70,171 faces.",
 )
-@click.option(
-    "--out",
-    type=_FOLDER,
+@_where(
+    "--init-from",
     metavar="DIR",
-    help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]",
+    help="Start from the generator.ckpt and discriminator.ckpt in DIR; with a larger --image-size they grow.",
 )
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="edge: hours on a CPU. long: days on an accelerator. tutorial: as in MindSpore's.  [default: edge]",
+@_where("--resume", is_flag=True, help="Continue from the newest snapshot.")
+@_where("--restart", is_flag=True, help="Start over; a run already in --out is renamed, not deleted.")
+@_where("--dry-run", is_flag=True, help="Print the configuration and stop.")
+@_network("--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64]")
+@_network("--channels", type=click.Choice([1, 3]), help="1 for grey, 3 for RGB.  [default: 3]")
+@_network("--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent vector.  [default: 100]")
+@_network("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
+@_network("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
+@_network(
+    "--spectral-norm/--no-spectral-norm",
+    default=None,
+    help="Spectral instead of batch normalisation in the discriminator.",
 )
-@click.option("--init-from", metavar="DIR", help="Start from the generator.ckpt and discriminator.ckpt in DIR.")
-@click.option(
-    "--steps", type=click.IntRange(min=1), metavar="N", help="Total number of steps.  [default: the recipe's]"
-)
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
-@click.option("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images per step.")
-@click.option("--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64]")
-@click.option("--channels", type=click.Choice([1, 3]), help="1 for grey, 3 for RGB.  [default: 3]")
-@click.option(
-    "--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent vector.  [default: 100]"
-)
-@click.option(
-    "--min-truncation",
-    type=click.FloatRange(0, 1),
-    metavar="T",
-    help="Scale each latent by a random T to 1, so that avatar-gen --truncation T draws faces, too.  [default: 1]",
-)
-@click.option(
-    "--activation-limit",
-    type=float,
-    metavar="A",
-    help="Penalise hidden activations above A, which makes int8 exports more accurate; 0 for no limit.  [default: 0]",
-)
-@click.option("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
-@click.option("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
-@click.option("--loss", type=click.Choice(LOSSES), help="Adversarial loss.")
-@click.option(
+@_loss("--loss", type=click.Choice(LOSSES), help="Adversarial loss.")
+@_loss(
     "--real-label", type=click.FloatRange(0, 1), metavar="P", help="Label of real images; below 1 is label smoothing."
 )
-@click.option("--learning-rate", type=float, metavar="R", help="Adam's learning rate, for both networks.")
-@click.option(
+@_loss("--learning-rate", type=float, metavar="R", help="Adam's learning rate, for both networks.")
+@_loss(
     "--lr-decay-steps",
     type=click.IntRange(min=0),
     metavar="N",
     help="Lower the learning rate to 0 over the last N steps.  [default: 0]",
 )
-@click.option("--beta1", type=float, metavar="B", help="Adam's decay rate of the first moment.")
-@click.option("--beta2", type=float, metavar="B", help="Adam's decay rate of the second moment.")
-@click.option("--flip/--no-flip", default=None, help="Mirror images at random.")
-@click.option(
-    "--spectral-norm/--no-spectral-norm",
-    default=None,
-    help="Spectral instead of batch normalisation in the discriminator.",
+@_loss("--beta1", type=float, metavar="B", help="Adam's decay rate of the first moment.")
+@_loss("--beta2", type=float, metavar="B", help="Adam's decay rate of the second moment.")
+@_loss(
+    "--min-truncation",
+    type=click.FloatRange(0, 1),
+    metavar="T",
+    help="Scale each latent by a random T to 1, so that avatar-gen --truncation T draws faces, too.  [default: 1]",
 )
-@click.option(
+@_loss(
+    "--activation-limit",
+    type=float,
+    metavar="A",
+    help="Penalise hidden activations above A, which makes int8 exports more accurate; 0 for no limit.  [default: 0]",
+)
+@_loss(
     "--diff-augment/--no-diff-augment",
     default=None,
     help="Augment real and generated images in the same way (DiffAugment).",
 )
-@click.option("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
-@click.option("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
-@click.option("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
-@click.option(
+@_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
+@_reward("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
+@_reward("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
+@_reward("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
+@_reward(
     "--reward-images",
     type=click.IntRange(min=1),
     metavar="N",
     help="Images of a batch that the critic sees.  [default: 8]",
 )
-@click.option("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
-@click.option(
-    "--snapshot-every", type=click.IntRange(min=1), metavar="N", help="Steps between two snapshots.  [default: 200]"
+@_keep("--snapshot-every", type=click.IntRange(min=1), metavar="N", help="Steps between two snapshots.  [default: 200]")
+@_keep("--keep", type=click.IntRange(min=1), metavar="N", help="Number of snapshots to keep.  [default: 2]")
+@_keep(
+    "--rollback/--no-rollback",
+    default=None,
+    help="If training diverges, go back to the last good snapshot, at most 3 times.",
 )
-@click.option(
+@_keep(
     "--kid-network",
     metavar="FILE.onnx",
     help="Measure KID over the features of this network, and keep the best generator as best.ckpt.",
 )
-@click.option(
+@_keep(
     "--kid-every",
     type=click.IntRange(min=0),
     metavar="N",
     help="Steps between two measurements of KID; 0 for none.  [default: 2000]",
 )
-@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Number of snapshots to keep.  [default: 2]")
-@click.option(
-    "--rollback/--no-rollback",
-    default=None,
-    help="If training diverges, go back to the last good snapshot, at most 3 times.",
-)
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every random number.  [default: 0]")
-@click.option(
+@_machine(
     "--device-target", type=click.Choice(DEVICE_TARGETS), help="auto takes Ascend, else GPU, else CPU.  [default: auto]"
 )
-@click.option("--amp/--no-amp", default=None, help="Mixed precision with loss scaling.  [default: on, except on CPU]")
-@click.option("--resume", is_flag=True, help="Continue from the newest snapshot.")
-@click.option("--restart", is_flag=True, help="Start over; a run already in --out is renamed, not deleted.")
-@click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
+@_machine("--amp/--no-amp", default=None, help="Mixed precision with loss scaling.  [default: on, except on CPU]")
+@_machine("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every random number.  [default: 0]")
 @version_option
 def main(download: str | None, out: Path | None, resume: bool, restart: bool, dry_run: bool, **options: Any) -> None:
     """Train a DCGAN on images of faces.
@@ -156,30 +167,35 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --data faces.zip --download --out runs/night
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
+      avatar-train --data more.zip --init-from runs/night --image-size 128 --out runs/larger
     """
-    if other := click.get_current_context().invoked_subcommand:
-        if out or download or resume or restart or dry_run or any(value is not None for value in options.values()):
+    context = click.get_current_context()
+    typed = {param.name for param in context.command.params if _is_typed(context, param)}
+    if other := context.invoked_subcommand:
+        if typed:
             raise click.UsageError(f"avatar-train {other} takes its options after its name")
         return
     if resume and restart:
         raise click.UsageError("--resume continues a run and --restart starts over: use one of them")
-    if options["steps"] and options["epochs"]:
+    if typed >= {"steps", "epochs"}:
         raise click.UsageError("--steps and --epochs both say how long to train: use one of them")
-    given = {name: value for name, value in options.items() if value is not None}
+    for length, other in (("steps", "epochs"), ("epochs", "steps")):
+        if length in typed:
+            options[other] = None
+    # A run that resumes has its own configuration, which the project's defaults do not change.
+    given = {name: value for name, value in options.items() if value is not None and (name in typed or not resume)}
     os.environ.setdefault("GLOG_v", "3")  # silence MindSpore's warnings about itself
-    try:
-        if resume:
-            out = out or newest_run(RUNS)
-            config = _saved_config(out, given)
-        else:
-            if "data" not in given:
-                raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
-            config = TrainConfig.from_recipe(**{"recipe": "edge", **given})
-            out = out or RUNS / config.recipe
-    except ValueError as err:
-        raise click.UsageError(str(err)) from err
-    except AvatarError as err:
-        raise click.ClickException(str(err)) from err
+    if resume:
+        out = out or newest_run(RUNS)
+        config = _saved_config(out, given)
+    else:
+        if "data" not in given:
+            raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
+        fitting = widths(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
+        config = TrainConfig.from_recipe(**{"recipe": "edge", **fitting, **given})
+        out = out or RUNS / config.recipe
+    if not dry_run:
+        import avatar_training.loop  # noqa: F401  # a missing package is told before all else
     if device.is_leader():
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
     if dry_run:
@@ -189,7 +205,11 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     _run(config, out, resume, restart)
 
 
-@main.command(cls=Command)
+def _is_typed(context: click.Context, param: click.Parameter) -> bool:
+    return context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+
+
+@main.command(cls=Command, extra="train", short_help="Write a pair of networks between two pairs.")
 @click.argument("start", type=click.Path(path_type=Path, file_okay=False), metavar="START")
 @click.argument("end", type=click.Path(path_type=Path, file_okay=False), metavar="END")
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
@@ -206,71 +226,51 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
       avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
-    try:
-        from avatar_training.run_folder.interpolation import interpolate as write_between
+    from avatar_training.run_folder.interpolation import interpolate as write_between
 
-        write_between(start, end, share, out)
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train interpolate needs {err.name}: {INSTALL}") from err
+    write_between(start, end, share, out)
     click.echo(out)
 
 
+main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
 
 
 def _download(url: str, path: Path) -> None:
-    try:
-        from avatar_training.data.download import download
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.data.download import download
+
     fetching = ProgressBar("fetching", show_pos=False)
 
     def on_received(received: int, total: int | None) -> None:
         if total:
             fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    try:
-        with fetching:
-            files = download(
-                url,
-                path,
-                on_message=lambda message: click.echo(message, err=True),
-                on_received=on_received,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
+    with fetching:
+        files = download(url, path, on_message=say, on_received=on_received)
     click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
 def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
-    try:
-        from avatar_training.loop import Progress, train
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train needs {err.name}: {INSTALL}") from err
+    from avatar_training.loop import Progress, train
+
     reading, training = ProgressBar("reading"), ProgressBar("training")
 
     def on_step(progress: Progress) -> None:
-        left = timedelta(seconds=round(progress.seconds_left))
         losses = f"G {progress.g_loss:.3f}, D {progress.d_loss:.3f}"
-        training.show(
-            progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}, {left} left"
-        )
+        training.show(progress.step, progress.steps, f"{progress.images_per_second:.1f} images/s, {losses}")
 
-    try:
-        with StopRequest() as stop, reading, training:
-            result = train(
-                config,
-                out,
-                resume=resume,
-                restart=restart,
-                on_message=lambda message: click.echo(message, err=True),
-                on_decoded=reading.show,
-                on_step=on_step,
-                should_stop=stop,
-            )
-    except (AvatarError, OSError) as err:
-        raise click.ClickException(str(err)) from err
+    with StopRequest() as stop, reading, training:
+        result = train(
+            config,
+            out,
+            resume=resume,
+            restart=restart,
+            on_message=say,
+            on_decoded=reading.show,
+            on_step=on_step,
+            should_stop=stop,
+        )
     if not device.is_leader():
         return
     best = " and best.ckpt" if (out / "best.ckpt").exists() else ""

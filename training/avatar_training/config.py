@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from avatar_runtime.errors import InputError
 from avatar_training import rng
 
 RUNS = Path("runs")
@@ -184,7 +185,7 @@ class TrainConfig:
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
-        """The recipe's settings with these changes, where None means no change. Raises ValueError for a bad value."""
+        """The recipe's settings with these changes, where None means no change. Raises InputError for a bad value."""
         settings = {**RECIPES.get(recipe, {}), **{k: v for k, v in changes.items() if v is not None}}
         for given, other in (("steps", "epochs"), ("epochs", "steps")):
             if changes.get(given) is not None and changes.get(other) is None:
@@ -193,14 +194,14 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """Read what `to_dict` gave. Raises ValueError for a field that is unknown, missing or out of range."""
+        """Read what `to_dict` gave. Raises InputError for a field that is unknown, missing or out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+            raise InputError(f"unknown field {', '.join(sorted(unknown))}")
         try:
             return cls(**values)
         except TypeError as err:
-            raise ValueError(str(err)) from err
+            raise InputError(str(err)) from err
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -238,4 +239,4 @@ class TrainConfig:
 
 def _check(good: bool, name: str, value: Any, expected: str) -> None:
     if not good:
-        raise ValueError(f"{name} is {value!r}; it must be {expected}")
+        raise InputError(f"{name} is {value!r}; it must be {expected}")

@@ -29,8 +29,6 @@ class Progress:
     d_loss: float
     images_per_second: float
     """Speed since the last snapshot."""
-    seconds_left: float
-    """Time to the end at that speed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[
         speed = (step - timed_from) * config.batch_size / (time.monotonic() - start_time)
         critic = {"critic": round(logit, 4)} if training.reward else {}
         run.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2), **critic)
-        on_step(Progress(step, run.steps, g_loss, d_loss, speed, (run.steps - step) * config.batch_size / speed))
+        on_step(Progress(step, run.steps, g_loss, d_loss, speed))
         last = step == run.steps
         if run.best and (step % config.kid_every == 0 or last):
             run.measure(training, step)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from avatar_runtime.latents import standard_normal
 
-LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS, RESEED, TRUNCATIONS, REWARD = range(9)
+LATENTS, ORDER, FLIPS, AUGMENT_REAL, AUGMENT_FAKE, WEIGHTS, RESEED, TRUNCATIONS, REWARD, GROWTH = range(10)
 """Purposes; each has its own stream."""
 
 

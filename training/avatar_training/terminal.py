@@ -1,41 +1,12 @@
-"""A run in a terminal: its progress bar, and how a user stops it."""
+"""How a user stops a run in a terminal."""
 
 import os
 import signal
-import sys
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from contextlib import AbstractContextManager
 
 import click
 
 from avatar_training import device
-
-
-class ProgressBar(ExitStack):
-    """A progress bar on a terminal's stderr that appears with the first progress and closes when full."""
-
-    def __init__(self, label: str, show_pos: bool = True) -> None:
-        super().__init__()
-        self.label, self.show_pos = label, show_pos
-        self.bar: Any = None
-
-    def show(self, done: int, total: int, note: str | None = None) -> None:
-        """Show how much is done, with a note behind the bar."""
-        if not sys.stderr.isatty():
-            return
-        if self.bar is None:
-            bar = click.progressbar(
-                length=total,
-                label=self.label,
-                show_pos=self.show_pos,
-                show_eta=False,  # click's assumes a start at 0; a resumed run starts later
-                item_show_func=lambda item: item,
-                file=sys.stderr,
-            )
-            self.bar = self.enter_context(bar)
-        self.bar.update(done - self.bar.pos, note)
-        if done == total:
-            self.close()
 
 
 class StopRequest(AbstractContextManager["StopRequest"]):

@@ -24,7 +24,7 @@ def inspect(path: Path) -> str:
         metadata, digest = generator.spec, generator.model_sha256
         golden = _golden(generator)
     lines = {
-        "name": metadata.name,
+        "id": metadata.id,
         "file": f"{path.stat().st_size / 1e6:.2f} MB, SHA-256 {digest}",
         **describe(metadata),
         "golden": golden,

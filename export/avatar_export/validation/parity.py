@@ -35,6 +35,10 @@ Network = Callable[[Float32], Any]
 """z float32 [N, latent_dim] -> images, float32 [N, C, H, W] or, exported with a uint8 head, uint8 [N, H, W, C]."""
 
 
+OnCompared = Callable[[int, int], None]
+"""Called with how many of the images to compare are compared, and how many there are."""
+
+
 class ParityError(AvatarError):
     """The exported model differs from the original by more than the tolerance."""
 
@@ -103,6 +107,7 @@ def compare(
     tolerance: Tolerance = TOLERANCES["fp32"],
     batch_sizes: Sequence[int] = BATCH_SIZES,
     series_name: str = HELD_OUT,
+    on_compared: OnCompared = lambda done, total: None,
 ) -> ParityReport:
     """Draw LATENTS latents of a series with both networks and report the differences.
 
@@ -114,6 +119,7 @@ def compare(
         tolerance: The limits to report against.
         batch_sizes: The exported model draws all latents once for each of these.
         series_name: HELD_OUT for the final comparison, SELECTION for choices.
+        on_compared: See OnCompared.
 
     Raises:
         ParityError: The original gives NaN or infinity.
@@ -121,7 +127,7 @@ def compare(
     z = parity_latents(weights.latent_dim, series_name)
     in_levels = output == "uint8"
     largest = np.zeros(len(z))
-    total, squares, values = 0.0, 0.0, 0
+    total, squares, values, compared = 0.0, 0.0, 0, 0
     histogram: dict[int, int] = {}
     for start in range(0, len(z), CHUNK_SIZE):
         chunk = slice(start, start + CHUNK_SIZE)
@@ -140,6 +146,8 @@ def compare(
             values += levels.size
             for level, count in zip(*np.unique(levels, return_counts=True), strict=True):
                 histogram[int(level)] = histogram.get(int(level), 0) + int(count)
+            compared += len(levels)
+            on_compared(compared, len(z) * len(batch_sizes))
     low, high = weights.pixel_range
     in_range = tolerance.max_levels * (high - low) / 255 if tolerance.max_float is None else tolerance.max_float
     return ParityReport(

@@ -8,7 +8,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.command.models import models
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
+from avatar_runtime.errors import InputError
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -28,49 +30,76 @@ PATH = click.Path(path_type=Path)
 MAX_COUNT = 10**9
 
 
-@click.command(cls=Command, context_settings=SETTINGS)
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Draw the avatar of this name; repeatable.")
-@click.option("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
-@click.option("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
-@click.option("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames from A to B.")
-@click.option("--seed", metavar="S", help="Draw the series S: avatar i is named S/i.  [default: random]")
-@click.option("--count", type=click.IntRange(1, MAX_COUNT), metavar="N", help="Avatars in the series.  [default: 64]")
-@click.option("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1: closer to the average face.")
-@click.option(
-    "--best-of", type=click.IntRange(1, 1000), metavar="K", help="For each name, draw K candidates and keep the best."
+class _AvatarGen(Command):
+    """Draws, unless its first word is the name of the command `models`."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """The context of `models`, or of drawing."""
+        if args[:1] == ["models"]:
+            return models.make_context(f"{info_name} models", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the one or the other."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+_what = group("What to draw")
+_where = group("Where")
+_look = group("How it looks", configurable=True)
+_model = group("Model and machine", configurable=True)
+_instead = group("Instead of drawing")
+
+
+@click.command(cls=_AvatarGen, table="gen", context_settings=SETTINGS)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_what("--name", "more_names", multiple=True, metavar="NAME", help="The same as NAME, for any text; repeatable.")
+@_what("--names-file", type=click.File("rb"), metavar="FILE", help="Names, one per line; - is standard input.")
+@_what("--seed", metavar="S", help="Draw the series S: avatar i is named S/i.  [default: random]")
+@_what("--count", type=click.IntRange(1, MAX_COUNT), metavar="N", help="Avatars in the series.  [default: 64]")
+@_what("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
+@_where("--show", is_flag=True, help="Show the avatars in this terminal.")
+@_where("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp or .jpg; - is standard output.")
+@_where("--out-dir", type=PATH, metavar="DIR", help="Write one file per avatar.")
+@_where("--shard", type=ShardType(), metavar="I/N", help="Draw only part I of N of --out-dir.")
+@_look("--size", type=int, metavar="PX", help="Height and width of an avatar.  [default: the model's]")
+@_look("--circle", is_flag=True, help="Cut each avatar to a circle.")
+@_look("--background", metavar="COLOUR", help="Colour behind the circle, such as #fc0.  [default: transparent]")
+@_look("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1: closer to the average face.")
+@_look("--columns", type=click.IntRange(min=1), metavar="K", help="Columns of the grid.  [default: square]")
+@_look("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames of --interpolate from A to B.")
+@_look(
+    "--format",
+    type=click.Choice(["png", "webp", "jpg", "gif"]),
+    help="Of single files, and of --out -; gif for --interpolate.  [default: png]",
 )
-@click.option("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
-@click.option("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp or .jpg; - is standard output.")
-@click.option("--out-dir", type=PATH, metavar="DIR", help="Write one file per avatar.")
-@click.option(
-    "--format", type=click.Choice(["png", "webp", "jpg", "gif"]), help="For --out-dir and --out -.  [default: png]"
-)
-@click.option("--columns", type=click.IntRange(min=1), metavar="K", help="Columns of the grid.  [default: square]")
-@click.option("--size", type=int, metavar="PX", help="Height and width of an avatar.  [default: the model's]")
-@click.option("--circle", is_flag=True, help="Cut each avatar to a circle.")
-@click.option("--background", metavar="COLOUR", help="Colour behind the circle, such as #fc0.  [default: transparent]")
-@click.option("--shard", type=ShardType(), metavar="I/N", help="Draw only part I of N of --out-dir.")
-@click.option("--info", is_flag=True, help="Print the model's metadata.")
-@click.option("--check", is_flag=True, help="Draw the model's golden images and compare them.")
-@click.option("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again from its text and compare.")
+@_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name, keep the best.")
+@_look("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
+@_model("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@2, or this file.")
+@_model("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
+@_model("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
+@_model("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")
+@_instead("--info", is_flag=True, help="Print the model's metadata.")
+@_instead("--check", is_flag=True, help="Draw the model's golden images and compare them.")
+@_instead("--reproduce", type=PATH, metavar="FILE", help="Draw a picture again from its text and compare.")
 @click.option("--json", is_flag=True, help="Print JSON, one object per line.")
-@click.option("--model", type=PATH, metavar="FILE", help="Use this model instead of the embedded one.")
-@click.option("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
-@click.option("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")
 @version_option
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Draw anime avatars: with one model, the same name always gives the same face.
 
+    Without --out, --out-dir or --show each NAME becomes NAME.png in this folder; no file there is replaced.
+
     \b
     Examples:
+      avatar-gen alice bob carol
+      avatar-gen --show
       avatar-gen --count 64 --out grid.png
-      avatar-gen --name alice --name bob --out-dir avatars
-      avatar-gen --name alice --circle --size 256 --out alice.png
-      avatar-gen --names-file team.txt --format webp --out-dir avatars
+      avatar-gen dave --circle --size 256 --format webp
+      avatar-gen --names-file team.txt --out-dir avatars
       avatar-gen --interpolate alice bob --out morph.gif
       avatar-gen --reproduce alice.png
+      avatar-gen models
     """
     # Imported here: numpy and onnxruntime take 110 ms, which --help does not need.
     from avatar_runtime.command import tasks
@@ -78,5 +107,8 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
     gc.freeze()  # what is imported stays
     gc.enable()
-    given = [name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    given = [name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if options["names"][:1] == ("models",):
+        raise InputError("'models' is the name of a command; for the avatar of that name: --name models")
+    options["names"] += options.pop("more_names")
     tasks.run(Options(given=frozenset(given), **options))

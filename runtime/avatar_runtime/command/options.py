@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
+from avatar_runtime.command.screen import Screen, open_screen
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.portrait import Portrait
@@ -27,6 +28,10 @@ class Options(SimpleNamespace):
 
     given: frozenset[str]
     """Those below that were given on the command line."""
+    replace: bool = True
+    """Whether files that exist are replaced."""
+    screen: Screen | None = None
+    """The terminal, if it is to show the avatars."""
     names: tuple[str, ...]
     names_file: BinaryIO | None
     interpolate: tuple[str, str] | None
@@ -36,6 +41,7 @@ class Options(SimpleNamespace):
     truncation: float
     best_of: int | None
     scorer: Path | None
+    show: bool
     out: Path | None
     out_dir: Path | None
     format: str | None
@@ -48,7 +54,7 @@ class Options(SimpleNamespace):
     check: bool
     reproduce: Path | None
     json: bool
-    model: Path | None
+    model: str | None
     providers: tuple[str, ...]
     threads: int | None
     exact: bool
@@ -66,7 +72,7 @@ class Options(SimpleNamespace):
     def check_drawing(self) -> None:
         """Raise InputError for options that contradict each other."""
         sources = {
-            "--name": bool(self.names),
+            "names": bool(self.names),
             "--names-file": self.names_file is not None,
             "--interpolate": self.interpolate is not None,
             "--seed and --count": self.seed is not None or self.count is not None,
@@ -74,25 +80,46 @@ class Options(SimpleNamespace):
         given = [source for source, is_given in sources.items() if is_given]
         if len(given) > 1:
             raise InputError(f"{given[0]} and {given[1]} both say what to draw: use one or the other")
-        if (self.out is None) == (self.out_dir is None):
-            raise InputError("say where to draw: either --out FILE for one picture or --out-dir DIR for many")
-        if (self.best_of is None) != (self.scorer is None):
+        self._choose_place()
+        if (self.best_of and not self.scorer) or ("scorer" in self.given and not self.best_of):
             raise InputError("--best-of K and --scorer FILE go together: the scorer scores the K candidates")
         if self.interpolate is None and "frames" in self.given:
             raise InputError("--frames belongs to --interpolate A B")
         if self.interpolate is not None and self.out is None:
-            raise InputError("--interpolate draws one animation: it needs --out, not --out-dir")
-        if self.out_dir is not None and self.columns is not None:
-            raise InputError("--columns arranges a grid; it has no use with --out-dir")
-        if self.format is not None and self.out is not None and not self.to_stdout:
-            raise InputError("--format is for --out-dir and --out -; the name of --out FILE says its format")
-        if self.shard is not None and (self.out_dir is None or not self.given & {"names", "names_file", "seed"}):
+            raise InputError("--interpolate draws one animation: it needs --out FILE")
+        if self.out_dir is not None and "columns" in self.given:
+            raise InputError("--columns arranges a grid; it has no use with single files")
+        if "format" in self.given and self.out_dir is None and not self.to_stdout:
+            raise InputError("--format is for single files and --out -; the name of --out FILE says its format")
+        is_repeatable = bool(self.names or self.names_file) or self.seed is not None
+        if self.shard is not None and (self.out_dir is None or not is_repeatable):
             raise InputError("--shard divides single files: it needs --out-dir, and --seed or names")
-        if self.to_stdout and self.json:
-            raise InputError("--out - and --json both want standard output: use one or the other")
+        if (self.to_stdout or self.screen) and self.json:
+            raise InputError(f"{'--show' if self.screen else '--out -'} and --json both want standard output: use one")
         self.picture(("", "")).check_format(self.extension)
         if self.to_stdout and sys.stdout.isatty():
-            raise InputError("standard output is a terminal, which shows no picture: send it to a file or a program")
+            raise InputError("standard output is a terminal: use --show, or send the picture to a file or a program")
+
+    def _choose_place(self) -> None:
+        """Without a place, names become files here, and a series is shown if the terminal can show pictures."""
+        places = {"--show": self.show, "--out": self.out is not None, "--out-dir": self.out_dir is not None}
+        given = [place for place, is_given in places.items() if is_given]
+        if len(given) > 1:
+            raise InputError(f"{given[0]} and {given[1]} both say where to draw: use one or the other")
+        if self.show:
+            self.screen = open_screen()
+        if given or self.interpolate is not None:
+            return
+        if self.names:
+            self.out_dir, self.replace = Path(), False
+            return
+        if self.names_file is None and sys.stdout.isatty():
+            self.screen = open_screen()
+        if self.screen is None or not self.screen.protocol:
+            raise InputError(
+                "say what to draw and where: avatar-gen alice writes alice.png, --show shows avatars in this terminal, "
+                "--out FILE writes one picture and --out-dir DIR many"
+            )
 
     def load_generator(self) -> AvatarGenerator:
         """Open the model that draws. Raises AvatarError."""
@@ -122,12 +149,14 @@ class Options(SimpleNamespace):
 
     def portrait(self) -> Portrait:
         """How each avatar is shown."""
-        return Portrait(self.size, self.circle, self.background)
+        has_background = self.circle or "background" in self.given
+        return Portrait(self.size, self.circle, self.background if has_background else None)
 
     def picture(self, names: Iterable[str], choice: "Choice | None" = None) -> Picture:
         """One picture of names."""
         frames = self.frames if self.interpolate else None
-        return Picture(tuple(names), self.truncation, self.portrait(), self.columns, frames, choice)
+        columns = self.columns if frames is None or "columns" in self.given else None
+        return Picture(tuple(names), self.truncation, self.portrait(), columns, frames, choice)
 
     def _session_threads(self) -> int | None:
         """The threads of one session: 1 if the workers of `draw_files` share it, or if there are few to draw."""

@@ -3,22 +3,26 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from avatar_runtime.command.info import info_text, printable
 from avatar_runtime.command.options import Options
-from avatar_runtime.errors import AvatarError, InputError
-from avatar_runtime.generator import AvatarGenerator, embedded_model
+from avatar_runtime.command.progress import ProgressBar
+from avatar_runtime.command.screen import Screen
+from avatar_runtime.errors import AvatarError, InputError, OutputError
+from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.arrays import MAX_GRID_SIDE
 from avatar_runtime.latents import series
+from avatar_runtime.model_file.registry import find_model
 from avatar_runtime.output.bulk import Written, draw_file, draw_files, named, numbered, shard
-from avatar_runtime.output.picture import check_work
+from avatar_runtime.output.picture import Picture, check_work
 
 if TYPE_CHECKING:
     from avatar_runtime.ranking import BestOf
@@ -37,7 +41,8 @@ def run(options: Options) -> None:
         if getattr(options, name):
             unused = sorted(options.given - {name, "json", "model", "providers", "threads", "exact"})
             if unused:
-                raise InputError(f"--{name} has no use for --{unused[0].removesuffix('s').replace('_', '-')}")
+                other = "a name" if "names" in unused[0] else f"--{unused[0].removesuffix('s').replace('_', '-')}"
+                raise InputError(f"--{name} has no use for {other}")
             return task(options)
     return draw(options)
 
@@ -51,14 +56,17 @@ def draw(options: Options) -> None:
     seed = os.urandom(4).hex() if options.seed is None else options.seed
     count = options.count or DEFAULT_COUNT if names is None else len(names)
 
-    if options.out_dir is not None:
+    if options.screen is not None:
+        _show(options, options.screen, generator, best_of, names, seed)
+    elif options.out_dir is not None:
         avatars = numbered(seed, count) if names is None else named(names)
-        drawn = _draw_files(options, generator, best_of, avatars, count)
+        written = _draw_files(options, generator, best_of, avatars, count)
+        if options.replace:
+            _say(options, f"{_avatars(written)} in {click.format_filename(options.out_dir)}")
     else:
         drawn = _draw_picture(options, generator, best_of, series(seed, count) if names is None else names, count)
-
-    where = "standard output" if options.to_stdout else click.format_filename(options.out or options.out_dir or "")
-    _say(options, f"{drawn} in {where}")
+        where = "standard output" if options.to_stdout else click.format_filename(options.out or "")
+        _say(options, f"{drawn} in {where}")
     if names is None and options.seed is None:
         _say(options, f"series {seed}: draw it again with --seed {seed}")
 
@@ -69,15 +77,14 @@ def info(options: Options) -> None:
     golden = generator.spec.golden
     if golden is not None:
         golden.images()  # a file with damaged images is a damaged file
-    found: dict[str, Any] = {"file": str(options.model or embedded_model()), "sha256": generator.model_sha256}
+    path = str(find_model(options.model).path)
+    found: dict[str, Any] = {"id": generator.model_id, "file": path, "sha256": generator.model_sha256}
     found |= asdict(generator.spec)
     if options.json:
         click.echo(json.dumps(found))
         return
     found["golden"] = golden and f"{len(golden.names)} images, levels tolerated {golden.tolerance}"
-    for key, value in found.items():
-        if value not in ("", None, (), {}):
-            click.echo(f"{key.replace('_', ' '):18} {_printable(_as_text(value))}")
+    click.echo(info_text(found))
 
 
 def check(options: Options) -> None:
@@ -88,7 +95,7 @@ def check(options: Options) -> None:
         click.echo(json.dumps({"model": generator.model_sha256, "difference": difference}))
     else:
         how = f"within {difference} levels" if difference else "exactly"
-        click.echo(f"{_printable(generator.spec.name)} draws its golden images {how} as where it was made")
+        click.echo(f"{printable(generator.model_id)} draws its golden images {how} as where it was made")
 
 
 def reproduce_file(options: Options) -> None:
@@ -116,11 +123,8 @@ def _draw_picture(
     picture = options.picture(islice(names, most + 1))  # one more than fits is enough to be refused
     picture.size(image_size)
 
-    if best_of is not None:
-        judged = _with_progress(picture.names, len(picture.names))
-        choice = best_of.choice(best_of.candidates(generator, judged, options.truncation))
-        picture = options.picture(picture.names, choice)
-    data = picture.render(generator, options.extension, lambda names: _with_progress(names, len(picture.names)))
+    picture = _best(options, generator, best_of, picture)
+    data = picture.render(generator, options.extension, _watch(options, len(picture.names)))
     text = picture.text(generator)
 
     if options.out is None or options.to_stdout:
@@ -132,22 +136,62 @@ def _draw_picture(
     return f"{picture.frames} frames" if picture.frames else _avatars(len(picture.names))
 
 
+def _show(
+    options: Options,
+    screen: Screen,
+    generator: AvatarGenerator,
+    best_of: "BestOf | None",
+    names: list[str] | None,
+    seed: str,
+) -> None:
+    """Show avatars in the terminal, row by row; of a series as many as it has room for."""
+    image_size = generator.spec.image_size
+    count = options.count if names is None else len(names)
+    side = options.size or screen.side(image_size, count)
+    if names is None:
+        count = count or min(DEFAULT_COUNT, screen.fitting(side))
+        check_work("avatars", count, image_size)
+        names = list(series(seed, count))
+    picture = Picture(
+        tuple(names),
+        options.truncation,
+        replace(options.portrait(), size=side),
+        options.columns or max(1, screen.width // side),
+    )
+    picture.size(image_size)
+    picture = _best(options, generator, best_of, picture)
+    click.echo(screen.render(picture.draw(generator, _watch(options, len(picture.names)))[0]))
+    _say_choices(options, picture.text(generator))
+
+
+def _best(options: Options, generator: AvatarGenerator, best_of: "BestOf | None", picture: Picture) -> Picture:
+    """The picture of the best candidate of each name, if that is asked for."""
+    if best_of is None:
+        return picture
+    judged = _watch(options, len(picture.names))(picture.names)
+    return replace(picture, choice=best_of.choice(best_of.candidates(generator, judged, options.truncation)))
+
+
 def _draw_files(
     options: Options,
     generator: AvatarGenerator,
     best_of: "BestOf | None",
     avatars: Iterable[tuple[str, str]],
     count: int,
-) -> str:
-    """Draw one file for each avatar, a pair of file stem and name, and return what was drawn, in words."""
+) -> int:
+    """Draw one file for each avatar, a pair of file stem and name, and return how many."""
     if options.shard is not None:
         index, shards = options.shard
         avatars = shard(avatars, index, shards)
         count = max(0, (count - index) // shards + 1)
+    folder = options.out_dir or Path()
+    if not options.replace:
+        avatars = list(avatars)
+        _refuse_to_replace([folder / f"{stem}{options.extension}" for stem, _ in avatars])
     files = draw_files(
         generator,
         avatars,
-        options.out_dir or Path(),
+        folder,
         options.extension,
         truncation=options.truncation,
         portrait=options.portrait(),
@@ -156,10 +200,20 @@ def _draw_files(
     )
     drawn = 0
     with closing(files):  # when interrupted, wait for the files that are being written
-        for written in _with_progress(files, count):
+        for written in _watch(options, count)(files):
             _say_written(options, written)
+            if not options.replace:
+                _say(options, click.format_filename(written.path))
             drawn += 1
-    return _avatars(drawn)
+    return drawn
+
+
+def _refuse_to_replace(paths: list[Path]) -> None:
+    there = [path for path in paths if path.exists() or path.is_symlink()]
+    if there:
+        raise OutputError(
+            f"{click.format_filename(there[0])} is already here, and nothing was drawn; to replace it add --out-dir ."
+        )
 
 
 def _say_written(options: Options, written: Written) -> None:
@@ -183,27 +237,12 @@ def _say(options: Options, message: str) -> None:
         click.echo(message, err=options.to_stdout)
 
 
-def _with_progress(items: Iterable[T], count: int) -> Iterator[T]:
-    """The items, with a progress bar on standard error if there are many and it is a terminal."""
-    if count < PROGRESS_BAR_FROM or not sys.stderr.isatty():
-        yield from items
-        return
-    with click.progressbar(items, length=count, label="drawing", file=sys.stderr) as bar:
-        yield from bar
+def _watch(options: Options, count: int) -> Callable[[Iterable[T]], Iterator[T]]:
+    """Passes count items through, with a progress bar if there are many."""
+    if count < PROGRESS_BAR_FROM or options.json:
+        return iter
+    return lambda items: ProgressBar("drawing").watch(items, count)
 
 
 def _avatars(count: int) -> str:
     return f"{count} avatar{'s' if count != 1 else ''}"
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{str(key).replace('_', ' ')} {_as_text(item)}" for key, item in value.items())
-    if isinstance(value, tuple | list):
-        return ", ".join(_as_text(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """The text without what could move a terminal's cursor: a model file may come from anybody."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -18,7 +18,7 @@ TEXT_KEY = "avatar-edge"
 """The keyword of the PNG text chunk that says, as JSON, what the picture shows."""
 
 _EXIF_DESCRIPTION = 0x010E
-"""The EXIF tag ImageDescription, which holds that text in a WebP and a JPEG."""
+"""The EXIF tag ImageDescription, which holds that text in a WebP, a JPEG and an AVIF."""
 
 _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -26,6 +26,8 @@ _FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"lossless": True, "method": 0}),
     ".jpg": ("JPEG", {"quality": 95}),
     ".jpeg": ("JPEG", {"quality": 95}),
+    # A third of a WebP's bytes at 64 pixels. Speed 8 takes three times as long and saves 4%.
+    ".avif": ("AVIF", {"quality": 90, "speed": 10, "subsampling": "4:4:4", "max_threads": 1}),
 }
 
 
@@ -43,7 +45,7 @@ def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) 
 
     Args:
         image: uint8 [H, W, C], C 1, 3 or 4.
-        extension: .png, .webp (lossless), .jpg or .jpeg.
+        extension: .png, .webp (lossless), .jpg, .jpeg, or .avif where Pillow has it.
         text: What the picture shows; it is stored as `text_options` says.
 
     Returns:
@@ -69,8 +71,8 @@ def encode(image: UInt8, extension: str, text: Mapping[str, Any] | None = None) 
 def text_options(format_name: str, text: Mapping[str, Any] | None) -> dict[str, Any]:
     """The options of Pillow's save that store a text as JSON.
 
-    A PNG holds it under TEXT_KEY, a GIF as its comment, a WebP and a JPEG as the EXIF description. A JPEG has room for
-    64 KiB; a longer text, of a grid of thousands, is left out.
+    A PNG holds it under TEXT_KEY, a GIF as its comment, a WebP, a JPEG and an AVIF as the EXIF description. A JPEG
+    has room for 64 KiB; a longer text, of a grid of thousands, is left out.
     """
     if text is None:
         return {}
@@ -98,7 +100,7 @@ def _json(text: Mapping[str, Any]) -> str:
 
 def text_of(image: "Image.Image") -> str | None:
     """The text at the place where `text_options` stores it, whoever wrote it; None if there is none."""
-    if image.format in ("WEBP", "JPEG"):
+    if image.format in ("WEBP", "JPEG", "AVIF"):
         found = image.getexif().get(_EXIF_DESCRIPTION)
     else:
         found = image.info.get(TEXT_KEY if image.format == "PNG" else "comment")
@@ -107,6 +109,19 @@ def text_of(image: "Image.Image") -> str | None:
 
 def check_extension(extension: str) -> None:
     """Raise InputError unless extension names a picture format that can be written."""
-    if extension.lower() not in _FORMATS:
-        what = repr(extension) if extension else "a name without extension"
-        raise InputError(f"{what} is no picture format; use one of {', '.join(_FORMATS)}")
+    if not writable(extension):
+        if extension.lower() == ".avif":
+            raise InputError("this Pillow writes no AVIF: update it to 11.3 or newer, or use another format")
+        what = f"{extension!r} is no picture format" if extension else "a name without extension says no picture format"
+        if extension.lower() == ".gif":
+            what = "'.gif' is for animations, from one avatar to another"
+        raise InputError(f"{what}; use one of {', '.join(filter(writable, _FORMATS))}")
+
+
+def writable(extension: str) -> bool:
+    """Whether extension names a picture format that can be written here."""
+    if extension.lower() == ".avif":
+        from PIL import features
+
+        return bool(features.check("avif"))
+    return extension.lower() in _FORMATS

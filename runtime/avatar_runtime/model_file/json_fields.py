@@ -4,7 +4,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -33,13 +33,16 @@ class Fields:
             raise ValueError("it is not a JSON object")
         return cls(values)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a field, of whatever type."""
         return self._values.get(name, default)
 
-    def whole(self, name: str, least: int, most: int) -> int:
+    def whole(self, name: str, least: int, most: int, default: int = _MISSING) -> int:
         """A whole number."""
-        value = self._value(name)
+        value = self._value(name, default)
         return value if type(value) is int and least <= value <= most else self.refuse(name)
 
     def choice(self, name: str, allowed: tuple[T, ...], default: T = _MISSING) -> T:

@@ -21,6 +21,7 @@ MAX_CHARACTERS = 2**25
 INPUT_NAME = "z"
 OUTPUT_NAMES = {"uint8": "images", "float32": "image"}
 MAX_LATENT_DIM, MAX_IMAGE_SIZE, MAX_BATCH = 65_536, 4096, 4096
+MAX_VERSION = 999_999
 MAX_NAME, MAX_TEXT = 200, 20_000
 """Characters of the name, and of licence and provenance."""
 PIXEL_RANGES = ((-1.0, 1.0), (0.0, 1.0))
@@ -44,6 +45,8 @@ class ModelSpec:
     """The range of the training data: what black and white are in the network's own output."""
     latent_scheme: str
     """How a name becomes z: see `avatar_runtime.latents`."""
+    version: int = 1
+    """Which model of this name it is. Files made before models had versions are version 1."""
     batch: int | None = None
     """How many images the graph draws at once; None: any number."""
     precision: str = "fp32"
@@ -60,6 +63,11 @@ class ModelSpec:
     """The data it was trained on and how long."""
     golden: GoldenCheck | None = None
     """A few images by which any runtime can check itself, if the file carries them."""
+
+    @property
+    def id(self) -> str:
+        """Name and version, such as "anime-faces-64@2": what decides, with a name and a truncation, a face for ever."""
+        return f"{self.name}@{self.version}"
 
     def to_metadata(self) -> dict[str, str]:
         """The spec as `metadata_props`: one JSON object under one key."""
@@ -88,6 +96,7 @@ class ModelSpec:
         golden = fields.optional_object("golden")
         return cls(
             name=fields.text("name", MAX_NAME),
+            version=fields.whole("version", 1, MAX_VERSION, default=1),
             latent_dim=fields.whole("latent_dim", 1, MAX_LATENT_DIM),
             image_size=image_size,
             channels=channels,

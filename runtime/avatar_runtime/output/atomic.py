@@ -48,7 +48,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(target)
         temporary = None
     except (OSError, UnicodeError) as err:  # UnicodeError: a name that the locale's encoding cannot write
-        raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err
+        reason = getattr(err, "strerror", None) or str(err)
+        if isinstance(err, FileNotFoundError) and not path.parent.exists():
+            reason = f"there is no folder {path.parent}; make it first"
+        raise OutputError(f"cannot write {path}: {reason}") from err
     finally:
         if temporary is not None:
             with suppress(OSError):

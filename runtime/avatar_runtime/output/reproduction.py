@@ -14,6 +14,7 @@ from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.imaging.encoding import text_of
 from avatar_runtime.model_file.reading import read_file
+from avatar_runtime.model_file.registry import released_model
 from avatar_runtime.output.picture import Picture, read_text
 
 MAX_PIXELS = 80_000_000
@@ -36,7 +37,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
     """Draw the picture in a file again, encode it in the same format and compare the pixels.
 
     Args:
-        path: A PNG, WebP, JPEG or GIF that avatar-edge wrote.
+        path: A PNG, WebP, JPEG, AVIF or GIF that avatar-edge wrote.
         generator: The model that drew it.
 
     Raises:
@@ -58,7 +59,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
 
 
 def _check_is_picture(head: bytes) -> None:
-    if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")):
+    if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")) and head[4:] != b"ftyp":
         raise ModelFileError("it is no picture that avatar-edge writes")
 
 
@@ -66,7 +67,7 @@ def _open(file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in a sentence
-            image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF"])
+            image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF", "AVIF"])
     except OSError as err:
         raise InputError("it is no picture that avatar-edge writes") from err
     except Exception as err:  # Pillow's parsers raise what they meet: SyntaxError, struct.error, its bomb error, …
@@ -87,7 +88,8 @@ def _check_model(generator: AvatarGenerator, scheme: str, model: str) -> None:
     if scheme != generator.spec.latent_scheme:
         raise InputError(f"it was drawn by the latent scheme {scheme!r}, this version draws by another")
     if model != generator.model_sha256:
-        raise InputError(f"another model drew it, the one with SHA-256 {model[:64]}; give that one")
+        name = released_model(model) or f"the one with SHA-256 {model[:64]}"
+        raise InputError(f"another model drew it, {name}; give that one")
 
 
 def _difference(found: Image.Image, drawn: Image.Image) -> int:

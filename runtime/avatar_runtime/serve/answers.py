@@ -28,6 +28,7 @@ class Answers:
         limit: How many avatars may wait or be drawn at a time.
         workers: Threads that draw and encode.
         on_batch: As in `Batcher`.
+        on_change: Called with how many more avatars are under way, and how many more bytes are cached.
     """
 
     def __init__(
@@ -36,12 +37,15 @@ class Answers:
         limit: int,
         workers: int = 1,
         on_batch: Callable[[int], None] = lambda size: None,
+        on_change: Callable[[int, int], None] = lambda avatars, cached: None,
     ) -> None:
+        self.generator = generator
         self.limit = limit
         self.under_way = 0
         self.cached = 0
         """Bytes in the cache."""
         self._batcher = Batcher(generator, workers, on_batch)
+        self._on_change = on_change
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
         self._pending: dict[_Key, asyncio.Future[Answer]] = {}
 
@@ -55,7 +59,7 @@ class Answers:
         if pending is None:
             if self.under_way + len(picture.names) > self.limit:
                 raise BusyError
-            self.under_way += len(picture.names)
+            self._change(len(picture.names), 0)
             pending = self._pending[key] = self._batcher.submit(picture, extension)
             pending.add_done_callback(lambda done: self._drawn(key, done))
         return await asyncio.shield(pending)  # others may wait for it after this client has gone
@@ -63,16 +67,22 @@ class Answers:
     def close(self) -> None:
         """Wait for the pictures that are being drawn, then end the threads."""
         self._batcher.close()
+        self._on_change(0, -self.cached)
+
+    def _change(self, avatars: int, cached: int) -> None:
+        self.under_way += avatars
+        self.cached += cached
+        self._on_change(avatars, cached)
 
     def _drawn(self, key: _Key, done: "asyncio.Future[Answer]") -> None:
-        self.under_way -= len(key[0].names)
         del self._pending[key]
-        if done.cancelled() or done.exception():
-            return
-        self._kept[key] = done.result()
-        self.cached += _size(key, done.result())
-        while self.cached > CACHE_BYTES:
-            self.cached -= _size(*self._kept.popitem(last=False))
+        cached = 0
+        if not done.cancelled() and not done.exception():
+            self._kept[key] = done.result()
+            cached = _size(key, done.result())
+            while self.cached + cached > CACHE_BYTES:
+                cached -= _size(*self._kept.popitem(last=False))
+        self._change(-len(key[0].names), cached)
 
 
 def _size(key: _Key, answer: Answer) -> int:

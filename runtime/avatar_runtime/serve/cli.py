@@ -1,73 +1,155 @@
 """avatar-serve: parses its options and runs the application in uvicorn."""
 
+import logging
 import os
 import socket
-from pathlib import Path
+import sys
+from contextlib import suppress
 
 import click
 
-from avatar_runtime.command.terminal import SETTINGS, Command, version_option
+from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
+from avatar_runtime.serve.listening import inherited, listen, notify
+from avatar_runtime.serve.workers import fork_workers
+
+_where = group("Where", configurable=True)
+_what = group("What it answers", configurable=True)
+_work = group("How much at a time", configurable=True)
+_who = group("Other pages", configurable=True)
 
 
-@click.command(cls=Command, context_settings=SETTINGS)
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the embedded model.")
-@click.option(
+@click.command(cls=Command, extra="serve", table="serve", context_settings={**SETTINGS, "auto_envvar_prefix": "AVATAR"})
+@_where("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
+@_where("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
+@_where("--prefix", default="", metavar="PATH", show_default=False, help="What all paths begin with: /avatars.")
+@_where("--access-log", is_flag=True, help="Log each answer as a line of JSON on standard error.")
+@_what(
+    "--model",
+    "models",
+    type=click.Path(),
+    multiple=True,
+    metavar="ID|FILE",
+    envvar="AVATAR_MODEL",
+    help="Such as anime-faces-64@2; several times for several. The first draws where no id is asked for.",
+)
+@_what(
+    "--compatible",
+    type=click.Choice(["gravatar", "dicebear", "dicebear-svg"]),
+    multiple=True,
+    envvar="AVATAR_COMPATIBLE",
+    help="Answer the addresses of this service, too; dicebear-svg sends PNGs to those who ask for SVGs.",
+)
+@_work("--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes that serve.")
+@_work(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads that draw and encode.  [default: one per CPU]",
+    help="Threads of each process that draw and encode.  [default: one per CPU, shared among the processes]",
 )
-@click.option(
+@_work(
     "--limit",
     type=click.IntRange(min=1),
     default=1024,
     metavar="N",
-    help="Most avatars that may be under way.",
+    help="Most avatars that may be under way in a process.",
+)
+@_who(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    default=["*"],
+    metavar="ORIGIN",
+    envvar="AVATAR_ALLOW_ORIGIN",
+    help="Origin whose scripts may read the answers, as in https://example.org; several times for several.",
+)
+@_who(
+    "--resource-policy",
+    type=click.Choice(["cross-origin", "same-site", "same-origin"]),
+    default="cross-origin",
+    help="Which pages may show the pictures.",
 )
 @version_option
-def main(host: str, port: int, model: Path | None, threads: int | None, limit: int) -> None:
+def main(
+    host: str,
+    port: int,
+    models: tuple[str, ...],
+    workers: int,
+    threads: int | None,
+    limit: int,
+    prefix: str,
+    origins: tuple[str, ...],
+    resource_policy: str,
+    compatible: tuple[str, ...],
+    access_log: bool,
+) -> None:
     """Serve avatars over HTTP: http://127.0.0.1:8000/alice.png is the face of alice.
+
+    Each option can be an environment variable: --port is AVATAR_PORT. SIGHUP reads the model files again, and SIGTERM
+    finishes what is under way and stops. Sockets of a systemd unit are used instead of --host and --port.
 
     \b
     Examples:
       avatar-serve
-      avatar-serve --host 0.0.0.0 --port 80
+      avatar-serve --host 0.0.0.0 --port 80 --workers 4
+      avatar-serve --model anime-faces-64@2 --model anime-faces-64@1
     """
-    try:
-        import uvicorn
+    _raise_handle_limit()
+    sockets = inherited() or listen(host, port, workers)
 
-        from avatar_runtime.serve.app import create_app
-        from avatar_runtime.serve.protocol import Protocol
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f'avatar-serve needs {err.name}: pip install "avatar-edge[serve]"') from err
-    app = create_app(model, limit=limit, threads=threads)
-    with _listen(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            http=Protocol,
-            ws="none",
-            log_level="info",
-            access_log=False,
-            proxy_headers=False,  # no answer depends on who asks
-            timeout_graceful_shutdown=30,
+    def on_ready() -> None:
+        click.echo(f"serving avatars on {_address(sockets[0])}; stop with Ctrl-C", err=True)
+        notify("READY=1")
+
+    supervisor = None
+    if workers > 1:
+        if not hasattr(os, "fork"):
+            raise InputError("--workers starts processes by fork, which this system lacks: leave it out")
+        worker = fork_workers(workers, on_ready)  # each worker goes on from here
+        own = [sockets[worker.number]] if len(sockets) == workers else sockets
+        for listener in set(sockets) - set(own):
+            listener.close()
+        sockets, on_ready, supervisor = own, worker.on_ready, worker.supervisor
+    from avatar_runtime.cpus import cpu_limit
+    from avatar_runtime.serve.app import create_app
+    from avatar_runtime.serve.log import JsonFormatter, log_answer
+    from avatar_runtime.serve.server import serve
+
+    if access_log:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonFormatter())
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
+    try:
+        app = create_app(
+            *models,
+            limit=limit,
+            threads=threads or max(1, cpu_limit() // workers),
+            prefix=prefix,
+            origins=origins,
+            resource_policy=resource_policy,
+            compatible=compatible,
+            on_answer=log_answer if access_log else None,
         )
-        where = f"[{host}]" if ":" in host else host
-        click.echo(f"serving avatars on http://{where}:{listener.getsockname()[1]}; stop with Ctrl-C", err=True)
-        uvicorn.Server(config).run(sockets=[listener])
+        serve(app, sockets, on_ready, supervisor)
+    finally:
+        for listener in sockets:
+            listener.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, opened before uvicorn starts: it would end with status 3 and two lines of its log."""
+def _address(listener: socket.socket) -> str:
+    """How a client calls the address of a listening socket."""
+    if listener.family == getattr(socket, "AF_UNIX", None):
+        return f"unix:{listener.getsockname()}"
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _raise_handle_limit() -> None:
+    """Allow as many open connections as the system lets this process have."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, UnicodeError) as err:
-        # create_server repeats the address in strerror, and getaddrinfo has numbers of its own.
-        known = isinstance(err, OSError) and not isinstance(err, socket.gaierror) and err.errno
-        reason = os.strerror(known) if known else getattr(err, "strerror", None) or err
-        raise InputError(f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port") from err
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says that there is none, and means 10,240
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

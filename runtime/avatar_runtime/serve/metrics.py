@@ -1,8 +1,13 @@
-"""The metrics of a server, for Prometheus."""
+"""The metrics of a server, for Prometheus.
+
+Where several processes serve, prometheus_client keeps them in the folder PROMETHEUS_MULTIPROC_DIR, and whichever
+process is asked adds all up.
+"""
+
+import os
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-from avatar_runtime.serve.answers import Answers
+from prometheus_client.multiprocess import MultiProcessCollector
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
@@ -27,13 +32,18 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
             registry=self._registry,
         )
-
-    def watch(self, answers: Answers) -> None:
-        """Show how much is under way and cached."""
-        waiting = Gauge("avatar_under_way", "Avatars being drawn or waiting for it", registry=self._registry)
-        waiting.set_function(lambda: answers.under_way)
-        cached = Gauge("avatar_cached_bytes", "Bytes of encoded pictures in the cache", registry=self._registry)
-        cached.set_function(lambda: answers.cached)
+        self._under_way = Gauge(
+            "avatar_under_way",
+            "Avatars being drawn or waiting for it",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._cached = Gauge(
+            "avatar_cached_bytes",
+            "Bytes of encoded pictures in the cache",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
 
     def on_request(self, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -44,6 +54,15 @@ class Metrics:
         """Count a run of the model."""
         self._batch.observe(size)
 
+    def on_change(self, avatars: int, cached: int) -> None:
+        """Count what is under way, and the bytes in the cache: how many more there are."""
+        self._under_way.inc(avatars)
+        self._cached.inc(cached)
+
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        everything = CollectorRegistry()
+        MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
+        return generate_latest(everything)

@@ -1,98 +1,145 @@
-"""Parse a request: its path and query become a Picture."""
+"""Parse a request: its path and query become a Picture and the format of its file."""
 
 import re
-from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote_to_bytes
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from avatar_runtime.errors import InputError
 from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.latents import series
 from avatar_runtime.output.picture import Picture
+from avatar_runtime.serve.negotiation import FORMATS, preferred_format
 
 MAX_NAME = 200
 """Characters in a name. An address has room for few more."""
-MAX_SIZE = 1024
+MIN_SIZE, MAX_SIZE = 16, 1024
 """Pixels a side of an avatar."""
-MAX_COUNT = 256
-"""Avatars in a grid."""
-MAX_SIDE = 4096
-"""Pixels a side of a grid."""
+MAX_COUNT, MAX_GRID_SIZE = 100, 128
+"""Avatars in a grid, and pixels a side of each: WebP holds 16,383 pixels a side, and one column of all is 12,800."""
+DEFAULT_COUNT = 64
 
-_OPTIONS = ("size", "truncation", "circle", "background")
-_GRID_OPTIONS = ("seed", "count", "columns")
-_SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+OPTIONS = ("size", "truncation", "circle", "background", "fmt")
+GRID_OPTIONS = (*OPTIONS, "count", "columns")
+SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+HEX_COLOUR = "#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"
 
-_EXTENSIONS = (".png", ".webp", ".jpg", ".jpeg")
+_NO_FORMATS = re.compile(r"\.(gif|svg|bmp|tiff?|ico|heic|jxl)$", re.IGNORECASE)
+"""Endings that ask for pictures which are not made here; any other ending is a part of the name."""
+
+
+class Asked(NamedTuple):
+    """What a request asks for."""
+
+    picture: Picture
+    extension: str
+    negotiated: bool = False
+    """Whether the Accept header chose the format, so that the answer varies with it."""
 
 
 def is_picture(path: str) -> bool:
-    """Whether a path asks for a picture: it ends in an extension that `parse` knows."""
-    return path.endswith(_EXTENSIONS)
+    """Whether a path ends in the extension of a picture."""
+    return path.endswith(tuple(FORMATS))
 
 
-def parse(path: str, raw_path: bytes, query_string: bytes, image_size: int) -> tuple[Picture, str]:
-    """Parse a request for a picture. NAME.png is an avatar; grid.png with a seed in the query is the grid of a series.
+def parse_avatar(name: str, query_string: bytes, accept: bytes | None) -> Asked:
+    """Parse a request for one avatar.
 
     Args:
-        path: The decoded path, without its leading slash.
-        raw_path: The path as it was sent.
+        name: The decoded last part of the path: a name, or a name and an extension.
         query_string: The query as it was sent, without its question mark.
-        image_size: Height and width that the model draws.
-
-    Returns:
-        The picture and the extension of its file.
+        accept: The Accept header; it chooses the format if neither an extension nor fmt does.
 
     Raises:
         InputError: The request cannot be answered with a picture.
     """
-    try:
-        unquote_to_bytes(raw_path).decode()
-    except UnicodeDecodeError as err:
-        raise InputError("the name is not UTF-8; percent-encode it as encodeURIComponent does") from err
-    name, dot, extension = path.rpartition(".")
-    extension = dot + extension
-    query = _options(query_string, is_grid=name == "grid")
-    size = _whole(query, "size", MAX_SIZE) if "size" in query else None
-    portrait = Portrait(size, _switch(query, "circle"), _colour(query))
-    if name == "grid" and "seed" in query:
-        names = tuple(series(_short("seed", query["seed"]), _whole(query, "count", MAX_COUNT, 64)))
-        columns = _whole(query, "columns", MAX_COUNT) if "columns" in query else None
-    else:
-        names, columns = (_short("name", name),), None
-    picture = Picture(names, _truncation(query), portrait, columns)
-    picture.check_format(extension)
-    if max(picture.size(image_size)) > MAX_SIDE:
-        raise InputError(f"the grid would be more than {MAX_SIDE} pixels long; ask for fewer or smaller avatars")
-    return picture, extension
+    query = parse_query(query_string, OPTIONS)
+    name, extension, negotiated = _format(name, query, accept)
+    size = whole(query, "size", MIN_SIZE, MAX_SIZE) if "size" in query else None
+    picture = Picture((_short("name", name),), _truncation(query), _portrait(size, extension, query))
+    return Asked(picture, extension, negotiated)
 
 
-def _options(query_string: bytes, is_grid: bool) -> dict[str, str]:
+def parse_grid(seed: str, query_string: bytes, accept: bytes | None, image_size: int) -> Asked:
+    """Parse a request for a grid of a series, as `parse_avatar` does; image_size is what the model draws."""
+    query = parse_query(query_string, GRID_OPTIONS)
+    seed, extension, negotiated = _format(seed, query, accept)
+    count = whole(query, "count", 1, MAX_COUNT) if "count" in query else DEFAULT_COUNT
+    columns = whole(query, "columns", 1, MAX_COUNT) if "columns" in query else None
+    default = MAX_GRID_SIZE if image_size > MAX_GRID_SIZE else None
+    size = whole(query, "size", MIN_SIZE, MAX_GRID_SIZE) if "size" in query else default
+    names = tuple(series(_short("seed", seed), count))
+    picture = Picture(names, _truncation(query), _portrait(size, extension, query), columns)
+    return Asked(picture, extension, negotiated)
+
+
+def parse_query(query_string: bytes, known: Collection[str]) -> dict[str, str]:
     """The options in a query. A misspelt one would be answered, and cached, as if it were not there."""
+    if re.search(rb"%(?![0-9a-fA-F]{2})", query_string):
+        raise InputError("in an address % stands before two hexadecimal digits; write the sign itself as %25")
     options: dict[str, str] = {}
-    for key, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as err:
+        raise InputError("the options are not UTF-8; percent-encode them as encodeURIComponent does") from err
+    for key, value in pairs:
         if key in options:
             raise InputError(f"{key[:20]} is given twice")
-        options[key] = value
-    known = (*_OPTIONS, *_GRID_OPTIONS) if is_grid and "seed" in options else _OPTIONS
-    for key in options:
-        if key in _GRID_OPTIONS and key not in known:
-            raise InputError(f"{key} is for grid.png with a seed, as in /grid.png?seed=S&count=9")
         if key not in known:
             raise InputError(f"there is no option {key[:20]!r}; there are {', '.join(known)}")
+        options[key] = value
     return options
 
 
-def _switch(query: Mapping[str, str], key: str) -> bool:
-    text = query.get(key, "0")
-    if text.lower() not in _SWITCH:
-        raise InputError(f"{key} must be 1 or 0, not {text[:20]!r}")
-    return _SWITCH[text.lower()]
+def whole(query: Mapping[str, str], key: str, least: int, most: int) -> int:
+    """A whole number. Raises InputError if it is none, or out of range."""
+    text = query[key]
+    if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
+        raise InputError(f"{key} must be a whole number from {least} to {most}, not {text[:20]!r}")
+    return int(text)
 
 
-def _colour(query: Mapping[str, str]) -> str | None:
-    if query.get("background") == "":
-        raise InputError("background is empty; in an address # is written %23, as in background=%23fc0")
-    return query.get("background")
+def _format(name: str, query: Mapping[str, str], accept: bytes | None) -> tuple[str, str, bool]:
+    """The name without its extension, the extension, and whether the Accept header chose it."""
+    stem, dot, ending = name.rpartition(".")
+    given = dot + ending if dot + ending in FORMATS else ""
+    asked = query.get("fmt")
+    if given and asked:
+        raise InputError(f"the address ends in {given} and has fmt={asked[:20]}; leave one of them out")
+    if asked is not None and f".{asked}" not in FORMATS:
+        raise InputError(f"fmt must be one of {', '.join(known[1:] for known in FORMATS)}, not {asked[:20]!r}")
+    if given:
+        return stem, given, False
+    if asked:
+        return name, f".{asked}", False
+    if found := _NO_FORMATS.search(name):
+        raise InputError(f"no {found[0]} is made here; there are {', '.join(FORMATS)}")
+    return name, preferred_format(accept), True
+
+
+def _portrait(size: int | None, extension: str, query: Mapping[str, str]) -> Portrait:
+    """How an avatar is shown. A background asks for a circle; a JPEG, which cannot be transparent, has a white one."""
+    background = _colour(query["background"]) if "background" in query else None
+    circle = background is not None
+    if "circle" in query:
+        text = query["circle"]
+        if text.lower() not in SWITCH:
+            raise InputError(f"circle must be 1 or 0, not {text[:20]!r}")
+        circle = SWITCH[text.lower()]
+    if circle and background is None and extension in (".jpg", ".jpeg"):
+        background = "white"
+    return Portrait(size, circle, background if circle else None)  # a square leaves nothing of what lies behind it
+
+
+def _colour(text: str) -> str:
+    if not text:
+        raise InputError("background is empty; in an address # is left out or written %23, as in background=fc0")
+    if re.fullmatch(HEX_COLOUR, text):
+        return "#" + text.removeprefix("#").lower()
+    if not re.fullmatch("[a-zA-Z]{1,40}", text):
+        raise InputError(f"background must be a colour such as white or ffcc00, not {text[:20]!r}")
+    Portrait(None, True, text)
+    return text.lower()
 
 
 def _short(what: str, text: str) -> str:
@@ -101,16 +148,11 @@ def _short(what: str, text: str) -> str:
     return text
 
 
-def _whole(query: Mapping[str, str], key: str, most: int, default: int = 0) -> int:
-    text = query.get(key, str(default))
-    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most):
-        raise InputError(f"{key} must be a whole number from 1 to {most}, not {text[:20]!r}")
-    return int(text)
-
-
 def _truncation(query: Mapping[str, str]) -> float:
     text = query.get("truncation", "1")
     try:
+        if re.fullmatch(r"[0-9.eE+-]{1,40}", text) is None:
+            raise ValueError
         return float(text)
     except ValueError as err:
         raise InputError(f"truncation must be a number from 0 to 2, not {text[:20]!r}") from err

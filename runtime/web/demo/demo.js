@@ -73,10 +73,8 @@ function reasonOf(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Which model drew it: its name, and the start of its checkpoint's digest. */
-async function modelVersion() {
-  const { spec } = await AvatarFace.generator();
-  return `${spec.name}.${spec.checkpoint_sha256.slice(0, 8)}`;
+async function modelHere() {
+  return (await AvatarFace.generator()).modelId;
 }
 
 async function fromLink() {
@@ -87,7 +85,7 @@ async function fromLink() {
   truncation = Number(wanted.get("truncation") ?? 1);
   blendRow.hidden = !other.value;
   await draw();
-  const [made, here] = [wanted.get("model"), await modelVersion().catch(() => null)];
+  const [made, here] = [wanted.get("model"), await modelHere().catch(() => null)];
   if (made && here && made !== here) say(`This link was made with the model ${made}; this page draws with ${here}, so the face may be another.`, true);
 }
 
@@ -98,8 +96,8 @@ async function writeLink() {
     parts.set("mix", mix.value);
   }
   if (truncation !== 1) parts.set("truncation", String(truncation));
-  parts.set("model", await modelVersion());
-  history.replaceState(null, "", `#${parts}`);
+  parts.set("model", await modelHere());
+  history.replaceState(null, "", `#${String(parts).replaceAll("%40", "@")}`);
 }
 
 function changed() {

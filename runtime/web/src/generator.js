@@ -1,6 +1,6 @@
 // AvatarGenerator: a model and names become images.
 
-import { MODEL_SHA256 } from "./embedded.js";
+import { MODEL } from "./embedded.js";
 import { AvatarError, InputError, ModelFileError } from "./errors.js";
 import { slerp } from "./interpolation.js";
 import { latent, series, truncate } from "./latents.js";
@@ -8,7 +8,7 @@ import { readModel } from "./model.js";
 import { OnnxRuntime } from "./onnxruntime.js";
 import { decodePNG } from "./pixels.js";
 import { Pool } from "./pool.js";
-import { readSpec } from "./spec.js";
+import { modelId, readSpec } from "./spec.js";
 
 /** @typedef {import("./index.js").AvatarImage} AvatarImage */
 /** @typedef {import("./index.js").ModelSource} ModelSource */
@@ -25,13 +25,17 @@ export class AvatarGenerator {
     this.spec = spec;
   }
 
+  /** Name and version of the model, such as "anime-faces-64@2". */
+  get modelId() {
+    return modelId(this.spec);
+  }
+
   /** @param {ModelSource} [model] @param {LoadOptions} [options] */
   static async load(model, options = {}) {
     const { workers = workersHere(), ort, signal } = options;
     if (!(Number.isInteger(workers) && workers >= 0)) throw new InputError(`workers must be a whole number, not ${String(workers)}`);
-    // A literal: bundlers look for this very expression to find the file.
-    const source = model ?? new URL("../models/anime-faces-64.onnx", import.meta.url);
-    const sha256 = options.sha256 ?? (model === undefined ? MODEL_SHA256 : undefined);
+    const source = model ?? MODEL.url;
+    const sha256 = options.sha256 ?? (model === undefined ? MODEL.sha256 : undefined);
     try {
       const bytes = await readModel(source, { sha256, signal });
       const spec = readSpec(bytes);

@@ -10,6 +10,8 @@ export interface AvatarImage {
 export interface ModelSpec {
   readonly format_version: number;
   readonly name: string;
+  /** Which model of this name it is; 1 if it is absent. */
+  readonly version?: number;
   readonly latent_dim: number;
   readonly image_size: number;
   readonly channels: 1 | 3;
@@ -55,8 +57,10 @@ export interface DrawOptions {
 export class AvatarGenerator {
   private constructor();
   readonly spec: ModelSpec;
+  /** Name and version of the model, such as "anime-faces-64@2": the same id and name give the same face for ever. */
+  readonly modelId: string;
   /**
-   * Open a model file, by default the one inside this package.
+   * Open a model file, by default the one of the package avatar-runtime-web-model.
    * @throws {ModelFileError} if it cannot be read or drawn, or is not one of ours.
    */
   static load(model?: ModelSource, options?: LoadOptions): Promise<AvatarGenerator>;

@@ -2,6 +2,7 @@
 
 import { ModelFileError, InputError } from "./errors.js";
 import { hex, sha256 } from "./sha256.js";
+import { modelId, readSpec } from "./spec.js";
 
 /** @typedef {import("./index.js").ModelSource} ModelSource */
 
@@ -74,7 +75,7 @@ async function fromDisk(path) {
 /** @param {string} digest */
 async function fromCache(digest) {
   try {
-    const kept = await (await caches.open(CACHE)).match(key(digest));
+    const kept = await (await caches.open(CACHE)).match(key(digest), { ignoreSearch: true });
     if (!kept) return undefined;
     const bytes = new Uint8Array(await kept.arrayBuffer());
     return (await digestOf(bytes)) === digest ? bytes : undefined;
@@ -87,10 +88,12 @@ async function fromCache(digest) {
 async function keep(digest, bytes) {
   try {
     const cache = await caches.open(CACHE);
-    await cache.put(key(digest), new Response(bytes, { headers: { "content-type": "application/octet-stream" } }));
+    const kept = key(digest);
+    kept.search = `model=${modelId(readSpec(bytes))}`; // for who looks into the cache
+    await cache.put(kept, new Response(bytes, { headers: { "content-type": "application/octet-stream" } }));
     for (const old of (await cache.keys()).slice(0, -KEPT_MODELS)) await cache.delete(old);
   } catch {
-    // no room, or no Cache Storage: the model is in memory all the same
+    // no room, no Cache Storage, or no model: what came is in memory all the same
   }
 }
 

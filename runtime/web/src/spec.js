@@ -53,6 +53,11 @@ export function readSpec(model) {
   return contract;
 }
 
+/** Name and version. @param {ModelSpec} spec */
+export function modelId({ name, version = 1 }) {
+  return `${name}@${version}`;
+}
+
 /** @param {Record<string, any>} contract */
 function isGenerator({ kind = "generator" }) {
   return kind === "generator";
@@ -68,6 +73,7 @@ function validate(contract) {
     output: contract.output === "uint8" || contract.output === "float32",
     pixel_range: Array.isArray(range) && range[1] === 1 && (range[0] === -1 || range[0] === 0),
     format_version: isCount(contract.format_version),
+    version: isCount(contract.version ?? 1, 999_999),
   };
   for (const [name, allowed] of Object.entries(checks)) {
     if (!allowed) throw new TypeError(`${name} is ${JSON.stringify(contract[name])}`);

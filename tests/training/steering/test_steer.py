@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mindspore import Tensor
 
+from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.latents import latents, series
 from avatar_training import cli
 from avatar_training.run_folder import checkpoint
@@ -70,6 +71,9 @@ def refused(result: Result, *words: str) -> None:
 @pytest.fixture(scope="module")
 def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path_factory: Any) -> Path:
     out: Path = tmp_path_factory.mktemp("steered") / "<b>night"
+    shown: list[tuple[int, int]] = []
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
     result = run(
         *("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", out),
         *(
@@ -87,8 +91,10 @@ def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path
             1.2,
         ),
     )
+    patch.undo()
     assert result.exit_code == 0, result.output
     assert "look at" in result.stdout
+    assert shown == [(done, 600 + 4 * 128) for done in (480, 600, 728, 856, 984, 1112)]
     return out
 
 

@@ -1,46 +1,27 @@
-"""Fetch a zip of faces from the web: complete and undamaged, or not at all. The one place that opens a socket."""
+"""Fetch a zip of faces from the web: complete and undamaged, or not at all."""
 
-import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pooch
-import requests
 from filelock import FileLock, Timeout
 
-from avatar_runtime.errors import AvatarError, OutputError
+from avatar_runtime.download import RETRIES, TIMEOUT, OnMessage, OnReceived, download_file
+from avatar_runtime.errors import DownloadError, OutputError
 from avatar_runtime.output.atomic import make_folder
 from avatar_training.data.source import ZIP_ERRORS
 
-TIMEOUT = 30.0
-"""Seconds of silence after which a transfer is given up."""
-
-RETRIES = 5
-"""Transfers after the first. pooch waits 1, 2, 3, … s before each."""
-
 MAX_UNPACKED = 20
 """Largest allowed ratio of unpacked to packed bytes. Pictures hardly shrink, so more is a zip bomb."""
-
-MAX_BYTES = 2**33
-"""8 GiB: limit for a server that does not say how much it sends, so that it cannot fill the disk."""
-
-_CHUNK = 2**18
-_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
-
-
-class DownloadError(AvatarError):
-    """An archive cannot be fetched, or is damaged."""
 
 
 def download(
     url: str,
     path: Path,
     *,
-    on_message: Callable[[str], None] = lambda message: None,
-    on_received: Callable[[int, int | None], None] = lambda received, total: None,
+    on_message: OnMessage = lambda message: None,
+    on_received: OnReceived = lambda received, total: None,
     timeout: float = TIMEOUT,
     retries: int = RETRIES,
 ) -> int:
@@ -52,8 +33,8 @@ def download(
     Args:
         url: an http or https address.
         path: where to put the zip.
-        on_message: called with sentences for the user.
-        on_received: called with the bytes received so far and in all (None if the server does not say).
+        on_message: see OnMessage.
+        on_received: see OnReceived.
         timeout: seconds of silence after which a transfer is given up.
         retries: transfers after the first.
 
@@ -64,8 +45,6 @@ def download(
         DownloadError: the server cannot be reached, refuses, or sends no undamaged zip.
         OutputError: `path` cannot be written.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"{url} is not a web address; it should begin with https://")
     if path.suffix.lower() != ".zip":
         raise DownloadError(f"{path} should end in .zip: the archive is read without unpacking it")
     make_folder(path.parent)
@@ -74,13 +53,28 @@ def download(
             if path.exists():
                 on_message(f"{path} already exists; checking it")
                 return _count_files(path, f"{path} already exists but", "move it away to fetch it again")
-            return _fetch(url, path, _Progress(url, path.parent, on_received), on_message, timeout, retries)
+            files = 0
+
+            def check(archive: Path) -> None:
+                nonlocal files
+                files = _count_files(archive, f"the file from {url}", "it was not kept")
+
+            download_file(
+                url,
+                path,
+                check=check,
+                on_message=on_message,
+                on_received=on_received,
+                timeout=timeout,
+                retries=retries,
+            )
+            return files
     except OSError as err:
         raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
 
 
 @contextmanager
-def _one_at_a_time(path: Path, on_message: Callable[[str], None]) -> Iterator[None]:
+def _one_at_a_time(path: Path, on_message: OnMessage) -> Iterator[None]:
     """Wait until no other process fetches this file: all workers of a job come here."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
@@ -92,82 +86,6 @@ def _one_at_a_time(path: Path, on_message: Callable[[str], None]) -> Iterator[No
         yield
     finally:
         lock.release()
-
-
-def _fetch(
-    url: str, path: Path, progress: "_Progress", on_message: Callable[[str], None], timeout: float, retries: int
-) -> int:
-    # A compressed answer would have another length than its Content-Length.
-    headers = {"User-Agent": "avatar-edge", "Accept-Encoding": "identity"}
-    transfer = pooch.HTTPDownloader(progress, _CHUNK, timeout=timeout, headers=headers)
-    files = 0
-
-    def transfer_and_check(url: str, temporary: str, registry: pooch.Pooch) -> None:
-        nonlocal files
-        try:
-            transfer(url, temporary, registry)
-        except requests.RequestException as err:
-            status = getattr(err.response, "status_code", None)
-            if not progress.has_answered and status not in _TEMPORARY:  # another try would not help
-                raise DownloadError(f"cannot fetch {url}: {_reason(err)}") from err
-            on_message(f"the transfer failed: {_reason(err)}")
-            raise
-        files = _count_files(Path(temporary), f"the file from {url}", "it was not kept")
-
-    pooch.get_logger().setLevel("WARNING")  # it would print that it fetches
-    name = path.name
-    registry = pooch.create(path.parent, "", registry={name: None}, urls={name: url}, retry_if_failed=retries)
-    try:
-        registry.fetch(name, downloader=transfer_and_check)
-    except requests.RequestException as err:
-        raise DownloadError(f"cannot fetch {url}: {_reason(err)}; tried {1 + retries} times") from err
-    path.chmod(0o644)  # a temporary file is private
-    return files
-
-
-class _Progress:
-    """What pooch calls a progress bar. It also stops a transfer that is too large."""
-
-    def __init__(self, url: str, folder: Path, on_received: Callable[[int, int | None], None]) -> None:
-        self.url, self.folder, self.on_received = url, folder, on_received
-        self.has_answered = False
-        """Whether the server has ever answered with a file."""
-        self._total = self._received = 0
-
-    @property
-    def total(self) -> int:
-        """Bytes in all; 0 if the server does not say."""
-        return self._total
-
-    @total.setter
-    def total(self, total: int) -> None:
-        self.has_answered, self._total, self._received = True, total, 0
-        free = shutil.disk_usage(self.folder).free
-        if total > free:
-            raise DownloadError(f"{self.url} has {total:,} bytes, but {self.folder} has only {free:,} free")
-
-    def update(self, count: int) -> None:
-        """Count received bytes; a last chunk counts as a whole one."""
-        self._received += count
-        if not self.total and self._received > MAX_BYTES:
-            raise DownloadError(f"{self.url} sends more than {MAX_BYTES:,} bytes; it was not kept")
-        self.on_received(min(self._received, self.total or self._received), self.total or None)
-
-    def reset(self) -> None:
-        """Start counting again."""
-        self._received = 0
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-def _reason(err: requests.RequestException) -> str:
-    if err.response is not None:
-        return f"the server answers {err.response.status_code} {err.response.reason}"
-    cause: BaseException = err
-    while (inner := cause.__cause__ or cause.__context__) is not None:
-        cause = inner
-    return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
 
 
 def _count_files(path: Path, what: str, advice: str) -> int:

@@ -51,6 +51,19 @@ def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:
         raise TrainingError(f"{out} was started with other settings: {fields}; resume it unchanged or pass --restart")
 
 
+def widths(pair: Path, image_size: int | None) -> dict[str, int]:
+    """ngf and ndf of a run that begins with this pair: the pair's own, halved for each doubling of the image size.
+
+    Empty if the folder has no record. Raises TrainingError if the record is damaged.
+    """
+    run = read_record(pair)
+    if run is None:
+        return {}
+    own = TrainConfig.from_dict(run["config"])
+    doubled = max(1, (image_size or own.image_size) // own.image_size)
+    return {"ngf": max(1, own.ngf // doubled), "ndf": max(1, own.ndf // doubled)}
+
+
 def newest_run(folder: Path) -> Path:
     """The run in `folder` that was written to last. Raises TrainingError if there is none."""
     runs = [path.parent for path in folder.glob("*/config.json")]

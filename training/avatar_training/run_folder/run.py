@@ -17,6 +17,7 @@ from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
 from avatar_training.run_folder.environment import environment
+from avatar_training.run_folder.growing import grow
 from avatar_training.run_folder.record import read_record, record_path, refuse_changes, write_record
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
@@ -99,7 +100,8 @@ class Run:
         """Write what a run has from its first moment, a snapshot included. Returns the first step: 0."""
         gan = training.gan
         if pair := self.config.init_from:
-            checkpoint.load_into(gan.trained_parameters(), checkpoint.read_pair(Path(pair)), Path(pair))
+            grown = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
+            checkpoint.load_into(gan.trained_parameters(), grown, Path(pair))
             gan.reset_average()
             self.on_message(f"starting from the networks in {pair}")
         self._write_record()

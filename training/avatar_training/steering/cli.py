@@ -1,23 +1,24 @@
 """avatar-train grade and avatar-train steer: they parse, call the room, and say what came of it."""
 
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
     from avatar_training.steering.grading import Grading
 
-INSTALL = 'pip install "avatar-edge[train]", on Python 3.10 to 3.12, for which MindSpore has wheels'
-
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, extra="train")
 @click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to go on with.")
 @click.option("--grader", required=True, metavar="NAME", help="Who grades; each grader has an order of their own.")
 @click.option("--model", type=_FILE, metavar="MODEL.onnx", help="A new folder's faces: of a model file.")
@@ -61,37 +62,34 @@ def grade(
     if real_count and not real:
         raise click.UsageError("--real-count needs --real DIR_OR_ZIP")
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
-    try:
-        from avatar_training.steering.grades import FACES_FILE
-        from avatar_training.steering.grading import Grading
-        from avatar_training.steering.summary import summarise
+    from avatar_training.steering.grades import FACES_FILE
+    from avatar_training.steering.grading import Grading
+    from avatar_training.steering.summary import summarise
 
-        if not (out / FACES_FILE).exists():
-            if model is None and checkpoint is None:
-                raise click.UsageError(f"{out} holds no faces yet: --model or --checkpoint says whose to grade")
-            _begin(out, model, checkpoint, count, series, real, real_count or -(-count // 16))
-        elif model or checkpoint or real:
-            raise click.UsageError(f"{out} has its faces: leave out --model, --checkpoint and --real, or name another")
-        grading = Grading(out, grader)
-        if sheets:
-            from avatar_training.steering.sheets import write_sheets
+    if not (out / FACES_FILE).exists():
+        if model is None and checkpoint is None:
+            raise click.UsageError(f"{out} holds no faces yet: --model or --checkpoint says whose to grade")
+        _begin(out, model, checkpoint, count, series, real, real_count or -(-count // 16))
+    elif model or checkpoint or real:
+        raise click.UsageError(f"{out} has its faces: leave out --model, --checkpoint and --real, or name another")
+    grading = Grading(out, grader)
+    if sheets:
+        from avatar_training.steering.sheets import write_sheets
 
-            click.echo(f"{len(write_sheets(grading, sheets))} sheets in {sheets}; --take FILE reads the grades back")
-            return
-        if take:
-            from avatar_training.steering.sheets import take_numbers
+        click.echo(f"{len(write_sheets(grading, sheets))} sheets in {sheets}; --take FILE reads the grades back")
+        return
+    if take:
+        from avatar_training.steering.sheets import take_numbers
 
-            for path in take:
-                click.echo(f"{path}: {take_numbers(grading, path)} faces graded")
-        else:
-            _serve(grading, port)
-        if grading.grades:
-            click.echo("\n".join(summarise(out)))
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train grade needs {err.name}: {INSTALL}") from err
+        for path in take:
+            click.echo(f"{path}: {take_numbers(grading, path)} faces graded")
+    else:
+        _serve(grading, port)
+    if grading.grades:
+        click.echo("\n".join(summarise(out)))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, extra="train", short_help="Steer a generator to whole faces, by grades.")
 @click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="A run's folder, or a trained pair's.")
 @click.option(
     "--grades",
@@ -183,17 +181,15 @@ def steer(
     if real is None and strength is None:
         raise click.UsageError("--real lets recall be measured and a strength suggested; without it, give --strength")
     os.environ.setdefault("GLOG_v", "3")
-    try:
-        from avatar_training.steering.steer import SteerConfig
-        from avatar_training.steering.steer import steer as run
+    from avatar_training.steering.steer import SteerConfig
+    from avatar_training.steering.steer import steer as run
 
-        config = SteerConfig(
-            checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, keep_recall, tensors,
-            fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
-        )  # fmt: skip
-        steered = run(config, lambda message: click.echo(message, err=True))
-    except ModuleNotFoundError as err:
-        raise click.ClickException(f"avatar-train steer needs {err.name}: {INSTALL}") from err
+    config = SteerConfig(
+        checkpoint, grades, network, out, graded_checkpoint, real, strength, measured, keep_recall, tensors,
+        fresh_faces=fresh_faces, faces=faces, real_faces=real_faces,
+    )  # fmt: skip
+    with ProgressBar("steering") as steering:
+        steered = run(config, say, steering.show)
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     unseen = steered.judge.validation.unseen
     change = f"{before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from"
@@ -208,7 +204,11 @@ def _begin(
     from avatar_training.steering.grading import create_folder
     from avatar_training.steering.real_faces import real_faces
 
-    drawn = draw_model(model, series, count) if model else draw_checkpoint(checkpoint or Path(), series, count)
+    def watch(batches: list[list[str]]) -> Iterator[list[str]]:
+        return ProgressBar("drawing", show_pos=False).watch(batches, len(batches))
+
+    draw = partial(draw_model, model) if model else partial(draw_checkpoint, checkpoint or Path())
+    drawn = draw(series, count, watch)
     hidden = None
     if real is not None:
         hidden = real_faces(real, real_count, drawn.images.shape[1], drawn.images.shape[3])

@@ -1,6 +1,7 @@
 """Faces of a checkpoint or a model file: what people grade, and what is measured."""
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ MAP_WEIGHT, MAP_BIAS = "latent_map.weight", "latent_map.bias"
 """The parameters of a map of latents before the first layer: z @ weight.T + bias, as nn.Dense computes it."""
 
 _BATCH = 64
+
+Watch = Callable[[list[list[str]]], Iterable[list[str]]]
+"""Passes batches of names through as they are drawn, for a progress bar."""
 
 
 class Drawing:
@@ -77,15 +81,19 @@ class Drawn:
     """SHA-256 of the file."""
 
 
-def draw_checkpoint(folder: Path, title: str, count: int) -> Drawn:
+def draw_checkpoint(folder: Path, title: str, count: int, watch: Watch = iter) -> Drawn:
     """The faces `title/0`, `title/1`, … of a run's folder. Raises CheckpointError or TrainingError."""
     drawing = Drawing(folder)
     names = list(series(title, count))
-    return Drawn(names, drawing.draw(latents(names, drawing.config.latent_dim)), drawing.model)
+    chunks = [names[start : start + _BATCH] for start in range(0, count, _BATCH)]
+    images = [drawing.draw(latents(chunk, drawing.config.latent_dim)) for chunk in watch(chunks)]
+    return Drawn(names, np.concatenate(images), drawing.model)
 
 
-def draw_model(path: Path, title: str, count: int) -> Drawn:
+def draw_model(path: Path, title: str, count: int, watch: Watch = iter) -> Drawn:
     """The faces `title/0`, `title/1`, … of a model file. Raises ModelFileError."""
     names = list(series(title, count))
     with AvatarGenerator.load(path) as generator:
-        return Drawn(names, generator.generate(names), generator.model_sha256)
+        chunks = [names[start : start + _BATCH] for start in range(0, count, _BATCH)]
+        images = [generator.generate(chunk) for chunk in watch(chunks)]
+        return Drawn(names, np.concatenate(images), generator.model_sha256)

@@ -84,12 +84,21 @@ class Steered:
     strength: float
 
 
-def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda message: None) -> Steered:
+def steer(
+    config: SteerConfig,
+    on_message: Callable[[str], None] = lambda message: None,
+    on_faces: Callable[[int, int], None] = lambda done, total: None,
+) -> Steered:
     """Learn from grades which direction of latent space breaks faces, and write a checkpoint that stays away from it.
 
     The folder gets generator.ckpt (with the map of latents), discriminator.ckpt and config.json, as avatar-export takes
     them, and critic.npz (with critic-learner.npz and critic-judge.npz, each of half of the graders), direction.npy,
     steering.json and report.html.
+
+    Args:
+        config: What to steer, by what, and how far.
+        on_message: Called with sentences for the user.
+        on_faces: Called with how many of the faces to draw and measure are done, and how many there are.
 
     Raises:
         SteeringError: out exists, no strength is given and none can be suggested.
@@ -98,7 +107,7 @@ def steer(config: SteerConfig, on_message: Callable[[str], None] = lambda messag
     if config.real is None and config.strength is None:
         raise SteeringError("without real faces recall cannot be measured, and no strength suggested: give either")
     with _new_folder(config.out) as folder:
-        return _steer(config, folder, on_message)
+        return _steer(config, folder, on_message, on_faces)
 
 
 @contextmanager
@@ -119,7 +128,12 @@ def _new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None]) -> Steered:
+def _steer(
+    config: SteerConfig, folder: Path, on_message: Callable[[str], None], on_faces: Callable[[int, int], None]
+) -> Steered:
+    asked = () if config.strength is None else (config.strength,)
+    strengths = sorted({*config.strengths, *asked})
+    total = config.fresh_faces + config.faces * (1 + len(strengths))
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
     checkpoint.read(config.checkpoint / "discriminator.ckpt")  # the pair is copied at the end: is it whole?
     features = FeatureNetwork(config.network) if config.real else None
@@ -134,7 +148,9 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
     on_message(f"critic: {critic.validation}")
     learner, judge = (half_critic(network, activations, grades, half) for half in (0, 1))
     del activations
-    direction, trial = _directions(drawing, network, (critic, learner), config.fresh_faces)
+    direction, trial = _directions(
+        drawing, network, (critic, learner), config.fresh_faces, lambda done: on_faces(done, total)
+    )
     on_message(f"direction: R2 {direction.r2:.2f}; of half of the graders at cosine {direction.v @ trial.v:.2f} to it")
 
     real = None
@@ -143,13 +159,14 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
         real = (real_faces(config.real, config.real_faces, *sizes), features)
     measurement = Measurement(drawing, network, judge, config.faces, real)
     points = [measurement.point(measurement.before, None)]
-    asked = () if config.strength is None else (config.strength,)
-    for tried in sorted({*config.strengths, *asked}):
+    for tried in strengths:
+        on_faces(config.fresh_faces + config.faces * len(points), total)
         points.append(measurement.point(measurement.faces(trial.v, tried), tried))
         recall = "" if points[-1].recall is None else f", recall {points[-1].recall:.2f}"
         on_message(
             f"strength {tried}: {points[-1].broken:.1%} broken by {judge.validation.unseen}s not learnt from{recall}"
         )
+    on_faces(total, total)
     suggested = suggested_strength(points, config.keep_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
@@ -163,7 +180,11 @@ def _steer(config: SteerConfig, folder: Path, on_message: Callable[[str], None])
 
 
 def _directions(
-    drawing: Drawing, network: ActivationNetwork, critics: tuple[Critic, ...], count: int
+    drawing: Drawing,
+    network: ActivationNetwork,
+    critics: tuple[Critic, ...],
+    count: int,
+    on_faces: Callable[[int], None],
 ) -> list[Direction]:
     """The direction of each critic, over the same fresh faces."""
     sample = Sample.of(drawing, "steer", count)
@@ -171,6 +192,7 @@ def _directions(
     for start in range(0, count, _CHUNK):
         activations = network(drawing.draw_mapped(sample.mapped[start : start + _CHUNK]))
         logits.append([critic.logits(activations) for critic in critics])
+        on_faces(min(start + _CHUNK, count))
     return [find_direction(sample.mapped, scores) for scores in np.concatenate(logits, axis=1)]
 
 

@@ -1,0 +1,103 @@
+"""What is served: the models, by their ids, and the documents made of them."""
+
+import hashlib
+import json
+import mimetypes
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from avatar_runtime.errors import InputError, ModelFileError
+from avatar_runtime.generator import AvatarGenerator
+from avatar_runtime.model_file.registry import default_model, find_model
+from avatar_runtime.serve.answers import Answers
+from avatar_runtime.serve.metrics import Metrics
+from avatar_runtime.serve.openapi import description
+from avatar_runtime.serve.responses import Document
+from avatar_runtime.web_sources import embedded_module, web_sources
+
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
+    "img-src 'self' data: blob:; connect-src 'self'"
+)
+"""The Content-Security-Policy of the demo page."""
+
+_MEDIA_TYPES = {".js": "text/javascript", ".html": "text/html; charset=utf-8", ".wasm": "application/wasm"}
+
+
+class Service:
+    """Model files that are loaded, and all that is made of them. It is made anew when they are read again.
+
+    Args:
+        models: Ids or files, by default the package's model; the first draws what no id asks for. They are read now:
+            replacing a file later changes nothing.
+        limit: How many avatars of each model may be under way before requests are turned away.
+        workers: Threads that draw and encode.
+        metrics: Where to count.
+
+    Raises:
+        ModelFileError: A model cannot be read, or does not draw its golden images.
+        InputError: Two different models have the same id.
+    """
+
+    def __init__(self, models: Sequence[str | Path], limit: int, workers: int, metrics: Metrics) -> None:
+        self.answers: dict[str, Answers] = {}
+        """By the model's id, in the order given."""
+        for model in models or [default_model()]:
+            generator = AvatarGenerator.load(model, threads=1)
+            generator.verify()
+            if "/" in generator.model_id:
+                raise InputError(f"{model}: its id {generator.model_id!r} has a slash, which no address can hold")
+            found = self.answers.get(generator.model_id)
+            if found is not None and found.generator.model_sha256 != generator.model_sha256:
+                raise InputError(f"{model} and another model are both {generator.model_id}: change a version")
+            if found is None:
+                self.answers[generator.model_id] = Answers(
+                    generator, limit, workers, metrics.on_batch, metrics.on_change
+                )
+        self.default = next(iter(self.answers.values()))
+        path = find_model(models[0] if models else None).path
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.default.generator.model_sha256:
+            raise ModelFileError(f"{path} changed while it was read; try again")
+        self.documents = dict(_documents(content, list(self.answers)))
+        """By their paths."""
+
+    def find(self, model: str) -> tuple[Answers | None, bool]:
+        """The pictures of the model of this id, or the first with this name; and whether it was an id."""
+        if model in self.answers:
+            return self.answers[model], True
+        for answers in self.answers.values():
+            if answers.generator.spec.name == model:
+                return answers, False
+        return None, False
+
+    @property
+    def under_way(self) -> int:
+        """How many avatars are drawn or wait for it."""
+        return sum(answers.under_way for answers in self.answers.values())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a model takes no more requests for now."""
+        return any(answers.under_way >= answers.limit for answers in self.answers.values())
+
+    def close(self) -> None:
+        """Wait for the pictures that are being drawn, then end the threads."""
+        for answers in self.answers.values():
+            answers.close()
+
+
+def _documents(model: bytes, ids: list[str]) -> Iterator[tuple[str, Document]]:
+    """The demo page with all that it loads, and the documents about the interface."""
+    web = web_sources()
+    for path in (web / "index.html", web / "sw.js", *(web / "demo").iterdir(), *(web / "src").iterdir()):
+        if path.is_file():
+            name = path.relative_to(web).as_posix()
+            headers = [(b"content-security-policy", POLICY.encode())] if name == "index.html" else []
+            guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            document = Document(path.read_bytes(), _MEDIA_TYPES.get(path.suffix, guessed), *headers)
+            yield ("" if name == "index.html" else name), document
+    yield "models/anime-faces-64.onnx", Document(model, "application/octet-stream")
+    yield "src/embedded.js", Document(embedded_module(model).encode(), "text/javascript")
+    yield "openapi.json", Document(json.dumps(description(ids)).encode(), "application/json")
+    yield "v1/models", Document(json.dumps({"models": [{"id": name} for name in ids]}).encode(), "application/json")
