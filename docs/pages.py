@@ -22,6 +22,7 @@ OUTSIDE = {
     "engine.md": "runtime/native/README.md",
     "model-card.md": "runtime/avatar_runtime/models/MODEL_CARD.md",
     "security.md": "SECURITY.md",
+    "web-model.md": "runtime/web/model/README.md",
     "web-package.md": "runtime/web/README.md",
 }
 """Pages of the site whose document is not in docs/."""

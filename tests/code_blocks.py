@@ -13,6 +13,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "runtime/native/README.md",
     ROOT / "runtime/web/README.md",
+    ROOT / "runtime/web/model/README.md",
     ROOT / "runtime/avatar_runtime/models/MODEL_CARD.md",
 ]
 """All documents; each is also a page of the site."""

@@ -1,8 +1,8 @@
 """docs/packaging.md on Pyodide: its two blocks of code, in Node, draw Python's face: `pytest -m packaging`."""
 
 import json
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,17 +10,16 @@ import pytest
 from avatar_runtime import AvatarGenerator
 from code_blocks import ROOT, blocks
 
-WEB = Path(__file__).parents[2] / "runtime" / "web"
 SHOW = "\nimport json\nprint(json.dumps(pixels.hex()))\nawait generator.close()\n"
 
 
 @pytest.mark.packaging
-def test_python_in_a_page_draws_with_the_package_for_browsers(node: str, tmp_path: Path) -> None:
-    npm = shutil.which("npm")
-    assert npm is not None, "it comes with Node"
+def test_python_in_a_page_draws_with_the_package_for_browsers(
+    node: str, npm: str, unpack: Callable[[Path], None], tmp_path: Path
+) -> None:
     (tmp_path / "package.json").write_text("{}")
     subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund", "pyodide"], cwd=tmp_path, check=True)
-    (tmp_path / "node_modules/avatar-runtime-web").symlink_to(WEB)
+    unpack(tmp_path)
     section = [b.code for b in blocks(ROOT / "docs/packaging.md") if b.language in ("js", "python")]
     (script, python) = section
     (tmp_path / "draw.mjs").write_text(f"const code = {json.dumps(python + SHOW)};\n{script}")
