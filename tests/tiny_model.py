@@ -29,12 +29,21 @@ def tiny_arrays(
     latent_dim: int = 100,
     seed: int = 0,
     latent_map: bool = False,
+    refined: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Arrays under the names of a generator's checkpoint, drawn wide enough for its pictures to have contrast."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, mean: float = 0.0, sigma: float = 1.0) -> npt.NDArray[np.float32]:
         return (mean + sigma * rng.standard_normal(shape)).astype(np.float32)
+
+    def batch_norm(name: str, width: int) -> dict[str, npt.NDArray[np.float32]]:
+        return {
+            f"{name}.gamma": normal(width, mean=1.0, sigma=0.1),
+            f"{name}.beta": normal(width, sigma=0.2),
+            f"{name}.moving_mean": normal(width, sigma=0.1),
+            f"{name}.moving_variance": np.abs(normal(width, mean=0.5, sigma=0.1)) + np.float32(0.1),
+        }
 
     hidden = int(np.log2(image_size)) - 2
     widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
@@ -46,10 +55,12 @@ def tiny_arrays(
         arrays[f"generator.{3 * i}.weight"] = normal(wide, narrow, 4, 4, sigma=1 / np.sqrt(wide * (1 if i == 0 else 4)))
         if i < hidden:
             norm = f"generator.{3 * i + 1}"
-            arrays[f"{norm}.gamma"] = normal(narrow, mean=1.0, sigma=0.1)
-            arrays[f"{norm}.beta"] = normal(narrow, sigma=0.2)
-            arrays[f"{norm}.moving_mean"] = normal(narrow, sigma=0.1)
-            arrays[f"{norm}.moving_variance"] = np.abs(normal(narrow, mean=0.5, sigma=0.1)) + np.float32(0.1)
+            arrays |= batch_norm(norm, narrow)
+        for j in range((2, 2, 1)[i] if refined and i < min(hidden, 3) else 0):
+            block, inside = f"residual_blocks.{i}.{j}", max(narrow // 4, 1)
+            arrays[f"{block}.conv1.weight"] = normal(inside, narrow, 3, 3, sigma=1 / np.sqrt(9 * narrow))
+            arrays[f"{block}.conv2.weight"] = normal(narrow, inside, 1, 1, sigma=0.5 / np.sqrt(inside))
+            arrays |= batch_norm(f"{block}.norm1", inside) | batch_norm(f"{block}.norm2", narrow)
     return arrays
 
 
@@ -60,9 +71,10 @@ def tiny_weights(
     latent_dim: int = 100,
     seed: int = 0,
     latent_map: bool = False,
+    refined: bool = False,
 ) -> GeneratorWeights:
     """The same as GeneratorWeights, with pixels in [-1, 1]."""
-    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed, latent_map)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed, latent_map, refined)
     return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
 
 

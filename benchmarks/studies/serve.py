@@ -65,11 +65,12 @@ def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
         names = list(series(f"{clients} clients, {i}", requests))
         expected, best = best_of_library(names)
         alike = _at_a_time(names, clients)
-        began, before = time.monotonic(), (_cpu(pid), time.process_time())
+        began, before = time.monotonic(), (cpu_seconds(pid), time.process_time())
         answers, seconds = _load(port, names, clients)
         rate = requests / (time.monotonic() - began)
         cpu = [
-            (now - then) / requests * 1000 for now, then in zip((_cpu(pid), time.process_time()), before, strict=True)
+            (now - then) / requests * 1000
+            for now, then in zip((cpu_seconds(pid), time.process_time()), before, strict=True)
         ]
         for key, value in zip(found, (rate, rate / best, rate / alike, *cpu), strict=True):
             found[key].append(value)
@@ -169,7 +170,7 @@ def resident(pid: int) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
-def _cpu(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """CPU seconds that a process has used."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -2,7 +2,8 @@
 
 Draws with the web package, with one worker and with two, and with onnxruntime-web in one thread: the same file, by
 turns, in one run. Prints what is moved for the first face, the time from navigation to it with a warm cache, the time
-of one face, and that of 64 faces in one call. The faces are compared with Python's.
+of one face, of one face by the processor's clock, which other work does not slow as much, and of 64 faces in one call.
+The faces are compared with Python's.
 Needs Chromium, Node and `npm install --prefix runtime/web`.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import click
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import CDPSession, sync_playwright
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
@@ -31,6 +32,7 @@ from benchmarks.suite.timing import Spread, ratio, seconds
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 COUNT = 64
 ROUNDS = 7
+KEYS = ("first", "one", "cpu", "together")
 OURS, TWO, ORT = "avatar-runtime-web", "avatar-runtime-web, 2 workers", "onnxruntime-web, 1 thread"
 
 PACKAGE = """
@@ -60,8 +62,9 @@ MEASURE = """async ([names, rounds]) => {
   for (let i = 0; i < names.length; i++) one.push((await draw([names[i]]))[0]);
   const together = [];
   for (let i = 0; i < rounds; i++) together.push((await draw(names))[0]);
-  return { one, together, pixels: (await draw(names))[1].map(({ data }) => btoa(String.fromCharCode(...data))) };
+  return { one, together };
 }"""
+PIXELS = "async (names) => (await draw(names))[1].map(({ data }) => btoa(String.fromCharCode(...data)))"
 MOVED = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
   .reduce((sum, { transferSize }) => sum + transferSize, 0)"""
 
@@ -74,15 +77,19 @@ def main(models: tuple[Path, ...]) -> None:
         for where, measure in (("Chromium", in_chromium), ("Node", in_node)):
             found = measure(model)
             note = f"{OURS} beside Python: {levels(model, found[OURS]['pixels'])}. " + "; ".join(ratios(found)) + "."
-            header = ["", "moved, MB", "first face, ms", "one face, ms", f"{COUNT} faces, ms"]
-            rows = [[name, moved(one), *(milliseconds(one[key]) for key in ("first", "one", "together"))]
-                    for name, one in ((name, spreads(one)) for name, one in found.items())]  # fmt: skip
+            header = [
+                "",
+                "moved, MB",
+                "first face, ms",
+                "one face, ms",
+                "processor, ms",
+                f"{COUNT} faces, ms",
+            ]
+            rows = [
+                [name, moved(one), *(milliseconds(seconds(turns(one, key))) for key in KEYS)]
+                for name, one in found.items()
+            ]
             click.echo(Table(f"{model.name} in {where}", header, rows, note).markdown() + "\n")
-
-
-def spreads(found: dict[str, Any]) -> dict[str, Any]:
-    """What was measured in milliseconds by rounds, as spreads of seconds."""
-    return found | {key: seconds(turns(found, key)) for key in ("first", "one", "together")}
 
 
 def turns(found: dict[str, Any], key: str) -> list[list[float]]:
@@ -105,6 +112,7 @@ def ratios(found: dict[str, Any]) -> Iterator[str]:
         yield f"{COUNT} faces on two workers take {times(of(TWO, 'together', OURS))} of the time on one"
     yield f"onnxruntime-web takes {times(of(ORT, 'first', OURS))} times as long to the first face"
     yield f"{times(of(ORT, 'one', OURS))} times as long for one face"
+    yield f"{times(of(ORT, 'cpu', OURS))} times by the processor's clock"
 
 
 def levels(model: Path, pixels: list[str]) -> str:
@@ -140,14 +148,19 @@ def in_node(model: Path) -> dict[str, Any]:
         content = f'(await import("node:fs")).readFileSync({json.dumps(str(model))})'
         ready = scripts(f"{WEB.as_uri()}/", content, generator.spec.latent_dim)
     del ready[TWO]
-    found: dict[str, Any] = {name: {"moved": 0, "first": [], "one": [], "together": []} for name in ready}
-    measure = f"console.log(JSON.stringify({{ first, ...await ({MEASURE})({json.dumps([names(), 1])}) }}));"
+    found: dict[str, Any] = {name: {"moved": 0, **{key: [] for key in KEYS}} for name in ready}
+    all_names = json.dumps(names())
+    measure = f"""
+    const before = process.cpuUsage(), measured = await ({MEASURE})([{all_names}, 1]);
+    const {{ user, system }} = process.cpuUsage(before);
+    const pixels = await ({PIXELS})({all_names});
+    console.log(JSON.stringify({{ first, ...measured, cpu: (user + system) / 1e3, pixels }}));"""
     for _ in range(ROUNDS):
         for name, script in ready.items():
             node = [shutil.which("node") or "node", "--input-type=module", "-"]
             done = subprocess.run(node, input=script + measure, capture_output=True, check=True, text=True)
             one = json.loads(done.stdout.splitlines()[-1])
-            add(found[name], one["first"], one)
+            add(found[name], one)
     return found
 
 
@@ -155,11 +168,11 @@ def in_chromium(model: Path) -> dict[str, Any]:
     """Each contender on a page of its own; the first face counts from navigation, with a warm cache."""
     with AvatarGenerator.load(model) as generator:
         ready = scripts("/", '"/models/anime-faces-64.onnx"', generator.spec.latent_dim)
-    found: dict[str, Any] = {name: {"moved": 0, "first": [], "one": [], "together": []} for name in ready}
+    found: dict[str, Any] = {name: {"moved": 0, **{key: [] for key in KEYS}} for name in ready}
     pages = {f"/{i}.html": script for i, script in enumerate(ready.values())}
     with _site(model, pages) as site, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        context = browser.new_context()
+        context, protocol = browser.new_context(), browser.new_browser_cdp_session()
         for turn in range(ROUNDS + 1):
             for name, address in zip(found, pages, strict=True):
                 page = context.new_page()
@@ -168,16 +181,30 @@ def in_chromium(model: Path) -> dict[str, Any]:
                 if not turn:  # with an empty cache
                     found[name]["moved"] = page.evaluate(MOVED)
                 else:
-                    add(found[name], page.evaluate("first"), page.evaluate(MEASURE, [names(), 1]))
+                    before = used(protocol)
+                    one = page.evaluate(MEASURE, [names(), 1]) | {"cpu": 1e3 * since(before, used(protocol))}
+                    add(found[name], one | {"first": page.evaluate("first"), "pixels": page.evaluate(PIXELS, names())})
                 page.close()
         browser.close()
     return found
 
 
-def add(found: dict[str, Any], first: float, one: dict[str, Any]) -> None:
-    """Add a round."""
-    found["first"].append([first])
+def used(protocol: CDPSession) -> dict[int, float]:
+    """Seconds of the processor that each process of pages has used, by its number."""
+    processes = protocol.send("SystemInfo.getProcessInfo")["processInfo"]
+    return {one["id"]: float(one["cpuTime"]) for one in processes if one["type"] == "renderer"}
+
+
+def since(before: dict[int, float], after: dict[int, float]) -> float:
+    """Seconds between two readings, of the processes that are still there."""
+    return sum(seconds - before.get(number, 0) for number, seconds in after.items())
+
+
+def add(found: dict[str, Any], one: dict[str, Any]) -> None:
+    """Add a round: milliseconds to the first face, of each face, of all together; and of the processor for all."""
+    found["first"].append([one["first"]])
     found["one"].append(one["one"])
+    found["cpu"].append([one["cpu"] / (2 * COUNT)])
     found["together"].append(one["together"])
     found["pixels"] = one["pixels"]
 

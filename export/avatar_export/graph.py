@@ -4,13 +4,15 @@ MindSpore's own exporter writes transposed convolutions with a fixed batch and a
 onnxruntime refuses, so the graph is built here. The passes in `pipeline` then rewrite it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.source.checkpoint import GeneratorWeights
+from avatar_export.source.checkpoint import BatchNorm, GeneratorWeights
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES
 
 OPSET = 17
@@ -23,60 +25,38 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
     """The graph z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], after tanh.
 
     ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them
-    a Gemm if the checkpoint has a latent map.
+    a Gemm if the checkpoint has a latent map, and after a Relu the residual blocks of a refined generator.
     """
-    output = OUTPUT_NAMES["float32"]
-    column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)
-    initializers = [numpy_helper.from_array(column_shape, "z_shape")]
-    nodes, latent = [], INPUT_NAME
+    output, network = OUTPUT_NAMES["float32"], _Network()
+    latent = INPUT_NAME
     if weights.latent_map is not None:
-        latent = "mapped"
-        parts = {"weight": weights.latent_map.weight, "bias": weights.latent_map.bias}
-        initializers += [numpy_helper.from_array(array, f"latent_map.{part}") for part, array in parts.items()]
-        inputs = [INPUT_NAME, *(f"latent_map.{part}" for part in parts)]
-        nodes.append(helper.make_node("Gemm", inputs, [latent], "latent_map", transB=1))
-    nodes.append(helper.make_node("Reshape", [latent, "z_shape"], ["column"], "z_as_image"))
-    current = "column"
+        arrays = {"weight": weights.latent_map.weight, "bias": weights.latent_map.bias}
+        latent = network.add("Gemm", "latent_map", [latent], arrays, transB=1)
+    column_shape = np.array([-1, weights.latent_dim, 1, 1], np.int64)
+    current = network.add("Reshape", "z_as_image", [latent], {"shape": column_shape})
     for i, layer in enumerate(weights.layers):
         name = f"layer{i}"
-        initializers.append(numpy_helper.from_array(layer.weight, f"{name}.weight"))
-        geometry: dict[str, Any] = (
-            {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
-        )
-        nodes.append(
-            helper.make_node(
-                "ConvTranspose",
-                [current, f"{name}.weight"],
-                [f"{name}.conv_out"],
-                f"{name}.conv",
-                kernel_shape=[4, 4],
-                **geometry,
-            )
-        )
-        current = f"{name}.conv_out"
-        if layer.norm is None:
-            continue
-        norm = {"scale": layer.norm.gamma, "bias": layer.norm.beta, "mean": layer.norm.mean, "var": layer.norm.variance}
-        initializers += [numpy_helper.from_array(array, f"{name}.{kind}") for kind, array in norm.items()]
-        nodes.append(
-            helper.make_node(
-                "BatchNormalization",
-                [current, *(f"{name}.{kind}" for kind in norm)],
-                [f"{name}.norm_out"],
-                f"{name}.norm",
-                epsilon=BATCH_NORM_EPSILON,
-            )
-        )
-        nodes.append(helper.make_node("Relu", [f"{name}.norm_out"], [f"{name}.relu_out"], f"{name}.relu"))
-        current = f"{name}.relu_out"
-    nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
+        geometry = {"strides": [1, 1], "pads": [0] * 4} if i == 0 else {"strides": [2, 2], "pads": [1] * 4}
+        kernel = {"weight": layer.weight}
+        current = network.add("ConvTranspose", f"{name}.conv", [current], kernel, kernel_shape=[4, 4], **geometry)
+        if layer.norm is not None:
+            current = network.add("Relu", f"{name}.relu", [network.norm(f"{name}.norm", current, layer.norm)])
+        for j, block in enumerate(layer.blocks):
+            name, x = f"layer{i}.block{j}", current
+            kernel = {"weight": block.conv1}
+            current = network.add("Conv", f"{name}.conv1", [current], kernel, kernel_shape=[3, 3], pads=[1] * 4)
+            current = network.add("Relu", f"{name}.relu1", [network.norm(f"{name}.norm1", current, block.norm1)])
+            kernel = {"weight": block.conv2}
+            current = network.add("Conv", f"{name}.conv2", [current], kernel, kernel_shape=[1, 1], pads=[0] * 4)
+            current = network.add("Add", f"{name}.add", [x, network.norm(f"{name}.norm2", current, block.norm2)])
+    network.nodes.append(helper.make_node("Tanh", [current], [output], "tanh"))
     side = weights.image_size
     graph = helper.make_graph(
-        nodes,
+        network.nodes,
         "generator",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["batch", weights.latent_dim])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", weights.channels, side, side])],
-        initializers,
+        network.initializers,
     )
     return helper.make_model(
         graph,
@@ -84,3 +64,25 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
         ir_version=IR_VERSION,
         producer_name="avatar-edge",
     )
+
+
+class _Network:
+    """Nodes and initializers as they are added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, name: str, inputs: Sequence[str], arrays: dict[str, npt.NDArray[Any]] | None = None,
+            **attributes: Any) -> str:  # fmt: skip
+        """Add a node that reads tensors, then arrays of its own; returns the name of its output."""
+        arrays = arrays or {}
+        self.initializers += [numpy_helper.from_array(array, f"{name}.{part}") for part, array in arrays.items()]
+        names = [*inputs, *(f"{name}.{part}" for part in arrays)]
+        self.nodes.append(helper.make_node(kind, names, [f"{name}.out"], name, **attributes))
+        return f"{name}.out"
+
+    def norm(self, name: str, value: str, norm: BatchNorm) -> str:
+        """Add a batch norm."""
+        arrays = {"scale": norm.gamma, "bias": norm.beta, "mean": norm.mean, "var": norm.variance}
+        return self.add("BatchNormalization", name, [value], arrays, epsilon=BATCH_NORM_EPSILON)

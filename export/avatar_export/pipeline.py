@@ -15,6 +15,7 @@ from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
 from avatar_export.passes.fold_batch_norm import fold_batch_norm
 from avatar_export.passes.fold_latent_map import fold_latent_map
+from avatar_export.passes.fold_residual_adds import fold_residual_adds
 from avatar_export.passes.project_latent_to_gemm import project_latent_to_gemm
 from avatar_export.passes.split_transposed_convolution import split_transposed_convolution
 from avatar_export.passes.store_weights_in_fp16 import store_weights_in_fp16
@@ -38,6 +39,7 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
     from_tanh = pixel_range == (-1.0, 1.0)
     steps: list[tuple[bool, Pass]] = [
         (True, fold_batch_norm),
+        (int8, fold_residual_adds),
         (int8, equalize_channels),
         (True, project_latent_to_gemm),
         (True, fold_latent_map),

@@ -35,15 +35,16 @@ RUN_RECORD = {
 }
 
 
-def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8) -> Any:
+def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8, refined: bool = False) -> Any:
     """MindSpore's generator, with weights that give its pictures contrast."""
     from avatar_training import device
     from avatar_training.networks.generator import Generator
     from avatar_training.run_folder.checkpoint import load_into
 
     device.select("CPU")
-    generator = Generator(image_size, channels, latent_dim, ngf)
-    load_into(generator.get_parameters(), tiny_arrays(image_size, ngf, channels, latent_dim), Path("tiny"))
+    generator = Generator(image_size, channels, latent_dim, ngf, refined=refined)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, refined=refined)
+    load_into(generator.get_parameters(), arrays, Path("tiny"))
     return generator.set_train(False)
 
 
@@ -182,11 +183,33 @@ def test_other_architectures_are_within_the_tolerance(tmp_path: Path, architectu
     assert exported.size == (tmp_path / "other.onnx").stat().st_size
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_refined_generator_is_within_the_tolerance_in_every_engine(tmp_path: Path, precision: str) -> None:
+    save_run(tmp_path / "run", network(refined=True))
+    out = tmp_path / "refined.onnx"
+    exported = exporter.export_model(
+        tmp_path / "run", out, precision=precision, tolerance={"max_levels": 99, "mean_levels": 9, "psnr": 20}
+    )
+    assert exported.parity.passed
+    assert ("fold_residual_adds" in exported.metadata.passes) == (precision == "int8")
+
+
 def test_metadata_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
     out = tmp_path / "night.onnx"
-    result = export("--checkpoint", saved / "run", "--out", out, "--model-name", "Nacht", "--license", "CC0-1.0")
+    result = export(
+        "--checkpoint",
+        saved / "run",
+        "--out",
+        out,
+        "--model-name",
+        "Nacht",
+        "--model-version",
+        "4",
+        "--license",
+        "CC0-1.0",
+    )
     spec = AvatarGenerator.load(out).spec
-    assert (spec.name, spec.license) == ("Nacht", "CC0-1.0")
+    assert (spec.id, spec.license) == ("Nacht@4", "CC0-1.0")
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"
     assert spec.checkpoint_sha256 == hashlib.sha256((saved / "run/generator.ckpt").read_bytes()).hexdigest()
     assert spec.passes == (

@@ -44,7 +44,7 @@ def original(monkeypatch: pytest.MonkeyPatch) -> Original:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
-    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", tolerance=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", version=3, tolerance=RANDOM_WEIGHTS)
     manifest = json.loads((tmp_path / "made/manifest.json").read_text())
     assert manifest == made.manifest
     assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
@@ -56,6 +56,7 @@ def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, or
             continue
         generator = AvatarGenerator.load(tmp_path / "made" / name)
         assert generator.spec.parity == entry["parity"]
+        assert generator.model_id == entry["id"] == f"tiny-{Path(name).stem}@3"
         assert entry["latency_ms"].keys() == manifest["mindspore_latency_ms"].keys() == {"1", "64"}
         assert np.abs(generator.generate(NAMES) - expected).max() <= entry["parity"]["limit"] + 1
     assert [export.path.parent for export in made.exports] == [tmp_path / "made"] * len(TARGETS[target])

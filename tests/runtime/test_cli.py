@@ -182,7 +182,7 @@ def test_a_progress_bar_is_drawn_on_a_terminal(folder: Path, installed_avatar_ge
             seen += part
     assert done.returncode == 0
     assert b"drawing" in seen
-    assert b"100%" in seen
+    assert b"100/100" in seen
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have only Unicode file names")

@@ -13,7 +13,8 @@ def generator() -> AvatarGenerator:
 
 def test_the_embedded_model_draws_64_different_faces(generator: AvatarGenerator) -> None:
     faces = generator.generate(64)
-    assert faces.shape == (64, 64, 64, 3)
+    size = generator.spec.image_size
+    assert faces.shape == (64, size, size, 3)
     assert faces.dtype == np.uint8
     assert len(np.unique(faces, axis=0)) == 64
     assert faces.std(axis=(1, 2)).mean() > 20  # pictures with contrast

@@ -220,7 +220,7 @@ def test_models_are_listed_for_people_and_programs(site: FileServer, model_folde
     (model_folder / "own@2.onnx").write_bytes(tiny_model.read_bytes())  # says that it is tiny@1
     lines = [json.loads(line) for line in avatar_gen("models", "--json").output.splitlines()]
     by_id = {line["id"]: line for line in lines}
-    assert [line["id"] for line in lines] == [*sorted(CARRIED), "own@2", "tiny@1"]
+    assert [line["id"] for line in lines] == sorted({*known_models(), "own@2"})
     assert [line["id"] for line in lines if line["default"]] == [AvatarGenerator.load().model_id]
     assert by_id["tiny@1"]["state"] == "not on this machine"
     assert by_id["own@2"]["state"].startswith("cannot be used: ")
@@ -247,3 +247,18 @@ def test_models_is_a_command_and_can_still_be_a_name(tmp_path: Path) -> None:
     assert avatar_gen("models", "--help").output.startswith("Usage: ")
     assert avatar_gen("--name", "models", "--out", str(tmp_path / "models.png")).exit_code == 0
     assert avatar_gen("models", "nonsense").exit_code == 2
+
+
+def test_a_shell_completes_ids_and_files(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def completed(*words: str) -> list[str]:
+        environment = {"_MAIN_COMPLETE": "bash_complete", "COMP_CWORD": str(len(words))}
+        environment["COMP_WORDS"] = " ".join(["main", *words])
+        return [line.split(",")[1] for line in CliRunner().invoke(main, env=environment).output.splitlines()]
+
+    name = default_model().split("@")[0]
+    assert set(CARRIED) >= set(completed("--model", name)) >= {default_model()}
+    assert default_model() in completed("models", "fetch", name)
+    assert completed("models", "f") == ["fetch"]
+    assert completed("--model", "own.on") == ["own.on"]  # for the shell to complete as a file
+    (model_folder / "models.json").write_text("{")
+    assert completed("--model", name) == [name]

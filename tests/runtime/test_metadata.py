@@ -5,6 +5,7 @@ import math
 import re
 import struct
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,16 @@ def test_unknown_fields_and_keys_are_ignored() -> None:
 
 def test_optional_fields_may_be_missing() -> None:
     metadata = json.loads(SHORT.to_metadata()[KEY])
-    for name in ("precision", "passes", "checkpoint_sha256", "parity", "license", "provenance", "golden"):
+    for name in ("version", "precision", "passes", "checkpoint_sha256", "parity", "license", "provenance", "golden"):
         del metadata[name]
     assert ModelSpec.from_metadata({KEY: json.dumps(metadata)}) == SHORT
+
+
+def test_the_id_is_name_and_version_and_a_file_without_a_version_is_version_1() -> None:
+    metadata = json.loads(replace(FULL, name="faces", version=12).to_metadata()[KEY])
+    assert ModelSpec.from_metadata({KEY: json.dumps(metadata)}).id == "faces@12"
+    del metadata["version"]
+    assert ModelSpec.from_metadata({KEY: json.dumps(metadata)}).id == "faces@1"
 
 
 @pytest.mark.parametrize("metadata", [{}, {"producer": "someone"}])
@@ -103,6 +111,12 @@ def test_damaged_json_is_refused(text: str) -> None:
     [
         ("format_version", "1"),
         ("format_version", None),
+        ("version", 0),
+        ("version", "2"),
+        ("version", 2.0),
+        ("version", True),
+        ("version", None),
+        ("version", 10**6),
         ("latent_dim", 0),
         ("latent_dim", -1),
         ("latent_dim", "100"),

@@ -17,6 +17,7 @@ def test_a_model_file_of_the_oldest_format_opens_and_draws_what_it_promises() ->
     assert hashlib.sha256(FILE.read_bytes()).hexdigest() == SHA256, "the file was written again"
     generator = AvatarGenerator.load(FILE)
     assert (generator.spec.name, generator.spec.precision) == ("tiny", "int8")
+    assert generator.model_id == "tiny@1"
     assert generator.spec.golden is not None
     assert generator.verify() <= generator.spec.golden.tolerance
     assert generator.generate(["alice", "bob"]).shape == (2, 32, 32, 3)

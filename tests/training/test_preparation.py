@@ -139,9 +139,14 @@ def test_what_cannot_be_prepared_is_refused(crawled: Path, tmp_path: Path, enlar
 
     refused(DataError, "does not exist", data=tmp_path / "nowhere")
     refused(DataError, "3 images are too few", count=3)
-    refused(TrainingError, "another preparation; remove it", count=4)
-    (tmp_path / "faces.report").mkdir()
-    refused(TrainingError, "exists already")
+    assert not list(tmp_path.glob("*.parts"))  # nothing is enlarged in vain
+    prepare(config(crawled, tmp_path, count=2, network=None))
+    with pytest.raises(TrainingError, match="exists already"):
+        prepare(config(crawled, tmp_path))
+    (tmp_path / "faces.zip").unlink()
+    (tmp_path / "faces.zip.parts").mkdir()
+    (tmp_path / "faces.zip.parts/names.json").write_text("{}")
+    refused(TrainingError, "another preparation; remove it", count=4, network=None)
 
 
 def test_the_command_says_what_it_found(crawled: Path, tmp_path: Path, enlarger: Enlarger) -> None:

@@ -16,6 +16,7 @@ from avatar_training import device
 from avatar_training.config import (
     DEVICE_TARGETS,
     FACES_URL,
+    GENERATORS,
     IMAGE_SIZES,
     LOSSES,
     RECIPES,
@@ -85,6 +86,11 @@ class _Group(Command, click.Group):
 @_network("--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64]")
 @_network("--channels", type=click.Choice([1, 3]), help="1 for grey, 3 for RGB.  [default: 3]")
 @_network("--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent vector.  [default: 100]")
+@_network(
+    "--generator",
+    type=click.Choice(GENERATORS),
+    help="refined adds residual blocks to the tutorial's.  [default: tutorial]",
+)
 @_network("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
 @_network("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
 @_network(
@@ -121,6 +127,11 @@ class _Group(Command, click.Group):
     "--diff-augment/--no-diff-augment",
     default=None,
     help="Augment real and generated images in the same way (DiffAugment).",
+)
+@_loss(
+    "--feature-heads",
+    metavar="FILE.onnx",
+    help="Judge images through this MobileNetV2, too (Projected GANs).",
 )
 @_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
 @_reward("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")

@@ -44,6 +44,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+GENERATORS = ("tutorial", "refined")
 LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
@@ -51,7 +52,7 @@ DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
-    | {"critic", "critic_network"}  # The files may move; `run_folder` compares their digests.
+    | {"critic", "critic_network", "feature_heads"}  # The files may move; `run_folder` compares their digests.
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
@@ -80,6 +81,8 @@ class TrainConfig:
     """Each latent is scaled by a random factor from this to 1, so that truncated latents give faces, too."""
     activation_limit: float = 0.0
     """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
+    generator: str = "tutorial"
+    """tutorial, or or refined, which has residual blocks besides."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
@@ -110,6 +113,8 @@ class TrainConfig:
     """Spectral instead of batch normalisation in the discriminator."""
     diff_augment: bool = False
     """Differentiable augmentation of real and generated images."""
+    feature_heads: str | None = None
+    """ONNX file of a MobileNetV2 through which further discriminators see; None for none."""
     critic: str | None = None
     """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
     critic_network: str | None = None
@@ -135,6 +140,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
+        _check(self.generator in GENERATORS, "generator", self.generator, "tutorial or refined")
         _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
         _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
         _check(self.channels in (1, 3), "channels", self.channels, "1 or 3")

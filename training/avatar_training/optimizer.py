@@ -14,7 +14,7 @@ class Optimizer:
     """Adam for one network. Its methods are compiled into the training step.
 
     Args:
-        network: the network whose weights it moves.
+        weights: the weights that it moves.
         name: prefix of the names of its own parameters in a snapshot; each network needs another one.
         config: gives the learning rate and both betas.
         workers: number of workers over which gradients are averaged.
@@ -23,9 +23,9 @@ class Optimizer:
     """
 
     def __init__(
-        self, network: nn.Cell, name: str, config: TrainConfig, workers: int = 1, mixed_precision: bool = False
+        self, weights: list[Parameter], name: str, config: TrainConfig, workers: int = 1, mixed_precision: bool = False
     ) -> None:
-        self.weights = network.trainable_params()
+        self.weights = weights
         self.adam = nn.Adam(self.weights, config.learning_rate, beta1=config.beta1, beta2=config.beta2)
         for parameter in self.adam.get_parameters():
             if not any(parameter is weight for weight in self.weights):

@@ -25,11 +25,16 @@ class TrainingStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.gan, self.config, self.workers = gan, gan.config, gan.workers.size
         self.generator, self.discriminator = gan.generator, gan.discriminator
-        self.g_optimizer = Optimizer(gan.generator, "g", gan.config, self.workers, gan.amp)
-        self.d_optimizer = Optimizer(gan.discriminator, "d", gan.config, self.workers, gan.amp)
+        g_weights = gan.generator.trainable_params()
+        d_weights = [parameter for parameter in gan.discriminator_parameters() if parameter.requires_grad]
+        self.g_optimizer = Optimizer(g_weights, "g", gan.config, self.workers, gan.amp)
+        self.d_optimizer = Optimizer(d_weights, "d", gan.config, self.workers, gan.amp)
         self.g_gradients = mindspore.value_and_grad(self.g_objective, None, self.g_optimizer.weights, has_aux=True)
         self.d_gradients = mindspore.value_and_grad(self.d_objective, None, self.d_optimizer.weights, has_aux=True)
+        self.heads = gan.heads
         self.spectral_convolutions = gan.discriminator.spectral_convolutions()
+        if gan.heads:
+            self.spectral_convolutions += gan.heads.spectral_convolutions()
         self.averaged = list(zip(gan.average.get_parameters(), gan.generator.get_parameters(), strict=True))
         self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
         self.activation_limit = gan.config.activation_limit
@@ -81,7 +86,10 @@ class TrainingStep(nn.Cell):
         limit = self.activation_limit
         fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
         fake = fake.astype(mindspore.float32)
-        g_loss = generator_loss(self.judge(fake, u_fake), self.loss)
+        seen = self.augmented(fake, u_fake)
+        g_loss = generator_loss(self.judge(seen), self.loss)
+        if self.heads is not None:
+            g_loss += generator_loss(self.heads(seen), "hinge")
         total, logit = g_loss + ACTIVATION_WEIGHT * excess, ops.zeros((), mindspore.float32)
         if self.reward is not None:
             logits = self.reward(fake[:: self.reward_every], u_view[:: self.reward_every])
@@ -90,12 +98,19 @@ class TrainingStep(nn.Cell):
 
     def d_objective(self, real: Tensor, fake: Tensor, u_real: Tensor, u_fake: Tensor) -> tuple[Tensor, Tensor]:
         """What the discriminator minimises (scaled for float16), and its loss."""
-        d_loss = discriminator_loss(self.judge(real, u_real), self.judge(fake, u_fake), self.loss, self.real_label)
+        real, fake = self.augmented(real, u_real), self.augmented(fake, u_fake)
+        d_loss = discriminator_loss(self.judge(real), self.judge(fake), self.loss, self.real_label)
+        if self.heads is not None:
+            logits = self.heads(ops.concat((real, fake)))  # in one pass: there is no batch norm
+            d_loss += discriminator_loss(logits[: len(real)], logits[len(real) :], "hinge", 1.0)
         return self.d_optimizer.scale(d_loss), d_loss
 
-    def judge(self, images: Tensor, uniform: Tensor) -> Tensor:
-        """The discriminator's logits [N, 1] for augmented images."""
-        images = diff_augment(images, uniform) if self.augment else images
+    def augmented(self, images: Tensor, uniform: Tensor) -> Tensor:
+        """The images as the discriminators see them."""
+        return diff_augment(images, uniform) if self.augment else images
+
+    def judge(self, images: Tensor) -> Tensor:
+        """The discriminator's logits [N, 1]."""
         return self.discriminator(images).astype(mindspore.float32)
 
     def state(self) -> dict[str, Parameter]:

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from avatar_export.int8.quantize_layers import Ranges, layer_inputs, quantize_layers
-from avatar_export.int8.rounding import Moments
+from avatar_export.int8.rounding import MAX_COMPENSATED, Moments
 from avatar_export.passes.editing import attributes, copy_of
 from avatar_runtime.imaging.arrays import UInt8, from_network
 from avatar_runtime.latents import latents, series
@@ -74,12 +74,16 @@ def conv_moments(model: onnx.ModelProto) -> dict[str, Moments]:
         for node in convs:
             patches = _patches(tensors[node.input[0]], **attributes(node))  # [places, K]
             patches = patches[:: -(-len(patches) // MAX_PLACES)]
-            new = [len(patches), patches.sum(axis=0, dtype=np.float64), (patches.T @ patches).astype(np.float64)]
+            few = patches.shape[1] <= MAX_COMPENSATED
+            products = (patches.T @ patches).astype(np.float64) if few else 0
+            new = [len(patches), patches.sum(axis=0, dtype=np.float64), products]
             sums[node.name] = [a + b for a, b in zip(sums.get(node.name, [0, 0, 0]), new, strict=True)]
-    return {
-        name: Moments(total / count, products / count - np.outer(total / count, total / count))
-        for name, (count, total, products) in sums.items()
-    }
+    moments = {}
+    for name, (count, total, products) in sums.items():
+        mean = total / count
+        few = len(mean) <= MAX_COMPENSATED
+        moments[name] = Moments(mean, products / count - np.outer(mean, mean) if few else None)
+    return moments
 
 
 def sensitive_layers(model: onnx.ModelProto, ranges: Ranges, pixel_range: tuple[float, float]) -> list[str]:

@@ -7,7 +7,14 @@ import numpy.typing as npt
 import onnx
 
 from avatar_export.int8.calibration import channel_maxima
-from avatar_export.passes.editing import add_constant, constants, copy_of, drop_unused_constants, only_consumer
+from avatar_export.passes.editing import (
+    add_constant,
+    attributes,
+    constants,
+    copy_of,
+    drop_unused_constants,
+    only_consumer,
+)
 
 STRENGTH = 0.5
 """0 scales nothing. 1 gives all channels the same range, but the weights' error then grows by more than that gains."""
@@ -22,45 +29,84 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
     """Divide each channel before a Relu by a factor, and multiply the weights that read it by the same factor.
 
     The network computes the same, since Relu(x / s) = Relu(x) / s. The factor is the channel's largest value to the
-    power of STRENGTH; its geometric mean over the channels is 1. maxima is measured on the calibration latents if it is
-    not given. After G. Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language
-    Models", ICML 2023, section 4, who also divide by the largest weight that reads the channel: here that is 0.5 dB
-    worse. Preconditions, for each pair of layers:
+    power of STRENGTH, with a geometric mean of 1. Tensors that a Concat joins share a scale, so they are brought to
+    the same range, too. maxima is measured on the calibration latents if it is not given. After G. Xiao et al.,
+    "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4,
+    who also divide by the largest weight that reads the channel: here that is 0.5 dB worse. Preconditions, for each set
+    of Relus whose outputs Concats join, or a single one:
 
-    1. Two ConvTranspose of one group with a Relu between them, each output read once.
-    2. Their weights are constants; the first has a bias, a constant too.
-    3. maxima has the Relu's output.
+    1. Each Relu reads a ConvTranspose or Conv that nothing else reads; they and the Concats are read by such layers.
+    2. Those layers are of one group with constant weights; those before a Relu have a bias, a constant too.
+    3. maxima has the Relus' outputs, and none of the tensors is an output of the graph.
     """
     maxima = channel_maxima(model) if maxima is None else maxima
     model = copy_of(model)
     graph, changed = model.graph, False
-    for node in [node for node in graph.node if node.op_type == "ConvTranspose"]:
+    makers = {output: node for node in graph.node for output in node.output}
+    for relus, concats in _joined(graph):
         known = constants(graph)
-        relu = only_consumer(graph, node.output[0])
-        reader = only_consumer(graph, relu.output[0]) if relu is not None and relu.op_type == "Relu" else None
-        if relu is None or reader is None or reader.op_type != "ConvTranspose" or relu.output[0] not in maxima:
-            continue
-        named = [*node.input[1:], reader.input[1]]
-        if len(named) != 3 or not all(name in known for name in named) or not (_is_whole(node) and _is_whole(reader)):
-            continue
-        weight, bias, reading = (known[name].astype(np.float64) for name in named)  # [in, out, kh, kw], [out]
-        factor = np.power(_floored(maxima[relu.output[0]]), STRENGTH)
-        factor /= np.exp(np.log(factor).mean())
-        for target, place, name, array in (
-            (node, 1, "weight", weight / factor[:, None, None]),
-            (node, 2, "bias", bias / factor),
-            (reader, 1, "reading", reading * factor[:, None, None, None]),
+        writers = [makers.get(relu.input[0]) for relu in relus]
+        shown = {output.name for output in graph.output}
+        tensors = [node.output[0] for node in (*relus, *concats)]
+        readers = [node for node in graph.node if set(tensors) & set(node.input) and node not in concats]
+        if (
+            not all(relu.output[0] in maxima and only_consumer(graph, relu.input[0]) is not None for relu in relus)
+            or any(name in shown for name in tensors)
+            or not readers
+            or not all(_is_layer(node, known, inputs=3) for node in writers)
+            or not all(_is_layer(node, known, inputs=2) and node.input[0] in tensors for node in readers)
         ):
-            target.input[place] = add_constant(graph, f"{relu.name}.equal_{name}", array.astype(np.float32))
+            continue
+        factors = {relu.output[0]: _factor(maxima[relu.output[0]]) for relu in relus}
+        reach = {name: float((maxima[name] / factor).max()) for name, factor in factors.items()}
+        smallest = min(reach.values())
+        factors = {name: factor * (reach[name] / smallest) for name, factor in factors.items()}
+        factors |= {node.output[0]: np.concatenate([factors[name] for name in node.input]) for node in concats}
+        for relu, node in zip(relus, writers, strict=True):
+            assert node is not None
+            weight, bias = (known[name].astype(np.float64) for name in node.input[1:])
+            factor = factors[relu.output[0]]
+            by_output = (-1, 1, 1) if node.op_type == "ConvTranspose" else (-1, 1, 1, 1)  # [in, out, …] or [out, in, …]
+            _set(graph, node, 1, weight / factor.reshape(by_output))
+            _set(graph, node, 2, bias / factor)
+        for node in readers:
+            by_input = (-1, 1, 1, 1) if node.op_type == "ConvTranspose" else (-1, 1, 1)
+            read = constants(graph)[node.input[1]].astype(np.float64)  # a writer's may be new
+            _set(graph, node, 1, read * factors[node.input[0]].reshape(by_input))
         changed = True
     if changed:
         drop_unused_constants(graph)
     return model, changed
 
 
-def _is_whole(node: onnx.NodeProto) -> bool:
-    return all(attribute.i == 1 for attribute in node.attribute if attribute.name == "group")
+def _joined(graph: onnx.GraphProto) -> list[tuple[list[onnx.NodeProto], list[onnx.NodeProto]]]:
+    """The Relus in sets whose outputs Concats of channels join, each with those Concats."""
+    sets = [([node], list[onnx.NodeProto]()) for node in graph.node if node.op_type == "Relu"]
+    for concat in [node for node in graph.node if node.op_type == "Concat"]:
+        parts = [each for each in sets if any(relu.output[0] in concat.input for relu in each[0])]
+        if sum(len(set(concat.input) & {relu.output[0] for relu in relus}) for relus, _ in parts) == len(concat.input):
+            merged = [relu for relus, _ in parts for relu in relus], [c for _, cs in parts for c in cs] + [concat]
+            sets = [*(each for each in sets if each not in parts), merged]
+    return sets
 
 
-def _floored(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    return np.maximum(values.astype(np.float64), MIN_SHARE * float(values.max()) or 1.0)
+def _set(graph: onnx.GraphProto, node: onnx.NodeProto, place: int, array: npt.NDArray[np.float64]) -> None:
+    name = f"{node.input[place]}.equal"
+    node.input[place] = add_constant(graph, name, array.astype(np.float32))
+
+
+def _is_layer(node: onnx.NodeProto | None, known: Mapping[str, npt.NDArray[np.generic]], inputs: int) -> bool:
+    """Whether a node is a convolution of one group with at least so many inputs, the weights constant."""
+    return (
+        node is not None
+        and node.op_type in ("ConvTranspose", "Conv")
+        and attributes(node).get("group", 1) == 1
+        and len(node.input) >= inputs
+        and all(name in known for name in node.input[1:])
+    )
+
+
+def _factor(maxima: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    values = maxima.astype(np.float64)
+    powers = np.power(np.maximum(values, MIN_SHARE * float(values.max()) or 1.0), STRENGTH)
+    return np.asarray(powers / np.exp(np.log(powers).mean()))

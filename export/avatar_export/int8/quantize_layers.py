@@ -76,7 +76,8 @@ def quantize_layers(
 
     1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
     2. Gemm has no transposition, alpha or beta; Conv has one group.
-    3. ranges has the input of each Gemm, Conv and Tanh, and each tensor on the way there is read once.
+    3. ranges has the input of each Gemm, Conv and Tanh. Each tensor on the way there is read once, or by layers and
+       Concats.
     """
     model = copy_of(model)
     quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
@@ -130,12 +131,19 @@ class _Quantizer:
         return [_made_of(node, inputs, f"{node.output[0]}.uint8")]
 
     def _destination(self, name: str) -> tuple[str, bool]:
-        """The tensor that the next layer or Tanh reads, and whether a Relu comes before it."""
+        """The tensor by whose range a layer's output is encoded, and whether a Relu comes before it.
+
+        It is what the next layer or Tanh reads: where residual blocks join it in several Concats, the last of them.
+        """
         rectified = False
-        while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type in (*MOVING, "Relu"):
-            rectified = rectified or readers[0].op_type == "Relu"
-            name = readers[0].output[0]
-        return name, rectified
+        while True:
+            moving = [node for node in self.readers.get(name, []) if node.op_type in (*MOVING, "Relu")]
+            others = [node for node in self.readers.get(name, []) if node not in moving]
+            joined = len(moving) > 1 and all(node.op_type == "Concat" for node in moving)
+            if not (len(moving) == 1 or joined) or any(node.op_type not in LAYERS for node in others):
+                return name, rectified
+            rectified = rectified or moving[-1].op_type == "Relu"
+            name = moving[-1].output[0]
 
     def _encode(self, name: str, like: str, rectified: bool = False) -> list[onnx.NodeProto]:
         low, high = self.ranges[like]
@@ -204,8 +212,9 @@ class _Quantizer:
         steps = np.nextafter(np.maximum(largest, sums).astype(np.float32), np.float32(np.inf))  # rounded up
         steps[~rows.any(axis=1)] = 1
         exact = rows / steps[:, None]
-        if moments := self.moments.get(node.name):
-            integers = round_with_compensation(exact, moments, WEIGHT_LIMIT, pairs)
+        moments = self.moments.get(node.name)
+        if moments is not None and moments.covariance is not None:
+            integers = round_with_compensation(exact, moments.covariance, WEIGHT_LIMIT, pairs)
         else:
             integers = round_to_nearest(exact, WEIGHT_LIMIT)
         integers = integers.reshape(by_channel.shape)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 DAMPING = 0.01
 """Added to the variances, as a share of their mean, so that an input that never varies does not divide by 0."""
+MAX_COMPENSATED = 3200
+"""Inputs of the largest layer that is rounded with compensation, whose time grows with their cube."""
 PAIR_LIMIT = 128
 """The largest sum of the two weights of a pair, if they have the same sign."""
 
@@ -20,8 +22,8 @@ class Moments:
 
     mean: Float64
     """[K]"""
-    covariance: Float64
-    """[K, K]"""
+    covariance: Float64 | None
+    """[K, K]; None if K is more than MAX_COMPENSATED"""
 
 
 def round_to_nearest(weight: Float64, limit: int) -> Float64:
@@ -39,7 +41,7 @@ def pair_sums(weight: Float64, pairs: npt.NDArray[np.int64]) -> Float64:
 
 
 def round_with_compensation(
-    weight: Float64, moments: Moments, limit: int, pairs: npt.NDArray[np.int64] = NO_PAIRS
+    weight: Float64, covariance: Float64, limit: int, pairs: npt.NDArray[np.int64] = NO_PAIRS
 ) -> Float64:
     """Round weights one after another; those not yet rounded make up for the error so far.
 
@@ -48,16 +50,16 @@ def round_with_compensation(
 
     Args:
         weight: [outputs, K], in steps.
-        moments: Of the layer's inputs.
+        covariance: Of the layer's inputs, [K, K].
         limit: The integers are from -limit to limit.
         pairs: [P, 2] places in K whose weights are held within PAIR_LIMIT.
 
     Returns:
         The integers, [outputs, K].
     """
-    variance = np.diag(moments.covariance)
+    variance = np.diag(covariance)
     order = np.argsort(-variance, kind="stable")
-    damped = moments.covariance[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * variance.mean() or 1.0)
+    damped = covariance[np.ix_(order, order)] + np.eye(len(order)) * (DAMPING * variance.mean() or 1.0)
     factor = np.linalg.cholesky(np.linalg.inv(damped)).T  # [K, K], upper triangular
     places = np.argsort(order)
     partners: list[list[int]] = [[] for _ in order]  # for each place, its partners that are rounded before it

@@ -1,4 +1,4 @@
-"""Folds batch norms into the transposed convolutions before them."""
+"""Folds batch norms into the convolutions before them, transposed or not."""
 
 import numpy as np
 import onnx
@@ -16,18 +16,18 @@ from avatar_export.passes.editing import (
 
 
 def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
-    """Rewrite ConvTranspose -> BatchNormalization as one ConvTranspose with a bias, computed in double precision.
+    """Rewrite ConvTranspose or Conv -> BatchNormalization as one with a bias, computed in double precision.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
     CVPR 2018, section 3.2. Preconditions, for each pair:
 
-    1. The ConvTranspose is of one group, and its weight (and bias, if any) are constants.
+    1. The convolution is of one group, and its weight (and bias, if any) are constants.
     2. Its output goes to the BatchNormalization alone.
     3. The BatchNormalization is in inference mode (one output, training_mode 0), and its four parameters are constants.
     """
     model = copy_of(model)
     graph, changed = model.graph, False
-    for conv in [node for node in graph.node if node.op_type == "ConvTranspose"]:
+    for conv in [node for node in graph.node if node.op_type in ("ConvTranspose", "Conv")]:
         known = constants(graph)
         norm = only_consumer(graph, conv.output[0])
         if norm is None or norm.op_type != "BatchNormalization" or norm.input[0] != conv.output[0]:
@@ -37,15 +37,16 @@ def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
             continue
         if not all(name in known for name in [*conv.input[1:], *norm.input[1:]]):
             continue
-        weight, *bias = (known[name].astype(np.float64) for name in conv.input[1:])  # [in, out, kh, kw]
+        weight, *bias = (known[name].astype(np.float64) for name in conv.input[1:])
         gamma, beta, mean, variance = (known[name].astype(np.float64) for name in norm.input[1:])
         scale = gamma / np.sqrt(variance + np.float64(settings.get("epsilon", 1e-5)))
+        axes = (-1, 1, 1) if conv.op_type == "ConvTranspose" else (-1, 1, 1, 1)  # [in, out, kh, kw] or [out, in, …]
         shift = beta + ((bias[0] if bias else 0) - mean) * scale
         folded = helper.make_node(
-            "ConvTranspose",
+            conv.op_type,
             [
                 conv.input[0],
-                add_constant(graph, f"{conv.name}.folded_weight", (weight * scale[:, None, None]).astype(np.float32)),
+                add_constant(graph, f"{conv.name}.folded_weight", (weight * scale.reshape(axes)).astype(np.float32)),
                 add_constant(graph, f"{conv.name}.folded_bias", shift.astype(np.float32)),
             ],
             [norm.output[0]],

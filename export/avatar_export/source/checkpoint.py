@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ MAX_LAYERS = 8
 MAX_ACTIVATIONS = 2**22
 """Numbers that one layer may compute for one image: 64 images then take 1 GB. 128x128 with ngf 64 computes 2^18."""
 
+_BLOCKS = "residual_blocks."
 _LATENT_MAP = ("latent_map.weight", "latent_map.bias")
 
 
@@ -33,11 +34,22 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
+class Block:
+    """A residual block of the refined generator: x -> x + norm2(conv2(relu(norm1(conv1(x)))))."""
+
+    conv1: Array  # [inside, width, 3, 3]
+    norm1: BatchNorm
+    conv2: Array  # [width, inside, 1, 1]
+    norm2: BatchNorm
+
+
+@dataclass(frozen=True)
 class Layer:
-    """A 4x4 transposed convolution and the batch norm after it, which the last layer does not have."""
+    """A 4x4 transposed convolution, its batch norm, which the last layer does not have, and the blocks after that."""
 
     weight: Array  # [in, out, 4, 4]
     norm: BatchNorm | None
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,17 @@ class GeneratorWeights:
         for i, layer in enumerate(self.layers):
             named[f"generator.{3 * i}.weight"] = layer.weight
             if layer.norm is not None:
-                prefix = f"generator.{3 * i + 1}"
-                named |= {f"{prefix}.gamma": layer.norm.gamma, f"{prefix}.beta": layer.norm.beta}
-                named |= {f"{prefix}.moving_mean": layer.norm.mean, f"{prefix}.moving_variance": layer.norm.variance}
+                named |= _named(layer.norm, f"generator.{3 * i + 1}")
+            for j, block in enumerate(layer.blocks):
+                place = f"{_BLOCKS}{i}.{j}"
+                named |= {f"{place}.conv1.weight": block.conv1, f"{place}.conv2.weight": block.conv2}
+                named |= _named(block.norm1, f"{place}.norm1") | _named(block.norm2, f"{place}.norm2")
         return named
+
+
+def _named(norm: BatchNorm, place: str) -> dict[str, Array]:
+    arrays = (norm.gamma, norm.beta, norm.mean, norm.variance)
+    return {f"{place}.{kind}": array for kind, array in zip(NORM, arrays, strict=True)}
 
 
 def generator_weights(
@@ -123,13 +142,14 @@ def generator_weights(
     if prefix is None and any(name.startswith("ema.") for name in arrays):
         raise UnsuitableCheckpointError("it is a snapshot for resuming; give the run folder or its generator.ckpt")
     prefix, group = find_generator(arrays, prefix)
-    layers = _layers(prefix, group)
+    cell = re.sub(r"[^.]*\.$", "", prefix)  # of "network.generator." it is "network."
+    layers = _with_blocks(_layers(prefix, group), arrays, cell + _BLOCKS)
     weights = GeneratorWeights(
         layers,
         pixel_range or _stored_range(arrays),
         sha256,
         _stored_steps(arrays),
-        _latent_map(arrays, prefix, layers[0].weight.shape[0]),
+        _latent_map(arrays, cell, layers[0].weight.shape[0]),
         prefix,
     )
     known = {name.removeprefix("generator.") for name in weights.arrays()}
@@ -166,22 +186,54 @@ def _layers(prefix: str, group: Group) -> tuple[Layer, ...]:
     if shapes[-1][1] not in (1, 3):
         raise UnsuitableCheckpointError(f"its images have {shapes[-1][1]} channels; 1 or 3 can be shown")
     weights = [_finite(f"{prefix}{place}.weight", group[place, "weight"]) for place in places]
-    norms = [_batch_norm(prefix, place + 1, group, shape[1]) for place, shape in zip(places, shapes[:-1], strict=False)]
+    norms = [
+        _batch_norm(f"{prefix}{place + 1}", {kind: group.get((place + 1, kind)) for kind in NORM}, shape[1])
+        for place, shape in zip(places, shapes[:-1], strict=False)
+    ]
     return tuple(Layer(weight, norm) for weight, norm in zip(weights, [*norms, None], strict=True))
 
 
-def _batch_norm(prefix: str, place: int, group: Group, channels: int) -> BatchNorm:
-    arrays = []
-    for kind in NORM:
-        name, array = f"{prefix}{place}.{kind}", group.get((place, kind))
-        arrays.append(_finite(name, _of_shape(name, array, (channels,))))
+def _with_blocks(layers: tuple[Layer, ...], arrays: Mapping[str, AnyArray], prefix: str) -> tuple[Layer, ...]:
+    """The layers with the residual blocks that the arrays have for them, in places 0, 1, … of each layer."""
+    own = {name for name in arrays if name.startswith(prefix)}
+    refined = []
+    for i, layer in enumerate(layers):
+        blocks: list[Block] = []
+        while places := {name for name in own if name.startswith(f"{prefix}{i}.{len(blocks)}.")}:
+            if layer.norm is None:
+                break
+            blocks.append(_block(f"{prefix}{i}.{len(blocks)}", arrays, layer.weight.shape[1]))
+            own -= places
+        refined.append(replace(layer, blocks=tuple(blocks)))
+    if own:
+        raise UnsuitableCheckpointError(f"a DCGAN generator has no {', '.join(sorted(own)[:4])}")
+    return tuple(refined)
+
+
+def _block(place: str, arrays: Mapping[str, AnyArray], width: int) -> Block:
+    inside = np.shape(arrays.get(f"{place}.conv1.weight", np.zeros(1)))[0]
+    conv1, conv2 = (
+        _finite(name, _of_shape(name, arrays.get(name), shape))
+        for name, shape in (
+            (f"{place}.conv1.weight", (inside, width, 3, 3)),
+            (f"{place}.conv2.weight", (width, inside, 1, 1)),
+        )
+    )
+    norms = [
+        _batch_norm(f"{place}.{name}", {kind: arrays.get(f"{place}.{name}.{kind}") for kind in NORM}, channels)
+        for name, channels in (("norm1", inside), ("norm2", width))
+    ]
+    return Block(conv1, norms[0], conv2, norms[1])
+
+
+def _batch_norm(place: str, found: Mapping[str, AnyArray | None], channels: int) -> BatchNorm:
+    arrays = [_finite(f"{place}.{k}", _of_shape(f"{place}.{k}", found[k], (channels,))) for k in NORM]
     if (arrays[-1] < 0).any():
-        raise UnsuitableCheckpointError(f"{prefix}{place}.moving_variance holds negative numbers")
+        raise UnsuitableCheckpointError(f"{place}.moving_variance holds negative numbers")
     return BatchNorm(*arrays)
 
 
-def _latent_map(arrays: Mapping[str, AnyArray], prefix: str, latent_dim: int) -> LatentMap | None:
-    cell = re.sub(r"[^.]*\.$", "", prefix)  # of "network.generator." it is "network."
+def _latent_map(arrays: Mapping[str, AnyArray], cell: str, latent_dim: int) -> LatentMap | None:
     names = [cell + name for name in _LATENT_MAP]
     if not any(name in arrays for name in names):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from avatar_runtime.command.models import models
+from avatar_runtime.command.models import ModelType, models
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 
@@ -75,7 +75,7 @@ _instead = group("Instead of drawing")
 )
 @_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name, keep the best.")
 @_look("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
-@_model("--model", metavar="ID|FILE", help="Use this model, such as anime-faces-64@2, or this file.")
+@_model("--model", type=ModelType(), metavar="ID|FILE", help="Use this model, such as anime-faces-64@2, or this file.")
 @_model("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")
 @_model("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that draw.  [default: one per CPU]")
 @_model("--exact", is_flag=True, help="Draw one avatar at a time in one thread: the same to the last bit.")

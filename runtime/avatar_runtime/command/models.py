@@ -2,14 +2,34 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from avatar_runtime.command.info import printable
 from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import SETTINGS, Command
+from avatar_runtime.errors import AvatarError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class ModelType(click.Path):
+    """An id or a path."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """The ids that begin so; if there are none, files."""
+        from click.shell_completion import CompletionItem
+
+        from avatar_runtime.model_file.registry import known_models
+
+        with suppress(AvatarError):
+            if ids := [id for id in known_models() if id.startswith(incomplete)]:
+                return [CompletionItem(id) for id in ids]
+        return super().shell_complete(ctx, param, incomplete)
 
 
 class _Group(Command, click.Group):
@@ -42,9 +62,11 @@ def models(ctx: click.Context, as_json: bool) -> None:
 
 
 @models.command(cls=Command)
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", type=ModelType())
 def fetch(id: str) -> None:
-    """Fetch a model of the registry into the model folder.
+    """Fetch a model of the registry into the model folder: AVATAR_EDGE_MODELS, or by default among your caches.
+
+    It comes from the registry's address, or from a mirror: AVATAR_EDGE_MODEL_URL/ID.onnx.
 
     \b
     Example:

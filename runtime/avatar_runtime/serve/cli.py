@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import click
 
+from avatar_runtime.command.models import ModelType
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.listening import inherited, listen, notify
@@ -27,7 +28,7 @@ _who = group("Other pages", configurable=True)
 @_what(
     "--model",
     "models",
-    type=click.Path(),
+    type=ModelType(),
     multiple=True,
     metavar="ID|FILE",
     envvar="AVATAR_MODEL",

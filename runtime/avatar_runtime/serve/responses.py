@@ -1,7 +1,7 @@
 """What every answer has in common: its headers, whether the client has it already, and who may use it."""
 
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple, TypeAlias
 
 from avatar_runtime.serve.negotiation import takes_gzip
@@ -33,15 +33,15 @@ class Document:
     """A body that never changes, with its entity tags.
 
     Args:
-        body: What is sent.
+        body: What is sent, or what makes it at the first request.
         media_type: What it is.
         headers: More headers.
     """
 
-    def __init__(self, body: bytes, media_type: str, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(self, body: bytes | Callable[[], bytes], media_type: str, *headers: tuple[bytes, bytes]) -> None:
         self._body = body
         self._headers = [(b"content-type", media_type.encode()), REVALIDATE, *headers]
-        self._compresses = bool(_COMPRESSED.match(media_type.encode())) and len(body) > 500
+        self._compresses = bool(_COMPRESSED.match(media_type.encode()))
         self._variants: dict[bool, tuple[bytes, bytes]] = {}
 
     def answer(self, accept_encoding: bytes | None) -> Response:
@@ -61,7 +61,8 @@ class Document:
         import gzip
         import hashlib
 
-        body = gzip.compress(self._body, 9, mtime=0) if zipped else self._body
+        body = self._body if isinstance(self._body, bytes) else self._body()
+        body = gzip.compress(body, 9, mtime=0) if zipped else body
         return body, b'"%b"' % hashlib.sha256(body).hexdigest().encode()
 
 
@@ -100,10 +101,7 @@ class Sharing:
 
     def __init__(self, origins: Iterable[str] = ("*",), policy: str = "cross-origin") -> None:
         self._origins = {origin.encode() for origin in origins}
-        self._headers = [
-            (b"cross-origin-resource-policy", policy.encode()),
-            (b"access-control-expose-headers", b"ETag, X-Request-Id"),
-        ]
+        self._headers = [(b"cross-origin-resource-policy", policy.encode())]
 
     def headers(self, scope: Scope) -> Headers:
         """The headers for a request."""

@@ -98,6 +98,6 @@ def _documents(model: bytes, ids: list[str]) -> Iterator[tuple[str, Document]]:
             document = Document(path.read_bytes(), _MEDIA_TYPES.get(path.suffix, guessed), *headers)
             yield ("" if name == "index.html" else name), document
     yield "models/anime-faces-64.onnx", Document(model, "application/octet-stream")
-    yield "src/embedded.js", Document(embedded_module(model).encode(), "text/javascript")
-    yield "openapi.json", Document(json.dumps(description(ids)).encode(), "application/json")
+    yield "src/embedded.js", Document(lambda: embedded_module(model).encode(), "text/javascript")
+    yield "openapi.json", Document(lambda: json.dumps(description(ids)).encode(), "application/json")
     yield "v1/models", Document(json.dumps({"models": [{"id": name} for name in ids]}).encode(), "application/json")

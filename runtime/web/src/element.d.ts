@@ -1,7 +1,7 @@
 import type { AvatarError, AvatarGenerator, LoadOptions, ModelSource } from "./index.js";
 
 export interface FaceOptions extends LoadOptions {
-  /** The model of elements without the attribute; its sha256 is the option of that name. Default: the embedded one. */
+  /** The model of elements without the attribute; its sha256 is the option of that name. Default: the packaged one. */
   model?: ModelSource;
 }
 
@@ -16,7 +16,7 @@ export interface AvatarFaceEventMap extends HTMLElementEventMap {
 export class AvatarFace extends HTMLElement {
   /** How models are opened: set before the first face. */
   static options: FaceOptions;
-  /** The generator that draws the faces of a model, by default the embedded one. */
+  /** The generator that draws the faces of a model, by default the packaged one. */
   static generator(model?: string): Promise<AvatarGenerator>;
   /** Whose face; null or undefined leaves the box empty. */
   get name(): string | null;
@@ -27,7 +27,7 @@ export class AvatarFace extends HTMLElement {
   /** From 0 to 2; 1 without it. */
   get truncation(): number;
   set truncation(value: number | null | undefined);
-  /** A model file's address; the embedded model without it. */
+  /** A model file's address; the packaged model without it. */
   get model(): string | null;
   set model(value: string | null | undefined);
   /** What screen readers say instead of "Avatar of NAME"; empty for decoration. */

@@ -2,7 +2,7 @@
 // on a server, and beside another copy of this package, it does nothing.
 //
 // Attributes, also properties: name; size, a number of CSS pixels or any CSS length (96); truncation (1); model, a file's
-// address (the embedded one); alt ("Avatar of NAME", empty for decoration). A face is drawn when it comes near the
+// address (the packaged one); alt ("Avatar of NAME", empty for decoration). A face is drawn when it comes near the
 // screen, once for a page. Events: load, and error, with its reason as detail.
 
 import { wantFace } from "./faces.js";
@@ -37,7 +37,7 @@ class Face extends Base {
   /** How models are opened, and which one without the attribute: set before the first face. @type {import("./element.js").FaceOptions} */
   static options = {};
 
-  /** The generator that draws the faces of a model, by default the embedded one. @param {string} [model] */
+  /** The generator that draws the faces of a model, by default the packaged one. @param {string} [model] */
   static generator(model) {
     const known = generators.get(model);
     if (known) return known;

@@ -35,6 +35,21 @@ class Conv2d(nn.Conv2d):
         return product.reshape((-1, side, side, weight.shape[0]))
 
 
+class Conv2dSame(nn.Conv2d):
+    """nn.Conv2d of stride 1 that keeps height and width, with a 1x1 or 3x3 kernel."""
+
+    def __init__(self, *args, **options) -> None:  # type: ignore[no-untyped-def]  # nn.Conv2d's own
+        super().__init__(*args, **options)
+        self.convolve = _Convolve3x3()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """[N, H, W, in] -> [N, H, W, out], H = W."""
+        if self.kernel_size[0] == 3:
+            return self.convolve(x, self.weight)
+        product = ops.MatMul(transpose_b=True)(x.reshape((-1, x.shape[3])), _matrix(self.weight))
+        return product.reshape((*x.shape[:3], -1))
+
+
 class Conv2dTranspose(nn.Conv2dTranspose):
     """nn.Conv2dTranspose with a 4x4 kernel: of stride 2 and padding 1, or "valid" from a single pixel."""
 
@@ -103,6 +118,26 @@ class _SumPatches(nn.Cell):
         return (_patches(gradient),)
 
 
+class _Convolve3x3(nn.Cell):
+    """Images [N, s, s, in] and a weight [out, in, 3, 3] -> [N, s, s, out], padding 1: patches times weights.
+
+    The gradient of the images is the same convolution of the gradient with the kernel turned by half a circle: V.
+    Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, section 4.
+    """
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        product = ops.MatMul(transpose_b=True)(_neighbours(x, 1), _matrix(weight))
+        return product.reshape((*x.shape[:3], -1))
+
+    def bprop(self, x: Tensor, weight: Tensor, out: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        turned = ops.transpose(weight, (1, 2, 3, 0)).reshape((weight.shape[1], -1))  # [in, 9 * out]
+        to_x = ops.MatMul(transpose_b=True)(_neighbours(gradient, -1), turned)
+        rows = gradient.reshape((-1, gradient.shape[3]))
+        to_weight = ops.MatMul(transpose_a=True)(rows, _neighbours(x, 1))  # [out, 9 * in]
+        to_weight = to_weight.reshape((weight.shape[0], 3, 3, weight.shape[1]))
+        return to_x.reshape(x.shape), ops.transpose(to_weight, (0, 3, 1, 2))
+
+
 class _Normalise(nn.Cell):
     """Rows [M, C], gamma [C], beta [C] -> rows of mean beta and deviation gamma, the old mean and variance, [C] each.
 
@@ -133,7 +168,7 @@ class _Normalise(nn.Cell):
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """A kernel's weights [A, B, 4, 4] as [A, 16 * B], in the order of a patch."""
+    """A kernel's weights [A, B, k, k] as [A, k * k * B], in the order of a patch."""
     return ops.transpose(weight, (0, 2, 3, 1)).reshape((weight.shape[0], -1))
 
 
@@ -151,6 +186,12 @@ def _sum_patches(patches: Tensor) -> Tensor:
     return total.reshape((count, 2 * side, 2 * side, -1))
 
 
+def _neighbours(x: Tensor, direction: int) -> Tensor:
+    """Each pixel's 3x3 neighbours, from the upper left (direction 1) or the lower right (-1): [N * s * s, 9 * C]."""
+    count, side, _, width = x.shape
+    return _rows(x.reshape((-1, width)), _neighbour_pixels(count, side, direction)).reshape((-1, 9 * width))
+
+
 def _rows(rows: Tensor, places: Tensor) -> Tensor:
     # Unlike Gather, EmbeddingLookup gives zeros for an index out of range (our padding). It is also twice as fast.
     return ops.EmbeddingLookup()(rows, places, 0)
@@ -163,6 +204,15 @@ def _patch_pixels(count: int, side: int) -> Tensor:
     inside = (pixel >= 0) & (pixel < 2 * side)
     number = pixel[:, None, :, None] * 2 * side + pixel[:, None]  # [patch, patch, tap, tap]
     return _numbers(count, number, inside[:, None, :, None] & inside[:, None], 4 * side * side)
+
+
+@constexpr
+def _neighbour_pixels(count: int, side: int, direction: int) -> Tensor:
+    """For each image, pixel and neighbour, the index of the neighbour, or -1: int32 [count * side * side * 9]."""
+    pixel = np.arange(side)[:, None] + direction * np.array([-1, 0, 1])  # [pixel, neighbour]
+    inside = (pixel >= 0) & (pixel < side)
+    number = pixel[:, None, :, None] * side + pixel[:, None]
+    return _numbers(count, number, inside[:, None, :, None] & inside[:, None], side * side)
 
 
 @constexpr

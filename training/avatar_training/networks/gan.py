@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import mindspore
 import numpy as np
@@ -16,6 +17,7 @@ from avatar_training.distributed.sync_batch_norm import SyncBatchNorm2d
 from avatar_training.distributed.worker_group import SINGLE_WORKER, WorkerGroup
 from avatar_training.errors import Diverged
 from avatar_training.networks.discriminator import Discriminator
+from avatar_training.networks.feature_heads import FROZEN, FeatureHeads
 from avatar_training.networks.generator import PIXEL_RANGE, Generator
 
 _AVERAGE_PREFIX = "ema."
@@ -37,22 +39,33 @@ class Gan:
         # The layers for a CPU know neither several workers nor mixed precision.
         channels_last = mindspore.get_context("device_target") == "CPU" and workers.size == 1 and not amp
         norm = partial(SyncBatchNorm2d, workers=workers.size) if workers.size > 1 else None
-        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm, channels_last)
+        refined = config.generator == "refined"
+        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm, channels_last, refined=refined)
         self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm, channels_last)
-        self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last)
+        self.heads = FeatureHeads(Path(config.feature_heads), *shape, channels_last) if config.feature_heads else None
+        self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last, refined=refined)
         self.average.update_parameters_name(_AVERAGE_PREFIX)
         _draw_weights(self.trained_parameters(), config.seed)
         self.reset_average()
         if amp:
+            if self.heads:
+                device.mixed_precision(self.heads)
             device.mixed_precision(self.generator)
             device.mixed_precision(self.discriminator)
         self.generator.set_train()
         self.discriminator.set_train()
+        if self.heads:
+            self.heads.set_train()
         self.average.set_train(False)
 
     def trained_parameters(self) -> list[Parameter]:
-        """The parameters of the generator and the discriminator."""
-        return [*self.generator.get_parameters(), *self.discriminator.get_parameters()]
+        """The parameters of the generator and the discriminators."""
+        return [*self.generator.get_parameters(), *self.discriminator_parameters()]
+
+    def discriminator_parameters(self) -> list[Parameter]:
+        """The parameters of the discriminator and the feature heads, without the classifier's."""
+        heads = self.heads.get_parameters() if self.heads else ()
+        return [*self.discriminator.get_parameters(), *(p for p in heads if not p.name.startswith(FROZEN))]
 
     def parameters(self) -> list[Parameter]:
         """The parameters of all three networks."""
@@ -90,8 +103,12 @@ class Gan:
 def _draw_weights(parameters: list[Parameter], seed: int) -> None:
     """Draw the first weights from the run's seed, not from MindSpore's global one, with the spreads of `networks`."""
     for i, parameter in enumerate(parameters):
-        kind = parameter.name.rsplit(".", 1)[-1]
-        mean, sigma = {"weight": (0, 0.02), "gamma": (1, 0.02), "u": (0, 1), "v": (0, 1)}.get(kind, (0, 0))
+        if not parameter.asnumpy().any():  # what begins at zero: biases, and the last layers of residuals
+            continue
+        kind = "mixture" if parameter.name.startswith("across_") else parameter.name.rsplit(".", 1)[-1]
+        spreads = {"weight": (0.0, 0.02), "gamma": (1.0, 0.02), "u": (0.0, 1.0), "v": (0.0, 1.0)}
+        spreads["mixture"] = (0.0, (parameter.shape[0] / parameter.size) ** 0.5)  # values keep their spread
+        mean, sigma = spreads.get(kind, (0.0, 0.0))
         if sigma:
             normal = standard_normal(rng.words(seed, rng.WEIGHTS, i, parameter.size))
             weights = np.float32(mean) + np.float32(sigma) * normal

@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal
 
 from avatar_training.networks import channels_last as cl
+from avatar_training.networks.residual import BLOCKS, ResidualBlock
 
 PIXEL_RANGE = (-1.0, 1.0)
 """Values of black and white for both networks: the range of tanh."""
@@ -30,12 +31,13 @@ class Generator(nn.Cell):
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
     convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm replaces the
     usual batch norm. With latent_map, an affine map of z (`latent_map`) comes before the first layer: see `steering`.
+    With refined, residual blocks follow the first ReLUs: see `residual`.
     With channels_last, the layers of `channels_last` compute the same faster on a CPU.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
                  norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False,
-                 latent_map: bool = False) -> None:  # fmt: skip
+                 latent_map: bool = False, refined: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.channels_last = channels_last
         self.latent_map = nn.Dense(latent_dim, latent_dim) if latent_map else nn.Identity()
@@ -48,20 +50,30 @@ class Generator(nn.Cell):
             layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
             layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
+        counts = (*BLOCKS, *[0] * len(widths))[: len(widths)] if refined else [0] * len(widths)
+        self.residual_blocks = nn.CellList(
+            [
+                nn.SequentialCell([ResidualBlock(width, norm, channels_last) for _ in range(count)])
+                for width, count in zip(widths, counts, strict=True)
+            ]
+        )
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
-        z = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
-        if self.channels_last:
-            return cl.to_channels_first(self.generator(cl.to_channels_last(z)))
-        return self.generator(z)
+        return self.with_excess(z, 0.0)[0]
 
     def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-        """The images, and how far the ReLUs' outputs exceed a limit: float32 [], squares summed over an image."""
-        x = cl.to_channels_last(z) if self.channels_last else z
+        """The images, and how far hidden activations exceed a limit, 0 for none: float32 [], squares summed per image.
+
+        Activations are the outputs of the ReLUs that residual blocks may follow.
+        """
+        x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
+        x = cl.to_channels_last(x) if self.channels_last else x
         squares = ops.zeros((), mstype.float32)
-        for layer in self.generator:
-            x = layer(x)
-            if isinstance(layer, nn.ReLU):
-                squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+        for i in range(len(self.generator)):
+            x = self.generator[i](x)
+            if i % 3 == 2:  # a ReLU
+                if limit:
+                    squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+                x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]

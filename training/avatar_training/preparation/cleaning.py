@@ -7,7 +7,6 @@ begin to mix.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -43,62 +42,62 @@ _BLOCK = 32
 Floats = npt.NDArray[np.float32]
 
 
-class Measures:
-    """Measures pictures one block at a time, and then says which should go.
+def check_count(count: int) -> None:
+    """Raise DataError if these are too few pictures to find those without a face."""
+    if count < FEWEST:
+        raise DataError(f"{count} images are too few to find those without a face; leave out --network")
+
+
+def find(
+    network: ActivationNetwork | None,
+    count: int,
+    read: Callable[[int], UInt8],
+    on_measured: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, dict[int, int]]:
+    """Say which pictures should go.
 
     Args:
         network: a classifier for "no face" and "duplicate"; None to look for neither.
         count: how many pictures there are.
         read: gives picture i: uint8 [H, W, 3], all of one size.
+        on_measured: called with the number of pictures measured so far and in all.
+
+    Returns:
+        Reason -> pictures, each with one to compare it with (itself where there is none). A picture is named once.
 
     Raises:
         DataError: there are too few pictures for a network.
-        ActivationsError: network is no classifier.
     """
+    contrast, sharpness = np.empty(count), np.empty(count)
+    reduce, reduced = None, []
+    if network:
+        check_count(count)
+        reduce = _reduction(network, count, read)
+    for start in range(0, count, _BLOCK):
+        pictures = np.stack([read(i) for i in range(start, min(start + _BLOCK, count))])
+        rows = slice(start, start + len(pictures))
+        contrast[rows], sharpness[rows] = _contrast_and_sharpness(pictures)
+        if reduce:
+            reduced.append(reduce(pictures))
+        on_measured(start + len(pictures), count)
+    flat = contrast < FLAT
+    blurred = ~flat & (sharpness < BLURRED * np.median(sharpness))
+    found = {reason: dict[int, int]() for reason in REASONS}
+    for reason, holds in (("flat", flat), ("blurred", blurred)):
+        found[reason] = {int(i): int(i) for i in np.flatnonzero(holds)}
+    if reduced:
+        _find_by_distance(np.concatenate(reduced), flat | blurred, found)
+    return found
 
-    def __init__(self, network: Path | None, count: int, read: Callable[[int], UInt8]) -> None:
-        if network and count < FEWEST:
-            raise DataError(f"{count} images are too few to find those without a face; leave out --network")
-        self.network = ActivationNetwork(network) if network else None
-        self.count, self.read = count, read
 
-    def find(self, on_measured: Callable[[int, int], None] = lambda done, total: None) -> dict[str, dict[int, int]]:
-        """Say what should go: reason -> pictures, each with one to compare it with (itself where there is none).
-
-        A picture is named once. on_measured is called with the number of pictures measured so far and in all.
-        """
-        contrast, sharpness = np.empty(self.count), np.empty(self.count)
-        blocks = []
-        reduce: Callable[[Floats], Floats] | None = None
-        if self.network:
-            reduce = self._fit()
-        for start in range(0, self.count, _BLOCK):
-            pictures = np.stack([self.read(i) for i in range(start, min(start + _BLOCK, self.count))])
-            rows = slice(start, start + len(pictures))
-            contrast[rows], sharpness[rows] = _contrast_and_sharpness(pictures)
-            if reduce and self.network:
-                blocks.append(reduce(self.network(pictures)))
-            on_measured(start + len(pictures), self.count)
-        found: dict[str, dict[int, int]] = {reason: {} for reason in REASONS}
-        gone = np.zeros(self.count, bool)
-        for i in range(self.count):
-            if contrast[i] < FLAT or sharpness[i] < BLURRED * np.median(sharpness):
-                found["flat" if contrast[i] < FLAT else "blurred"][i] = i
-                gone[i] = True
-        if blocks:
-            _find_by_distance(np.concatenate(blocks), gone, found)
-        return found
-
-    def _fit(self) -> Callable[[Floats], Floats]:
-        """Principal components of standardised activations, learnt from at most _FITTED pictures."""
-        assert self.network is not None
-        chosen = np.unique(np.linspace(0, self.count - 1, min(self.count, _FITTED)).astype(int))
-        blocks = [chosen[start : start + _BLOCK] for start in range(0, len(chosen), _BLOCK)]
-        seen = np.concatenate([self.network(np.stack([self.read(int(i)) for i in block])) for block in blocks])
-        components = min(_COMPONENTS, len(seen) - 1, seen.shape[1])
-        pipeline = make_pipeline(StandardScaler(), PCA(components, svd_solver="randomized", random_state=0))
-        pipeline.fit(seen)
-        return lambda features: np.asarray(pipeline.transform(features), np.float32)
+def _reduction(network: ActivationNetwork, count: int, read: Callable[[int], UInt8]) -> Callable[[UInt8], Floats]:
+    """Pictures to principal components of standardised activations, learnt from at most _FITTED pictures."""
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(int))
+    blocks = [chosen[start : start + _BLOCK] for start in range(0, len(chosen), _BLOCK)]
+    seen = np.concatenate([network(np.stack([read(int(i)) for i in block])) for block in blocks])
+    components = PCA(min(_COMPONENTS, *seen.shape), svd_solver="randomized", random_state=0)
+    pipeline = make_pipeline(StandardScaler(), components).fit(seen)
+    return lambda pictures: np.asarray(pipeline.transform(network(pictures)), np.float32)
 
 
 def _contrast_and_sharpness(pictures: UInt8) -> tuple[Floats, Floats]:

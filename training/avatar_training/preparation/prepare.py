@@ -16,8 +16,9 @@ from avatar_runtime.output.atomic import make_folder, replacing, write_file
 from avatar_training.data.decoding import UnusableImageError
 from avatar_training.data.source import DataError, open_source
 from avatar_training.errors import TrainingError
-from avatar_training.preparation.cleaning import Measures
+from avatar_training.preparation.cleaning import check_count, find
 from avatar_training.preparation.upscaling import Upscaler
+from avatar_training.steering.activations import ActivationNetwork
 
 _SHEET = 256
 """The most pictures on a contact sheet."""
@@ -74,11 +75,13 @@ def prepare(
             ActivationsError: as in `data.source`, `upscaling` and `steering.activations`; OutputError.
     """
     report = config.out.with_suffix(".report")
-    for path in (config.out, report):
-        if path.exists():
-            raise TrainingError(f"{path} exists already; name another --out")
+    if config.out.exists():
+        raise TrainingError(f"{config.out} exists already; name another --out")
     source = open_source(config.data)
     names = source.names[: config.count]
+    if config.network:
+        check_count(len(names))
+    network = ActivationNetwork(config.network) if config.network else None
     parts = _parts(config, names)
     upscaler = Upscaler(config.image_size, config.threads)
     left_out: dict[str, list[str]] = {}
@@ -99,7 +102,7 @@ def prepare(
         with Image.open(usable[i][1]) as image:
             return np.asarray(image.convert("RGB"))
 
-    found = Measures(config.network, len(usable), read).find(on_measured)
+    found = find(network, len(usable), read, on_measured)
     make_folder(report)
     for reason, pictures in found.items():
         if pictures:

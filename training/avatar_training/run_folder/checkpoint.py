@@ -188,8 +188,8 @@ def generator_cell(
     tolerance of an export; exact_tanh computes it in float64.
     """
     device.select("CPU")
-    steered = "latent_map.weight" in arrays
-    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered)
+    steered, refined = "latent_map.weight" in arrays, any(name.startswith("residual_blocks.") for name in arrays)
+    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered, refined=refined)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     if exact_tanh:
         generator.generator[-1] = _ExactTanh()

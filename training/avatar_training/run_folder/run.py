@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from mindspore import Parameter
+
 from avatar_runtime.latents import latents
 from avatar_runtime.output.atomic import make_folder
 from avatar_training import rng
@@ -21,6 +23,9 @@ from avatar_training.run_folder.growing import grow
 from avatar_training.run_folder.record import read_record, record_path, refuse_changes, write_record
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
+
+ADDITIONS = ("residual_blocks.", "across_channels.", "across_scales.", "heads.")
+"""What the parameters of the refined generator and the feature heads are called; a tutorial pair has none of them."""
 
 MAX_ROLLBACKS = 3
 """How often a run may go back to a snapshot because training diverged."""
@@ -100,8 +105,8 @@ class Run:
         """Write what a run has from its first moment, a snapshot included. Returns the first step: 0."""
         gan = training.gan
         if pair := self.config.init_from:
-            grown = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
-            checkpoint.load_into(gan.trained_parameters(), grown, Path(pair))
+            arrays = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
+            checkpoint.load_into(_without_additions(gan.trained_parameters(), arrays), arrays, Path(pair))
             gan.reset_average()
             self.on_message(f"starting from the networks in {pair}")
         self._write_record()
@@ -133,7 +138,7 @@ class Run:
         self.report.step(step=step, diversity=round(diversity, 2))
         divergence.check_diversity(step, diversity, divergence.diversity(self._real))
         checkpoint.save(self.out / "generator.ckpt", gan.averaged_generator(step))
-        checkpoint.save(self.out / "discriminator.ckpt", {p.name: p for p in gan.discriminator.get_parameters()})
+        checkpoint.save(self.out / "discriminator.ckpt", {p.name: p for p in gan.discriminator_parameters()})
         self.report.preview(step, images)
         checkpoint.save_snapshot(self.out / "snapshots", step, state, self.config.keep)
 
@@ -168,6 +173,12 @@ class Run:
         skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
         write_record(self.out, self.config, images, critic_digests(self.config), environment(self.devices))
+
+
+def _without_additions(parameters: list[Parameter], arrays: checkpoint.Arrays) -> list[Parameter]:
+    """The parameters without those of parts that the arrays have nothing of and that can be added to a trained pair."""
+    absent = tuple(part for part in ADDITIONS if not any(name.startswith(part) for name in arrays))
+    return [parameter for parameter in parameters if not parameter.name.startswith(absent)]
 
 
 def _already_a_run(out: Path) -> TrainingError:

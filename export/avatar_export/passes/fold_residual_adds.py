@@ -1,0 +1,93 @@
+"""Folds the sums of residual blocks into the layers that read them, so that no sum is ever rounded to eight bits."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from avatar_export.passes.editing import (
+    add_constant,
+    attributes,
+    constants,
+    copy_of,
+    drop_unused_constants,
+    only_consumer,
+)
+
+Float64 = npt.NDArray[np.float64]
+
+
+def fold_residual_adds(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+    """Rewrite layer(x + W h + b) as layer'(Concat(x, h)), in double precision: convolution and sum are both linear.
+
+    b becomes a channel of h that is 1 everywhere, so that a padding of zeros stays one. Several blocks in a row become
+    one Concat(x, h1, h2, …) and no block's sum is computed at all. Preconditions, for all Adds of the graph:
+
+    1. Its second input comes from a 1x1 Conv of one group, with constant weight and bias, of a Relu of a Conv of one
+       group with constant weight and bias; each of these three is read once.
+    2. Its output is read by Conv and ConvTranspose of one group with constant weights, and by Adds as first input.
+    """
+    model = copy_of(model)
+    graph = model.graph
+    adds = [node for node in graph.node if node.op_type == "Add"]
+    if not adds or not all(_holds(graph, add) for add in adds):
+        return model, False
+    makers = {output: node for node in graph.node for output in node.output}
+    sums: dict[str, tuple[list[str], Float64]] = {}  # the sum is matrix @ Concat(parts)
+    for add in adds:
+        known, x = constants(graph), add.input[0]
+        conv = makers[add.input[1]]
+        relu = makers[conv.input[0]]
+        hidden = makers[relu.input[0]]
+        weight, bias = (known[name].astype(np.float64) for name in conv.input[1:])
+        _give_a_channel_of_ones(graph, hidden)
+        parts, matrix = sums.get(x, ([x], np.eye(len(weight))))
+        parts, matrix = [*parts, relu.output[0]], np.hstack([matrix, weight[:, :, 0, 0], bias[:, None]])
+        sums[add.output[0]] = parts, matrix
+        joined = f"{add.name}.parts"
+        for reader in [node for node in graph.node if node.input[0] == add.output[0] and node.op_type != "Add"]:
+            old = known[reader.input[1]].astype(np.float64)
+            spelled = "ckij,cm->mkij" if reader.op_type == "ConvTranspose" else "kcij,cm->kmij"
+            new = np.einsum(spelled, old, matrix, optimize=True).astype(np.float32)
+            reader.input[0], reader.input[1] = joined, add_constant(graph, f"{reader.name}.residual_weight", new)
+        add.CopyFrom(helper.make_node("Concat", parts, [joined], joined, axis=1))
+        graph.node.remove(conv)
+    drop_unused_constants(graph)
+    return model, True
+
+
+def _holds(graph: onnx.GraphProto, add: onnx.NodeProto) -> bool:
+    known, makers = constants(graph), {output: node for node in graph.node for output in node.output}
+    chain, value = [], add.input[1]
+    for kind in ("Conv", "Relu", "Conv"):
+        node = makers.get(value)
+        if node is None or node.op_type != kind or only_consumer(graph, value) is None:
+            return False
+        if kind == "Conv" and not (len(node.input) == 3 and _is_whole(node) and set(node.input[1:]) <= set(known)):
+            return False
+        chain.append(node)
+        value = node.input[0]
+    plain = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0] * 4, "group": 1, "dilations": [1, 1]}
+    readers = [node for node in graph.node if add.output[0] in node.input]
+    return (
+        {**plain, **attributes(chain[0])} == plain
+        and add.output[0] not in {output.name for output in graph.output}
+        and all(node.input[0] == add.output[0] and add.output[0] not in node.input[1:] for node in readers)
+        and all(
+            node.op_type == "Add"
+            or (node.op_type in ("Conv", "ConvTranspose") and _is_whole(node) and set(node.input[1:]) <= set(known))
+            for node in readers
+        )
+    )
+
+
+def _give_a_channel_of_ones(graph: onnx.GraphProto, conv: onnx.NodeProto) -> None:
+    known = constants(graph)
+    weight, bias = (known[name] for name in conv.input[1:])
+    blank = np.zeros((1, *weight.shape[1:]), weight.dtype)
+    conv.input[1] = add_constant(graph, f"{conv.name}.weight_and_one", np.concatenate([weight, blank]))
+    conv.input[2] = add_constant(graph, f"{conv.name}.bias_and_one", np.append(bias, np.float32(1)))
+
+
+def _is_whole(node: onnx.NodeProto) -> bool:
+    return bool(attributes(node).get("group", 1) == 1)

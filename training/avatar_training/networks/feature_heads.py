@@ -1,0 +1,104 @@
+"""Discriminators that see an image through a classifier that stays as it is.
+
+A. Sauer, K. Chitta, J. Müller, A. Geiger, "Projected GANs Converge Faster", NeurIPS 2021, section 3: the classifier's
+activations at four scales are mixed over channels and scales by random weights that never learn, and each mixture gets
+a small discriminator of its own, with spectral normalisation. They judge beside the discriminator of pixels: alone they
+leave a checkerboard.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import Normal
+
+from avatar_training.networks import channels_last as cl
+from avatar_training.networks.discriminator import LeakyReLU, SpectralConv2d
+from avatar_training.networks.feature_network import FrozenFeatures
+
+ACTIVATIONS = ("block_2_add", "block_5_add", "block_12_add", "block_16_project_BN")
+"""The tensors of MobileNetV2 that are seen: the last narrow one of each scale, at 1/4 to 1/32 of the side."""
+
+INPUT_SIZE = 128
+"""Images are enlarged to this side before the classifier."""
+
+WIDTH = 64
+"""Channels of the mixtures and of the heads."""
+
+FROZEN = "seen."
+"""What the names of the classifier's own parameters begin with; they are no part of a checkpoint.
+
+A critic has such parameters, too. Where two have one name, MindSpore renames every parameter of a step.
+"""
+
+
+class FeatureHeads(nn.Cell):
+    """Images to logits, above 0 for real: float32 [N, channels, S, S] in [-1, 1] -> float32 [N, 4].
+
+    Args:
+        path: an ONNX file of MobileNetV2, as Keras names its tensors, for RGB images in [-1, 1].
+        image_size: S; at most INPUT_SIZE.
+        channels: 1 for grey, 3 for RGB.
+        channels_last: compute the heads by the layers of `channels_last`.
+
+    Raises:
+        FeatureNetworkError: the file cannot be read or lacks ACTIVATIONS.
+    """
+
+    def __init__(self, path: Path, image_size: int, channels: int, channels_last: bool = False) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+        self.features = FrozenFeatures(path, ACTIVATIONS, grey=channels == 1)
+        self.features.update_parameters_name(FROZEN)
+        self.enlarge = Tensor(_enlarging(image_size, INPUT_SIZE))
+        blank = Tensor(np.zeros((1, channels, INPUT_SIZE, INPUT_SIZE), np.float32))
+        shapes = [activation.shape for activation in self.features(blank)]
+        self.across_channels = nn.CellList([_random(width, 1) for _, width, _, _ in shapes])
+        self.across_scales = nn.CellList([_random(WIDTH, 3) for _ in shapes])
+        self.heads = nn.CellList([_head(side, channels_last) for _, _, side, _ in shapes])
+        for cell in (self.across_channels, self.across_scales):
+            for parameter in cell.get_parameters():
+                parameter.requires_grad = False
+
+    def construct(self, images: Tensor) -> Tensor:
+        """[N, channels, S, S] -> [N, 4]."""
+        large = ops.matmul(ops.matmul(self.enlarge, images), self.enlarge.T)
+        activations = self.features(large)
+        mixed, coarser = ops.zeros((), mstype.float32), None
+        logits: tuple[Tensor, ...] = ()
+        for i in range(len(self.heads) - 1, -1, -1):
+            mixed = self.across_channels[i](activations[i])
+            if coarser is not None:
+                mixed = mixed + ops.interpolate(coarser, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+            coarser = self.across_scales[i](mixed)
+            seen = cl.to_channels_last(coarser) if self.channels_last else coarser
+            logits += (self.heads[i](seen).reshape((-1, 1)),)
+        return ops.concat(logits, axis=1)
+
+    def spectral_convolutions(self) -> list[SpectralConv2d]:
+        """The layers whose `iterate` must be called once per step."""
+        return [cell for _, cell in self.cells_and_names() if isinstance(cell, SpectralConv2d)]
+
+
+def _head(side: int, channels_last: bool) -> nn.SequentialCell:
+    layers: list[nn.Cell] = []
+    while side > 4:
+        layers += [SpectralConv2d(channels_last, WIDTH, WIDTH, 4, 2, "pad", 1, weight_init=Normal(0.02))]
+        layers += [LeakyReLU(0.2)]
+        side //= 2
+    return nn.SequentialCell(*layers, SpectralConv2d(channels_last, WIDTH, 1, 4, 1, "valid", weight_init=Normal(0.02)))
+
+
+def _random(width: int, kernel_size: int) -> nn.Conv2d:
+    """A convolution to WIDTH channels, drawn by He et al. 2015 so that the values' spread stays."""
+    sigma = (1 / (width * kernel_size**2)) ** 0.5
+    return nn.Conv2d(width, WIDTH, kernel_size, 1, "pad", kernel_size // 2, weight_init=Normal(sigma))
+
+
+def _enlarging(size: int, wanted: int) -> npt.NDArray[np.float32]:
+    """The matrix [wanted, size] that resizes bilinearly, with half-pixel centres."""
+    places = np.clip((np.arange(wanted) + 0.5) * size / wanted - 0.5, 0, size - 1)
+    weights: npt.NDArray[np.float64] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
+    return weights.astype(np.float32)
