@@ -109,3 +109,10 @@ def test_long_commands_run(block: Block, trained: Path, tmp_path: Path) -> None:
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs/night").symlink_to(trained / "runs/night")
     run(block, tmp_path)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_reasons_name_tests_that_exist(document: Path) -> None:
+    for block in blocks(document):
+        for path in re.findall(r"tests/[\w./-]+", block.reason):
+            assert (ROOT / path).exists(), f"{block}: {path}"

@@ -27,7 +27,7 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "ipykernel", "install", "--prefix", tmp_path, "--name", "python3"], check=True
     )
-    run = [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=600", "--override-ini=addopts=", TOUR]
+    run = [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=600", "--override-ini=addopts=", str(TOUR)]
     environment = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share/jupyter")}
     done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
