@@ -92,7 +92,7 @@ def export_model(
         EngineError: The engine in C draws the int8 file differently from onnxruntime.
         OutputError: A file cannot be written.
 
-    Example:
+    Examples:
         >>> export_model(Path("runs/night"), Path("night.onnx"), precision="int8")  # doctest: +SKIP
     """
     if path.suffix[1:] not in FORMATS:
