@@ -182,16 +182,6 @@ def test_a_full_disk_leaves_the_old_picture(
     assert list(listing(folder)) == ["a.png"]
 
 
-@pytest.mark.parametrize("model", ["text.onnx", "truncated.onnx", "foreign.onnx"])
-def test_the_installed_command_says_one_sentence_too(
-    folder: Path, installed_avatar_gen: Callable[..., CompletedProcess[str]], bad_files: Path, model: str
-) -> None:
-    done = installed_avatar_gen("--model", str(bad_files / model), "--out", "a.png")
-    assert_one_sentence(done.returncode, done.stderr)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
-    assert listing(folder) == {}
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
 def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from avatar_export.cli import main as avatar_export
-from avatar_export.formats.onnx_file import golden_images
+from avatar_export.formats.golden import golden_images
 from avatar_runtime import ModelFileError, ModelSpec
 from avatar_runtime.command.cli import main as avatar_gen
 from avatar_runtime.imaging.encoding import encode
