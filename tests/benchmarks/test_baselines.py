@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
+from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
+from avatar_runtime.session import open_session, run
 from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, networks
 from benchmarks.suite import latency
 from benchmarks.suite.models import PLAIN, Models
@@ -120,3 +122,16 @@ def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
     assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of float32 limit"}
     (table,) = latency.tables(found)
     assert [row[0] for row in table.rows] == [latency.LIMIT, "avatar-edge fp32", "avatar-edge int8"]
+
+
+@pytest.mark.parametrize("additions", [{}, {"latent_map": True}, {"latent_map": True, "refined": True}])
+def test_pytorchs_network_is_the_checkpoints(additions: dict[str, bool]) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.baselines.pytorch import generator
+
+    weights = tiny_weights(**additions)
+    z = np.random.default_rng(0).standard_normal((4, 100)).astype(np.float32)
+    with torch.inference_mode():
+        images = generator(weights.arrays())(torch.from_numpy(z)[..., None, None]).numpy()
+    expected = run(open_session(check_model(plain_graph(weights))), z)
+    np.testing.assert_allclose(images, expected, rtol=0, atol=1e-4)

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, TypeAlias
@@ -169,20 +168,6 @@ def test_names_alone_replace_no_file(folder: Path, draw: Draw, avatar_gen: Calla
 def test_names_make_a_grid_where_one_picture_is_asked_for(folder: Path, draw: Draw, generator: AvatarGenerator) -> None:
     assert draw("alice", "bob", "--out", "both.png") == "2 avatars in both.png\n"
     np.testing.assert_array_equal(tiles(pixels(folder / "both.png")), generator.generate(["alice", "bob"]))
-
-
-def test_a_progress_bar_is_drawn_on_a_terminal(folder: Path, installed_avatar_gen: Command) -> None:
-    pty = pytest.importorskip("pty")
-    master, terminal = pty.openpty()
-    done = installed_avatar_gen("--count", "100", "--out-dir", "faces", stderr=terminal)
-    os.close(terminal)
-    seen = b""
-    with os.fdopen(master, "rb", buffering=0) as bar, suppress(OSError):  # a terminal nobody holds ends with an error
-        while part := bar.read(4096):
-            seen += part
-    assert done.returncode == 0
-    assert b"drawing" in seen
-    assert b"100/100" in seen
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have only Unicode file names")
