@@ -7,10 +7,10 @@ import click
 
 from avatar_runtime.cpus import MAX_THREADS, cpu_limit
 from avatar_runtime.errors import AvatarError, InputError
-from benchmarks.suite.run import PARTS
+from benchmarks.suite.parts import PARTS
 from benchmarks.suite.setting import CHECKPOINT, Setting
 
-NEEDED = ("matplotlib", "onnx", "packaging", "scipy")
+NEEDED = ("onnx", "packaging", "scipy")
 """Packages of the extra that would be missed only after minutes."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(exists=True, path_type=Path)
@@ -22,7 +22,7 @@ _PATH = click.Path(exists=True, path_type=Path)
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/benchmarks"),
-    help="Folder for results.json, RESULTS.md, report.html and the plots.",
+    help="Folder for results.json, RESULTS.md and pictures of the worst faces.",
 )
 @click.option("--checkpoint", type=_PATH, default=CHECKPOINT, help="Checkpoint or run folder that all contenders use.")
 @click.option("--model", type=_FILE, help="Model file of commands and bulk.  [default: the embedded one]")

@@ -1,16 +1,15 @@
-"""The ways to draw that are compared: the baselines and our own files, in the order of the tables.
+"""The ways to draw that are compared: the baselines and our own files, in the order of the tables."""
 
-Each module has `open_network(models, threads, …)`.
-"""
-
-import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.baselines import networks
 from benchmarks.suite.models import PLAIN, Models
-from benchmarks.suite.process import Process
+from benchmarks.suite.process import Network, Process
 
 
 @dataclass(frozen=True)
@@ -18,19 +17,18 @@ class Contender:
     """One way to draw faces with the weights of the checkpoint."""
 
     name: str
-    module: str
-    """In benchmarks.baselines."""
+    open_network: Callable[..., Network]
     package: str
     """Skipped where this package is not installed."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of the module's open_network."""
+    """Options of open_network."""
     file: str | None = None
     """The model file, for those that read one."""
 
     @property
     def ours(self) -> bool:
         """Whether it is a file that avatar-export wrote."""
-        return self.module == "our_file"
+        return self.open_network is networks.open_our_file
 
     def missing(self) -> str | None:
         """A sentence if its package is not installed, else None."""
@@ -38,10 +36,9 @@ class Contender:
 
     def start(self, models: Models, threads: int, logs: Path) -> Process:
         """Open it in its own process. Raises TurnError."""
-        module = importlib.import_module(f"benchmarks.baselines.{self.module}")
         options = self.options if self.file is None else {**self.options, "file": self.file}
         log = logs / f"{self.name.replace(' ', '-').replace('/', '-')}.txt"
-        return Process(open_network, module.__name__, models, threads, options, log=log, threads=threads)
+        return Process(partial(self.open_network, models, threads, **options), log=log, threads=threads)
 
 
 def not_installed(package: str) -> str | None:
@@ -49,26 +46,21 @@ def not_installed(package: str) -> str | None:
     return None if find_spec(package) else f"{package} is not installed; pip install {package}"
 
 
-def open_network(module: str, models: Models, threads: int, options: dict[str, Any]) -> Any:
-    """Open a contender's network in this process."""
-    return importlib.import_module(module).open_network(models, threads, **options)
-
-
-ORIGINAL = Contender("MindSpore", "mindspore_graph", "mindspore")
+ORIGINAL = Contender("MindSpore", networks.open_mindspore, "mindspore")
 """All times are compared with its times."""
-REFERENCE = Contender("MindSpore, exact tanh", "mindspore_graph", "mindspore", {"exact_tanh": True})
+REFERENCE = Contender("MindSpore, exact tanh", networks.open_mindspore, "mindspore", {"exact_tanh": True})
 """All pixels are compared with its pixels, as in avatar-export: MindSpore's own float32 tanh is up to 1e-4 off."""
 
 BASELINES = (
     ORIGINAL,
-    Contender("PyTorch eager", "pytorch", "torch"),
-    Contender("PyTorch channels_last", "pytorch", "torch", {"channels_last": True}),
-    Contender("PyTorch torch.compile", "pytorch", "torch", {"compiled": True}),
-    Contender("OpenVINO", "openvino_latency", "openvino", file=PLAIN),
-    Contender("onnxruntime, plain graph", "plain_onnx", "onnxruntime", file=PLAIN),
+    Contender("PyTorch eager", networks.open_pytorch, "torch"),
+    Contender("PyTorch channels_last", networks.open_pytorch, "torch", {"channels_last": True}),
+    Contender("PyTorch torch.compile", networks.open_pytorch, "torch", {"compiled": True}),
+    Contender("OpenVINO", networks.open_openvino, "openvino", file=PLAIN),
+    Contender("onnxruntime, plain graph", networks.open_onnxruntime, "onnxruntime", file=PLAIN),
 )
 OUR_FILES = tuple(
-    Contender(f"avatar-edge {name}", "our_file", "onnxruntime", file=file)
+    Contender(f"avatar-edge {name}", networks.open_our_file, "onnxruntime", file=file)
     for name, file in (("fp32", "fp32.onnx"), ("fp16", "fp16.onnx"), ("int8", "int8.onnx"), ("int8 .ort", "int8.ort"))
 )
 CONTENDERS = (*BASELINES, *OUR_FILES)

@@ -1,5 +1,7 @@
 """PyTorch as its users run it: eager, channels last, or torch.compile; inference mode, float32."""
 
+import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,40 +15,62 @@ from benchmarks.suite.process import Network
 _NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
-def generator(weights: Any) -> nn.Sequential:
+class Generator(nn.Module):
+    """The network of a MindSpore checkpoint, whose names it has: a latent map and residual blocks if that has them."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        kernels = [
+            shape
+            for name, shape in sorted(shapes.items(), key=_layer)
+            if name.startswith("generator.") and len(shape) == 4
+        ]
+        self.latent_map = nn.Linear(kernels[0][0], kernels[0][0]) if "latent_map.weight" in shapes else nn.Identity()
+        layers: list[nn.Module] = []
+        blocks: list[nn.Module] = []
+        for i, (shape, following) in enumerate(pairwise([*kernels, ()])):
+            layers.append(nn.ConvTranspose2d(*shape[:2], 4, *((1, 0) if i == 0 else (2, 1)), bias=False))
+            layers += [nn.BatchNorm2d(shape[1]), nn.ReLU(True)] if following else [nn.Tanh()]
+            count = len({name for name in shapes if re.fullmatch(rf"residual_blocks\.{i}\.\d+\.conv1\.weight", name)})
+            inside = shapes[f"residual_blocks.{i}.0.conv1.weight"][0] if count else 0
+            blocks.append(nn.Sequential(*(_Block(shape[1], inside) for _ in range(count))))
+        self.generator, self.residual_blocks = nn.Sequential(*layers), nn.ModuleList(blocks)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Latents [N, latent_dim, 1, 1] to images [N, C, S, S]."""
+        x = self.latent_map(z.flatten(1))[..., None, None]
+        for i, layer in enumerate(self.generator):
+            x = layer(x)
+            if i % 3 == 2:  # a ReLU
+                x = self.residual_blocks[i // 3](x)
+        return x
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, inside: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(width, inside, 3, padding=1, bias=False), nn.BatchNorm2d(inside)
+        self.conv2, self.norm2 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+
+
+def generator(weights: Any) -> Generator:
     """Build the same network from the arrays of a MindSpore checkpoint."""
-    own = {name: array for name, array in weights.items() if not name.startswith("latent_map.")}
-    shapes = [own[name].shape for name in sorted(own, key=_layer) if name.endswith(".weight")]
-    layers: list[nn.Module] = []
-    for i, (shape, following) in enumerate(pairwise([*shapes, ()])):
-        layers.append(nn.ConvTranspose2d(*shape[:2], 4, *((1, 0) if i == 0 else (2, 1)), bias=False))
-        layers += [nn.BatchNorm2d(shape[1]), nn.ReLU(True)] if following else [nn.Tanh()]
-    network = nn.Sequential(*layers)
-    network.load_state_dict(state_dict(own), strict=False)  # without num_batches_tracked, which nothing reads
-    if len(own) < len(weights):
-        network = nn.Sequential(_latent_map(weights), network)
-    return network.eval()
-
-
-def _latent_map(weights: Any) -> nn.Conv2d:
-    """The affine map of a steered generator, for latents [N, latent_dim, 1, 1]."""
-    weight, bias = (torch.from_numpy(np.asarray(weights[f"latent_map.{part}"])) for part in ("weight", "bias"))
-    layer = nn.Conv2d(*weight.shape, 1)
-    layer.load_state_dict({"weight": weight[:, :, None, None], "bias": bias})
-    return layer
-
-
-def state_dict(weights: Any) -> dict[str, torch.Tensor]:
-    """Rename the arrays of a MindSpore checkpoint as in an nn.Sequential of the same layers."""
+    network = Generator({name: array.shape for name, array in weights.items()})
     state = {}
     for name, array in weights.items():
-        _, layer, kind = name.split(".")
-        state[f"{layer}.{_NAMES.get(kind, kind)}"] = torch.from_numpy(np.asarray(array))
-    return state
+        place, kind = name.rsplit(".", 1)
+        state[f"{place}.{_NAMES.get(kind, kind)}"] = torch.from_numpy(np.asarray(array))
+    network.load_state_dict(state, strict=False)  # without num_batches_tracked, which nothing reads
+    network.eval()
+    return network
 
 
-def _layer(name: str) -> int:
-    return int(name.split(".")[1])
+def _layer(item: tuple[str, Any]) -> int:
+    number = item[0].split(".")[1]
+    return int(number) if number.isdigit() else -1
 
 
 def open_network(models: Models, threads: int, channels_last: bool = False, compiled: bool = False) -> Network:

@@ -6,11 +6,11 @@ image, each with the three nearest images.
 """
 
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics.pairwise import euclidean_distances
 
 Matrix = npt.NDArray[np.float32]
 
@@ -32,7 +32,7 @@ def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
     from avatar_runtime.imaging.encoding import encode
     from avatar_runtime.output.atomic import make_folder, write_file
     from avatar_training.data import dataset
-    from avatar_training.metrics.kid import FeatureNetwork
+    from avatar_training.metrics.features import FeatureNetwork
 
     generator, network = AvatarGenerator.load(model), FeatureNetwork(features)
     drawn = np.concatenate(list(generator.stream(COUNT, seed=SERIES)))
@@ -42,7 +42,7 @@ def main(data: Path, features: Path, model: Path | None, out: Path) -> None:
     make_folder(out)
 
     seen = [network(faces) for faces in (drawn, real)]
-    between = [_distances(own, own) for own in seen]
+    between = [euclidean_distances(own) for own in seen]
     for own in between:
         np.fill_diagonal(own, np.inf)
     _print("Features: distance to the nearest other face", between[0].min(1), between[1].min(1))
@@ -67,18 +67,11 @@ def _print(what: str, generated: Matrix, real: Matrix) -> None:
         click.echo(f"  {name}: least {points[0]:.2f}, 1% {points[1]:.2f}, median {points[2]:.2f}")
 
 
-def _distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Matrix:
-    """Euclidean distances: [N, D] and [M, D] -> [N, M]."""
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
-
-
 def _pixel_distances(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Matrix:
     """Root mean square difference in levels, of images [N, H, W, C] and [M, H, W, C]: [N, M]."""
-    flat = [images.reshape(len(images), -1) for images in (a, b)]  # stays uint8: as float32 it would take 2.8 GB
-    parts = [_distances(flat[0], flat[1][i : i + 4096]) for i in range(0, len(b), 4096)]
-    return np.concatenate(parts, axis=1) / np.float32(np.sqrt(flat[0].shape[1]))
+    drawn, images = (faces.reshape(len(faces), -1) for faces in (a, b))  # stays uint8: as float32 it would take 2.8 GB
+    parts = [euclidean_distances(drawn, images[i : i + 4096]) for i in range(0, len(images), 4096)]
+    return np.asarray(np.concatenate(parts, axis=1) / np.sqrt(drawn.shape[1]), np.float32)
 
 
 if __name__ == "__main__":

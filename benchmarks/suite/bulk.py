@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.baselines.networks import bare_session
 from benchmarks.suite.models import Models
-from benchmarks.suite.plots import Bar, Bars
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table, milliseconds, times
 from benchmarks.suite.timing import Turns, alternate, ratio, seconds, timed
@@ -26,14 +26,10 @@ BARE, CALL, RUN = "bare inference", "one call", "one bare run"
 
 def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
     """Seconds for COUNT files of each format, and for one face."""
-    import onnxruntime
-
     from avatar_runtime import AvatarGenerator
     from avatar_runtime.output.bulk import draw_files, numbered
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = setting.threads
-    bare = onnxruntime.InferenceSession(setting.model, options, providers=["CPUExecutionProvider"])
+    bare = bare_session(setting.model, setting.threads)
     generator, drawer = AvatarGenerator.from_session(bare), AvatarGenerator.load(setting.model, threads=1)
     z = np.zeros((64, generator.spec.latent_dim), np.float32)
     single = {
@@ -80,9 +76,3 @@ def headline(part: dict[str, Any]) -> str:
         if name in part["turns"]
     ]
     return f"Writes {', '.join(said)}."
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Milliseconds per file."""
-    shown = [Bar(name, seconds(row).over(part["count"]), name != BARE) for name, row in part["turns"].items()]
-    return {"bulk": Bars("Many single files", [("", shown)], "ms a file", 1e3)}

@@ -8,11 +8,10 @@ from typing import Any
 
 from benchmarks.baselines import not_installed
 from benchmarks.suite.models import Models
-from benchmarks.suite.plots import Bar, Bars
 from benchmarks.suite.process import quiet_environment
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table, milliseconds, times
-from benchmarks.suite.timing import Spread, TurnError, Turns, alternate, ratio, seconds, spread
+from benchmarks.suite.timing import TurnError, Turns, alternate, ratio, seconds, spread
 
 READ = (
     "Whole processes in random order, with files in the page cache: the median, and the range that holds 80% of the "
@@ -135,11 +134,3 @@ def headline(part: dict[str, Any]) -> str:
         "; ".join([f"A grid of 64 faces takes {seconds(turns[GRID]).median * 1e3:.0f} ms from a cold start", *others])
         + "."
     )
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Time and memory."""
-    shown = [Bar(name, seconds(row).over(1e-3), is_ours(name)) for name, row in part["turns"].items()]
-    shown += [Bar(name, None, is_ours(name)) for name in part["failed"]]
-    held = [Bar(name, Spread(**found), is_ours(name)) for name, found in part["memory"].items()]
-    return {"commands": Bars("Whole commands", [("time, ms", shown), ("peak memory, MiB", held)], "")}

@@ -9,9 +9,8 @@ import numpy as np
 
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents, series
-from benchmarks.baselines import CONTENDERS, ORIGINAL, REFERENCE, Contender, machine_limit
+from benchmarks.baselines import CONTENDERS, ORIGINAL, REFERENCE, Contender, networks
 from benchmarks.suite.models import Models
-from benchmarks.suite.plots import Bar, Bars
 from benchmarks.suite.process import Network, Process
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table, milliseconds, times
@@ -52,7 +51,7 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
     if LIMIT in failed:
         raise TurnError(f"the float32 limit could not be measured: {failed[LIMIT]}")
     for batch in BATCHES:
-        scale = models.flops * batch / machine_limit.FLOPS
+        scale = models.flops * batch / networks.FLOPS
         turns[str(batch)][LIMIT] = [[value * scale for value in turn] for turn in turns[str(batch)][LIMIT]]
     return {
         "skipped": skipped,
@@ -81,10 +80,8 @@ def _start_all(
                 running[contender.name] = processes.enter_context(closing(process))
             except TurnError as err:
                 failed[contender.name] = str(err)
-    limit = Process(
-        machine_limit.open_network, models, setting.threads, log=logs / "limit.txt", threads=setting.threads
-    )
-    running[LIMIT] = processes.enter_context(closing(limit))
+    limit = partial(networks.open_machine_limit, models, setting.threads)
+    running[LIMIT] = processes.enter_context(closing(Process(limit, log=logs / "limit.txt", threads=setting.threads)))
     return running, skipped
 
 
@@ -175,16 +172,3 @@ def headline(part: dict[str, Any]) -> str:
         return ""
     alone, faster = seconds(rows[INT8]).median * 1e3, ratio(rows[ORIGINAL.name], rows[INT8]).median
     return f"One face takes {alone:.2g} ms (int8): {faster:.1f} times as fast as MindSpore."
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Milliseconds per face, a panel for each batch size."""
-    panels = []
-    for batch, rows in part["turns"].items():
-        panel = [
-            Bar(name, seconds(rows[name]).over(int(batch)) if name in rows else None, ours)
-            for name, ours in [(LIMIT, False), *((contender.name, contender.ours) for contender in CONTENDERS)]
-            if name in rows or name in part["failed"]
-        ]
-        panels.append((f"batch {batch}", panel))
-    return {"latency": Bars("Time for one face", panels, "ms a face", 1e3, LIMIT)}

@@ -80,8 +80,7 @@ def _made(checkpoint: Path, folder: Path) -> dict[str, Any]:
         path = folder / name
         path.unlink(missing_ok=True)
         try:
-            variant = Variant(path.suffix[1:], path.stem)
-            export = export_variant(original, variant, path, name=path.stem)
+            export = export_variant(original, Variant(path.suffix[1:], path.stem), path)
         except AvatarError as err:
             failed[name] = str(err)
         else:

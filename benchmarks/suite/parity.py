@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,11 @@ from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import latents, series
 from avatar_runtime.output.atomic import write_file
-from benchmarks.baselines import ORIGINAL, OUR_FILES, REFERENCE, Contender
+from benchmarks.baselines import ORIGINAL, OUR_FILES, REFERENCE, Contender, networks
 from benchmarks.suite import image_difference
 from benchmarks.suite.latency import pixels
 from benchmarks.suite.models import Models
-from benchmarks.suite.plots import Bar, Bars
-from benchmarks.suite.process import Network, Process
+from benchmarks.suite.process import Process
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table
 from benchmarks.suite.timing import TurnError, exactly
@@ -31,6 +31,7 @@ VARIED = 256
 OPTIMIZATIONS = {"none": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED"}
 """Graph optimization levels besides the default, and onnxruntime's names for them."""
 WORST = 10
+"""Faces in worst-FILE.png: MindSpore's, the file's, and the difference."""
 
 
 def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[str], None]) -> dict[str, Any]:
@@ -43,7 +44,6 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
     say(f"MindSpore draws {len(z):,}")
     expected = _draw(REFERENCE, setting, models, z)
     drawn: dict[str, UInt8] = {}
-    pictures: dict[str, str] = {}
     rows: dict[str, Any] = {}
     for contender in [contender for contender in OUR_FILES if contender.file not in failed]:
         name = str(contender.file)
@@ -61,7 +61,6 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
         worst = image_difference.worst(expected, drawn[name], WORST)
         rows[name] = {**image_difference.difference(expected, drawn[name]), "worst": worst, "same_as": name}
         sheet = image_difference.sheet(expected[worst], drawn[name][worst])
-        pictures[f"worst-{name}.png"] = f"The {WORST} worst faces of {name}: MindSpore's, the file's, the difference."
         write_file(setting.out / f"worst-{name}.png", encode(sheet, ".png"))
     varied = {
         name: _vary(name, setting, models, z[:VARIED], drawn[name][:VARIED], expected[:VARIED], say) for name in rows
@@ -73,7 +72,6 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
         "latents": len(z),
         "rows": rows,
         "varied": varied,
-        "pictures": pictures,
         "ratios": {name: exactly(value).to_dict() for name, value in ratios.items()},
     }
 
@@ -84,33 +82,23 @@ def _draw(contender: Contender, setting: Setting, models: Models, z: Any) -> UIn
     return np.concatenate(parts)
 
 
-def open_session(path: str, threads: int, optimization: str) -> Network:
-    """Open a model file with plain onnxruntime and these settings."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimization)
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda z: session.run(None, {"z": z})[0]
-
-
 def _vary(
     name: str, setting: Setting, models: Models, z: Any, usual: UInt8, expected: UInt8, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Run a file with other batch sizes, thread counts and optimizations; compare with its usual pixels."""
-    path, default = models.folder / name, "ORT_ENABLE_ALL"
+    default = "ORT_ENABLE_ALL"
     variations = [(f"batch {batch}", setting.threads, default, batch) for batch in (1, 7)]
     variations += [
         (f"{count} thread{'s' * (count > 1)}", count, default, 64) for count in (1, 2, 4) if count != setting.threads
     ]
-    if path.suffix == ".onnx":  # an .ort file is optimized already
-        variations += [(f"optimizations: {name}", setting.threads, level, 64) for name, level in OPTIMIZATIONS.items()]
+    if name.endswith(".onnx"):  # an .ort file is optimized already
+        variations += [(f"optimizations: {kind}", setting.threads, level, 64) for kind, level in OPTIMIZATIONS.items()]
     found = []
     for what, threads, optimization, batch in variations:
         say(f"{name}, {what}")
         log = setting.out / "logs/varied.txt"
-        with closing(Process(open_session, str(path), threads, optimization, log=log, threads=threads)) as process:
+        opening = partial(networks.open_onnxruntime, models, threads, name, optimization)
+        with closing(Process(opening, log=log, threads=threads)) as process:
             images = process.ask(pixels, z, models.pixel_range, batch).astype(np.int16)
         changed = np.abs(images - usual)
         found.append({
@@ -160,12 +148,3 @@ def headline(part: dict[str, Any]) -> str:
         if name in rows
     ]
     return f"Difference from the original's pixels over {part['latents']:,} faces: {'; '.join(said)}."
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Mean and largest difference."""
-    panels = []
-    for title, key in (("mean", "mean"), ("largest", "max")):
-        exact = {name: exactly(row[key]) for name, row in part["rows"].items()}
-        panels.append((title, [Bar(name, value, True) for name, value in exact.items()]))
-    return {"parity": Bars("Difference from MindSpore's pixels", panels, "levels of 255")}

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.suite.parts import module
+
 NAME = "RESULTS.md"
 
 
 def page(results: Mapping[str, Any]) -> str:
     """The page in Markdown."""
-    from benchmarks.suite.run import module
-
     days = sorted(part["finished"][:10] for part in results["parts"].values())
     lines = [
         "# Results",

@@ -1,34 +1,22 @@
 """Measure parts one after the other, and save each as soon as it is finished."""
 
-import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 from avatar_runtime.output.atomic import make_folder, write_file
-from benchmarks.suite import models, plots, report_page, results, results_page
+from benchmarks.suite import models, results, results_page
+from benchmarks.suite.parts import PARTS, module
 from benchmarks.suite.setting import QUIET, RESULTS, ROOT, Setting, load
 
-PARTS = ("latency", "parity", "commands", "bulk", "size", "training")
-"""In the order in which they are measured and shown."""
 Say = Callable[[str], None]
-
-
-def module(part: str) -> ModuleType:
-    """The module of a part.
-
-    It has `measure(setting, make_models, say)`; `tables`, `bars` and `headline`, which take what measure returned; and
-    `READ`, a text on how to read them. `INPUTS` names the fields of the setting that it uses besides the model.
-    """
-    return importlib.import_module(f"benchmarks.suite.{part}")
 
 
 def run(
     setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measure the parts that results.json does not hold yet, and write the report.
+    """Measure the parts that results.json does not hold yet, and write RESULTS.md.
 
     Args:
         setting: What to measure.
@@ -80,7 +68,8 @@ def run(
             say(f"{step}: took {took} s")
         for line in lines(part, found["parts"][part]):
             show(line)
-    report(setting, found, failed, say)
+    if found["parts"]:
+        write_page(setting, found, say)
     return found, failed
 
 
@@ -90,17 +79,8 @@ def lines(part: str, measured: Mapping[str, Any]) -> list[str]:
     return [f"{table.text()}\n" for table in module(part).tables(measured)] + skipped
 
 
-def report(setting: Setting, found: Mapping[str, Any], failed: Mapping[str, str], say: Say) -> None:
-    """Write plots, report.html and RESULTS.md for all measured parts. Raises OutputError."""
-    drawn = {}
-    for part, measured in found["parts"].items():
-        for name, bars in module(part).bars(measured).items():
-            drawn[name] = plots.png(bars)
-            write_file(setting.out / f"{name}.png", drawn[name])
-    write_file(setting.out / report_page.NAME, report_page.page(found, drawn, failed, setting.out).encode())
-    say(f"wrote {setting.out / report_page.NAME}")
-    if not found["parts"]:
-        return
+def write_page(setting: Setting, found: Mapping[str, Any], say: Say) -> None:
+    """Write RESULTS.md for all measured parts; into the repository, too, if it is fit for that. Raises OutputError."""
     page = results_page.page(found).encode()
     write_file(setting.out / results_page.NAME, page)
     if reason := unfit(found):

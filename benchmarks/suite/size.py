@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suite.models import OURS, PLAIN, Models
-from benchmarks.suite.plots import Bar, Bars
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table
 from benchmarks.suite.timing import exactly
@@ -137,9 +136,3 @@ def headline(part: dict[str, Any]) -> str:
     """Size of each environment."""
     sizes = [f"{size / MB:,.0f} MB for {name}" for name, size in part["environments"].items()]
     return f"Installed: {', '.join(sizes)}."
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Size of each environment."""
-    shown = [Bar(name, exactly(size), name.startswith("avatar-")) for name, size in part["environments"].items()]
-    return {"size": Bars("What has to be installed", [("", shown)], "MB", 1 / MB)}

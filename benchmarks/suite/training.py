@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.baselines import not_installed
 from benchmarks.suite.models import Models
-from benchmarks.suite.plots import Bar, Bars
 from benchmarks.suite.process import Process, quiet_environment
 from benchmarks.suite.setting import Setting
 from benchmarks.suite.tables import Table, milliseconds, times
@@ -179,10 +178,3 @@ def headline(part: dict[str, Any]) -> str:
         if name != OURS
     ]
     return "; ".join([f"A training step takes {seconds(turns[OURS]).median * 1e3:.0f} ms", *others]) + "."
-
-
-def bars(part: dict[str, Any]) -> dict[str, Bars]:
-    """Time of a step."""
-    shown = [Bar(name, seconds(row), name == OURS) for name, row in part["turns"].items()]
-    shown += [Bar(name, None, name == OURS) for name in part["failed"]]
-    return {"training": Bars(f"A training step, recipe {part['recipe']}", [("", shown)], "ms", 1e3)}

@@ -3,7 +3,7 @@
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -52,8 +52,8 @@ _instead = group("Instead of exporting")
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="Format without --out, whose extension says it: onnx, ort for reduced builds of onnxruntime, mindir for "
-    "MindSpore.  [default: onnx]",
+    help="File format, where no --out gives it by its extension: onnx, ort (for reduced builds of onnxruntime) or "
+    "mindir (for MindSpore).  [default: onnx]",
 )
 @_where(
     "--target",
@@ -84,7 +84,12 @@ _instead = group("Instead of exporting")
     f"{', '.join(field.name for field in fields(Tolerance))}; repeatable.",
 )
 @_say("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
-@_say("--model-version", type=click.IntRange(1, MAX_VERSION), default=1, metavar="N", help="Version in the metadata.")
+@_say(
+    "--model-version",
+    type=click.IntRange(1, MAX_VERSION),
+    metavar="N",
+    help="Version in the metadata.  [default: the file's, as in faces@2.onnx, or 1]",
+)
 @_say("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
 @_say("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
 @_instead(
@@ -104,7 +109,7 @@ def main(
     report: Path | None,
     inspected: Path | None,
     model_name: str | None,
-    model_version: int,
+    model_version: int | None,
     license: str,
     provenance: str | None,
 ) -> None:
@@ -129,7 +134,7 @@ def main(
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     import mindspore  # noqa: F401
 
-    from avatar_export.exporter import export_model
+    from avatar_export.exporter import Options, export_model
     from avatar_export.formats.html_page import export_page
     from avatar_export.source.original import generator_file, newest_checkpoint
     from avatar_export.targets import export_target
@@ -137,24 +142,24 @@ def main(
     if checkpoint_path is None or checkpoint_path.is_dir():
         checkpoint_path = generator_file(checkpoint_path) if checkpoint_path else newest_checkpoint(RUNS)
         click.echo(f"checkpoint {checkpoint_path}")
-    options: dict[str, Any] = {
-        "tolerance": dict(tolerance),
-        "pixel_range": pixel_range,
-        "prefix": prefix,
-        "report": report,
-        "name": model_name,
-        "version": model_version,
-        "license": license,
-        "provenance": provenance,
-        "on_compared": click.get_current_context().with_resource(ProgressBar("comparing")).show,
-    }
+    options = Options(
+        tolerance=dict(tolerance),
+        pixel_range=pixel_range,
+        prefix=prefix,
+        name=model_name,
+        version=model_version,
+        license=license,
+        provenance=provenance,
+        report=report,
+        on_compared=click.get_current_context().with_resource(ProgressBar("comparing")).show,
+    )
     if target is None:
         path = path or Path(f"generator.{format_ or FORMATS[0]}")
-        _print(export_model(checkpoint_path, path, precision=precision, output_dtype=output_dtype, **options))
+        _print(export_model(checkpoint_path, path, precision, output_dtype, options))
     elif target[0] == HTML:
-        _print(export_page(checkpoint_path, target[1], **options))
+        _print(export_page(checkpoint_path, target[1], options))
     else:
-        finished = export_target(checkpoint_path, *target, **options)
+        finished = export_target(checkpoint_path, *target, options)
         for export in finished.exports:
             _print(export)
         click.echo(f"{finished.folder}: {', '.join(finished.manifest['files'])} and manifest.json")

@@ -56,7 +56,7 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
 
 
 def build_graph(weights: GeneratorWeights, variant: Variant) -> Stages:
-    """The graph of a variant, without metadata, and how it came about."""
+    """Build the graph of a variant, without metadata. Returns all stages; the last is the finished graph."""
     stages = [("plain graph", plain_graph(weights))]
     for rewrite in passes(variant, weights.pixel_range):
         model, changed = rewrite(stages[-1][1])

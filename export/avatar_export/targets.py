@@ -6,17 +6,17 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar_export.exporter import DEFAULT_TOLERANCE, Export, export_variant, readable
+from avatar_export.exporter import DEFAULTS, Export, Options, export_variant, id_of
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
-from avatar_export.validation.parity import Network, OnCompared
+from avatar_export.validation.parity import Network
 from avatar_export.validation.speed import BATCH_SIZES, latency
 from avatar_export.variants import TARGETS
 from avatar_runtime.errors import InputError, OutputError
@@ -36,32 +36,16 @@ class Target:
     """The content of manifest.json."""
 
 
-def export_target(
-    checkpoint_path: Path,
-    target: str,
-    folder: Path,
-    *,
-    tolerance: Mapping[str, float] = DEFAULT_TOLERANCE,
-    pixel_range: str | None = None,
-    prefix: str | None = None,
-    name: str | None = None,
-    version: int = 1,
-    license: str = "",
-    provenance: str | None = None,
-    report: Path | None = None,
-    on_compared: OnCompared = lambda done, total: None,
-) -> Target:
+def export_target(checkpoint_path: Path, target: str, folder: Path, options: Options = DEFAULTS) -> Target:
     """Export and validate every file of a target, and put them into a folder with manifest.json.
 
     The manifest has each file's size, SHA-256, main metadata, parity, and latency on this machine, with MindSpore's.
 
     Args:
-        checkpoint_path: As in `export_model`, and so are all arguments that are not listed here.
+        checkpoint_path: A run folder, a .ckpt or a .safetensors file.
         target: One of TARGETS.
         folder: A folder of an earlier export is replaced; one with any other file in it is refused.
-        name: What the models' names begin with, the folder's by default; each ends with its file's, as in "faces-int8".
-        version: The models' version.
-        report: Gets a page for each model.
+        options: As for a single file. The models' names end with their files', as in "faces-int8".
 
     Raises:
         InputError, ParityError and so on: as `export_model`. The folder is then as it was before.
@@ -69,24 +53,16 @@ def export_target(
     if target not in TARGETS:
         raise InputError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     check_replaceable(folder)
-    if report is not None and report.resolve().is_relative_to(folder.resolve()):
+    if options.report is not None and options.report.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} is for the files to ship; put the report elsewhere")
-    original = open_original(checkpoint_path, pixel_range, prefix)
+    name, version = id_of(folder.resolve().name)
+    name, version = options.name or name[:100], version if options.version is None else options.version
+    original = open_original(checkpoint_path, options.pixel_range, options.prefix)
     with replacing_folder(folder) as temporary:
         exports = []
         for file, variant in TARGETS[target].items():
-            export = export_variant(
-                original,
-                variant,
-                temporary / file,
-                tolerance=tolerance,
-                name=f"{name or readable(folder.resolve().name)[:100]}-{Path(file).stem}",
-                version=version,
-                license=license,
-                provenance=provenance,
-                report=report,
-                on_compared=on_compared,
-            )
+            of_file = replace(options, name=f"{name}-{Path(file).stem}", version=version)
+            export = export_variant(original, variant, temporary / file, of_file)
             exports.append(export)
             if variant.accelerator:
                 check_usability(temporary / file)
@@ -141,7 +117,7 @@ def check_replaceable(folder: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         listed = set()
     if strange := found - listed:
-        raise InputError(f"{folder} has the file {min(strange)}, which no export has put there; name another folder")
+        raise InputError(f"{folder} has the file {min(strange)}, which no export put there; name another folder")
 
 
 @contextmanager

@@ -45,7 +45,6 @@ def results(setting: Setting) -> dict[str, Any]:
             "latents": 20,
             "rows": {"int8.onnx": {**image_difference.difference(faces[0], faces[1]), "same_as": "int8.onnx"}},
             "varied": {"int8.onnx": [{"what": "batch 1", "changed": 0.0, "from_usual": 0, "from_original": 7}]},
-            "pictures": {"worst-int8.onnx.png": "The worst."},
             "failed": {"fp16.onnx": "differs"},
         },
         "commands": {

@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
+from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
-from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, our_file, plain_onnx
+from avatar_runtime.session import open_session, run
+from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, networks
 from benchmarks.suite import latency
 from benchmarks.suite.models import PLAIN, Models
 from benchmarks.suite.process import Process
@@ -74,7 +76,7 @@ def test_a_failure_in_a_process_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
     assert (
-        Contender("X", "x", "no_such_package").missing()
+        Contender("X", networks.open_openvino, "no_such_package").missing()
         == "no_such_package is not installed; pip install no_such_package"
     )
     assert next(contender for contender in CONTENDERS if contender.package == "onnxruntime").missing() is None
@@ -82,8 +84,8 @@ def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
 
 def test_only_what_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
     z = latents([f"name {i}" for i in range(max(latency.BATCHES))], 100)
-    expected = latency.pixels(plain_onnx.open_network(models, 1, PLAIN), z, models.pixel_range)
-    ours = latency.pixels(our_file.open_network(models, 1, "fp32.onnx"), z, models.pixel_range)
+    expected = latency.pixels(networks.open_onnxruntime(models, 1, PLAIN), z, models.pixel_range)
+    ours = latency.pixels(networks.open_our_file(models, 1, "fp32.onnx"), z, models.pixel_range)
     assert np.abs(ours.astype(np.int16) - expected).max() <= 1
     for file, agrees in (("fp32.onnx", True), ("int8.onnx", False)):
         contender = next(contender for contender in OUR_FILES if contender.file == file)
@@ -103,8 +105,10 @@ def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
     monkeypatch: pytest.MonkeyPatch, models: Models, setting: Setting
 ) -> None:
     chosen = [contender for contender in OUR_FILES if contender.file in ("fp32.onnx", "int8.onnx")]
-    absent = Contender("X", "x", "no_such_package")
-    monkeypatch.setattr(latency, "REFERENCE", Contender("reference", "plain_onnx", "onnxruntime", file=PLAIN))
+    absent = Contender("X", networks.open_openvino, "no_such_package")
+    monkeypatch.setattr(
+        latency, "REFERENCE", Contender("reference", networks.open_onnxruntime, "onnxruntime", file=PLAIN)
+    )
     monkeypatch.setattr(latency, "CONTENDERS", (*chosen, absent))
     monkeypatch.setattr(latency, "BATCHES", (1,))
     monkeypatch.setattr(latency, "RUNS", {1: (3, 1)})
@@ -118,3 +122,16 @@ def test_latency_is_measured_for_contenders_that_are_installed_and_agree(
     assert found["ratios"].keys() == {"avatar-edge fp32, batch 1, of float32 limit"}
     (table,) = latency.tables(found)
     assert [row[0] for row in table.rows] == [latency.LIMIT, "avatar-edge fp32", "avatar-edge int8"]
+
+
+@pytest.mark.parametrize("additions", [{}, {"latent_map": True}, {"latent_map": True, "refined": True}])
+def test_pytorchs_network_is_the_checkpoints(additions: dict[str, bool]) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.baselines.pytorch import generator
+
+    weights = tiny_weights(**additions)
+    z = np.random.default_rng(0).standard_normal((4, 100)).astype(np.float32)
+    with torch.inference_mode():
+        images = generator(weights.arrays())(torch.from_numpy(z)[..., None, None]).numpy()
+    expected = run(open_session(check_model(plain_graph(weights))), z)
+    np.testing.assert_allclose(images, expected, rtol=0, atol=1e-4)

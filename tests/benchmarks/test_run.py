@@ -1,4 +1,3 @@
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from benchmarks.suite import commands, results, results_page, run
 from benchmarks.suite.models import Models
+from benchmarks.suite.parts import module
 from benchmarks.suite.setting import RESULTS, Setting, commit
 
 
@@ -26,7 +26,6 @@ class Part:
             INPUTS=("data",),
             measure=self.measure,
             tables=commands.tables,
-            bars=commands.bars,
             headline=commands.headline,
             READ=commands.READ,
         )
@@ -98,40 +97,9 @@ def test_a_part_that_fails_is_reported_and_tried_again(setting: Setting, part: P
     part.error = "no room"
     said, _ = ran(setting)
     assert "[1/1] commands: failed: no room" in said
-    assert "Failed: no room" in (setting.out / "report.html").read_text()
     part.error = ""
     ran(setting)
     assert "commands" in results.read(setting.out / "results.json")["parts"]
-
-
-def test_the_report_shows_every_part_and_needs_no_other_file(setting: Setting, results: dict[str, Any]) -> None:
-    setting.out.mkdir()
-    (setting.out / "worst-int8.onnx.png").write_bytes(b"a picture")
-    run.report(setting, results, {"parity": "no <room>"}, lambda text: None)
-    page = (setting.out / "report.html").read_text()
-    assert {path.stem for path in setting.out.glob("*.png")} == {*results["parts"], "worst-int8.onnx"}
-    assert page.count("data:image/png;base64,") == 7
-    for text in (
-        "openvino is not installed",
-        "RuntimeError: &lt;out of memory&gt;",
-        "no &lt;room&gt;",
-        "avatar-edge int8",
-        "The worst.",
-        "times as fast as MindSpore",
-        "other programs used 2%",
-    ):
-        assert text in page
-    assert "http" not in page
-    for name, measured in results["parts"].items():
-        assert run.lines(name, measured)
-
-
-def test_a_report_is_written_from_a_single_part(setting: Setting, results: dict[str, Any]) -> None:
-    setting.out.mkdir()
-    old = copy.deepcopy(results)
-    old["parts"] = {"size": old["parts"]["size"]}
-    run.report(setting, old, {}, lambda text: None)
-    assert (setting.out / "size.png").stat().st_size > 1000
 
 
 def test_results_go_into_the_repository_only_if_complete_and_from_a_clean_commit(
@@ -146,7 +114,7 @@ def test_results_go_into_the_repository_only_if_complete_and_from_a_clean_commit
 
     def written(change: dict[str, Any]) -> tuple[bool, str]:
         said: list[str] = []
-        run.report(setting, {**results, **change}, {}, said.append)
+        run.write_page(setting, {**results, **change}, said.append)
         path = tmp_path / RESULTS
         done = path.exists()
         path.unlink(missing_ok=True)
@@ -173,8 +141,16 @@ def test_the_results_page_names_one_machine_model_and_commit_and_has_every_table
     assert "- Measured: 2026-01-02\n" in page
     for name, part in results["parts"].items():
         assert f"## {name}\n" in page
-        for table in run.module(name).tables(part):
+        assert run.lines(name, part)
+        for table in module(name).tables(part):
             assert table.markdown() in page
+    for text in (
+        "openvino is not installed",
+        "<out of memory>",
+        "times as fast as MindSpore",
+        "other programs used 2%",
+    ):
+        assert text in page
 
 
 def test_the_commit_says_whether_the_tree_was_changed() -> None:

@@ -9,11 +9,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 import avatar_runtime
-from avatar_export.graph import IR_VERSION, OPSET
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
 from tiny_model import tiny_weights, write_tiny_model
@@ -42,14 +40,6 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs = ["onnxruntime==1.17.*", "numpy<2", "pillow", "click>=8.2"]
     subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *needs], check=True)
     return folder / "bin/python"
-
-
-@pytest.mark.parametrize("precision", LEVELS)
-def test_ir_and_opset_are_no_newer_than_needed(tmp_path: Path, precision: str) -> None:
-    write_tiny_model(tmp_path / "x.onnx", precision=precision)
-    model = onnx.load(tmp_path / "x.onnx")
-    assert (model.ir_version, IR_VERSION) == (8, 8)
-    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)] == [("", 17)]
 
 
 @pytest.mark.compatibility

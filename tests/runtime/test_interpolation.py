@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from avatar_runtime import InputError
-from avatar_runtime.interpolation import _weights, slerp
+from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import latent
 
 FIXTURE = json.loads((Path(__file__).parent / "latents_fixture.json").read_text(encoding="utf-8"))
@@ -39,14 +39,6 @@ def test_the_way_between_two_names_is_pinned(row: dict[str, Any]) -> None:
 def test_it_is_whites_formula_to_the_last_bits_of_float32(a: str, b: str) -> None:
     one, other = latent(a, 100), latent(b, 100)
     np.testing.assert_allclose(slerp(one, other, POSITIONS), whites_formula(one, other, POSITIONS), rtol=0, atol=3e-7)
-
-
-@pytest.mark.parametrize("cosine", [-0.999, -0.5, 0.0, 0.3, 0.999])
-def test_the_weights_are_sines(cosine: float) -> None:
-    angle = math.acos(cosine)
-    for t in POSITIONS:
-        expected = math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
-        assert _weights(cosine, t) == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 def test_the_ends_are_exact_and_the_way_back_is_the_way_there() -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from avatar_runtime import InputError
-from avatar_runtime.latents import SCHEME, _log, check_names, latent, latents, series, standard_normal, truncate
+from avatar_runtime.latents import SCHEME, check_names, latent, latents, series, standard_normal, truncate
 
 FIXTURE = json.loads((Path(__file__).parent / "latents_fixture.json").read_text(encoding="utf-8"))
 PINNED = [(row["name"] * row.get("times", 1), row) for row in FIXTURE["latents"]]
@@ -47,15 +47,10 @@ def test_a_thousand_names_have_their_pinned_latents() -> None:
     assert dict(zip(pinned, found, strict=True)) == pinned
 
 
-def test_an_independent_implementation_agrees_on_them() -> None:
+def test_an_independent_implementation_agrees() -> None:
     names = [name for name, _ in FIXTURE["more"]]
     expected = [independent_latent(name, 40) for name in names]
     np.testing.assert_allclose(latents(names, 40), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", NAMES, ids=IDS)
-def test_an_independent_implementation_agrees(name: str) -> None:
-    np.testing.assert_allclose(latent(name, 100), independent_latent(name, 100), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +136,6 @@ def test_words_are_symmetric_and_ascending_over_their_whole_range() -> None:
     assert (np.diff(z) >= 0).all()
     expected = [NormalDist().inv_cdf((int(word) + 0.5) / 2**32) for word in words]
     np.testing.assert_allclose(z, expected, rtol=1e-6, atol=1e-12)
-
-
-def test_the_private_logarithm_is_right_to_the_last_bit_or_one_beside_it() -> None:
-    rng = np.random.default_rng(0)
-    powers = 2.0 ** np.arange(-33, 1)
-    x = np.concatenate([2.0 ** rng.uniform(-33, 0, 20_000), powers, np.nextafter(powers, 0), [0.075, math.sqrt(0.5)]])
-    expected = np.array([math.log(value) for value in x])
-    assert (np.abs(_log(x) - expected) <= np.spacing(np.abs(expected))).all()
 
 
 @pytest.mark.parametrize("truncation", [0, 0.5, 1, 1.0, 2, np.float32(0.5), np.float64(1.5), Fraction(1, 3)])

@@ -23,6 +23,7 @@ def running(
     command: list[str] | None = None,
     environment: Mapping[str, str] | None = None,
     handles: Iterable[int] = (),
+    folder: Path | None = None,
 ) -> Iterator["subprocess.Popen[str]"]:
     """avatar-serve, which is stopped in the end."""
     process = subprocess.Popen(
@@ -31,6 +32,7 @@ def running(
         text=True,
         env={**os.environ, **(environment or {})},
         pass_fds=tuple(handles),
+        cwd=folder,
     )
     try:
         yield process

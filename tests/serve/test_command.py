@@ -137,6 +137,27 @@ def test_options_are_environment_variables(tiny_model: Path, tmp_path: Path) -> 
     assert "'tcp://10.0.0.1:80' is not a valid integer range" in result.output
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML without tomli")
+def test_a_file_sets_options_which_the_environment_and_the_command_line_outweigh(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "avatar-edge.toml").write_text(
+        f'[serve]\nmodel = ["{tiny_model}"]\nprefix = "file"\nport = 0\ncompatible = ["gravatar"]\n'
+    )
+    digest = "/avatar/c160f8cc69a4f0bf2b0362752353d060"
+    with running(folder=tmp_path) as server:
+        assert get(port_of(server), f"/file{digest}")[0] == 200
+    with running(folder=tmp_path, environment={"AVATAR_PREFIX": "environment"}) as server:
+        assert get(port_of(server), f"/environment{digest}")[0] == 200
+    with running("--prefix", "option", folder=tmp_path, environment={"AVATAR_PREFIX": "environment"}) as server:
+        assert get(port_of(server), f"/option{digest}")[0] == 200
+    (tmp_path / "avatar-edge.toml").write_text("[serve]\nworkers = 0\n")
+    with running(folder=tmp_path) as server:
+        assert server.wait(60) == 2
+        assert server.stderr is not None
+        assert "(avatar-edge.toml sets it)" in server.stderr.read()
+
+
 def test_workers_share_a_port_and_their_metrics_add_up(tiny_model: Path) -> None:
     with running("--workers", "3", "--port", "0", "--model", str(tiny_model)) as server:
         port = port_of(server)

@@ -10,11 +10,8 @@ from avatar_training.errors import TrainingError
 from avatar_training.run_folder.record import newest_run, read_record, refuse_changes
 
 
-def test_edge_is_the_default_and_has_its_measured_settings() -> None:
+def test_edge_is_the_default() -> None:
     config = TrainConfig.from_recipe("edge", data="faces.zip")
-    assert (config.batch_size, config.ndf, config.loss, config.real_label) == (16, 32, "bce-logits", 0.9)
-    assert (config.learning_rate, config.beta1, config.beta2, config.ema_decay) == (2e-4, 0.5, 0.999, 0.999)
-    assert (config.flip, config.diff_augment, config.spectral_norm) == (True, True, False)
     assert config == TrainConfig(data="faces.zip", steps=config.steps, diff_augment=True)
 
 
@@ -22,11 +19,6 @@ def test_tutorial_has_the_tutorials_numbers() -> None:
     config = TrainConfig.from_recipe("tutorial", data="faces.zip")
     assert (config.batch_size, config.epochs, config.ngf, config.ndf, config.loss) == (128, 10, 64, 64, "bce")
     assert (config.learning_rate, config.beta1, config.real_label, config.ema_decay) == (2e-4, 0.5, 1.0, 0.0)
-
-
-def test_long_has_spectral_norm_hinge_and_diff_augment() -> None:
-    config = TrainConfig.from_recipe("long", data="faces.zip")
-    assert (config.spectral_norm, config.loss, config.diff_augment, config.ema_decay) == (True, "hinge", True, 0.9999)
 
 
 def test_a_rollback_changes_the_seed_from_its_step_on_and_not_before() -> None:

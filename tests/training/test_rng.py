@@ -21,10 +21,6 @@ def test_seed_purpose_and_step_each_give_other_numbers() -> None:
     assert len(seen) == 4
 
 
-def test_more_numbers_begin_with_the_same_ones() -> None:
-    assert (rng.words(0, 0, 0, 100)[:7] == rng.words(0, 0, 0, 7)).all()
-
-
 def test_streams_of_neighbouring_steps_do_not_overlap() -> None:
     first, second = (rng.words(0, 0, step, 100_000) for step in (0, 1))
     assert len(np.intersect1d(first.view("<u8"), second.view("<u8"))) == 0

@@ -115,7 +115,8 @@ class _Group(Command, click.Group):
     "--min-truncation",
     type=click.FloatRange(0, 1),
     metavar="T",
-    help="Scale each latent by a random T to 1, so that avatar-gen --truncation T draws faces, too.  [default: 1]",
+    help="Scale each latent by a random factor from T to 1, so that avatar-gen --truncation T also draws faces.  "
+    "[default: 1]",
 )
 @_loss(
     "--activation-limit",
@@ -134,7 +135,7 @@ class _Group(Command, click.Group):
     help="Judge images through this MobileNetV2, too (Projected GANs).",
 )
 @_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
-@_reward("--critic", metavar="FILE.npz", help="Train the generator to please this critic, learnt from grades.")
+@_reward("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
 @_reward("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
 @_reward("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
 @_reward(
@@ -180,6 +181,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --data more.zip --init-from runs/night --out runs/more
       avatar-train --data more.zip --init-from runs/night --image-size 128 --out runs/larger
     """
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     context = click.get_current_context()
     typed = {param.name for param in context.command.params if _is_typed(context, param)}
     if other := context.invoked_subcommand:
@@ -195,7 +197,6 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
             options[other] = None
     # A run that resumes has its own configuration, which the project's defaults do not change.
     given = {name: value for name, value in options.items() if value is not None and (name in typed or not resume)}
-    os.environ.setdefault("GLOG_v", "3")  # silence MindSpore's warnings about itself
     if resume:
         out = out or newest_run(RUNS)
         config = _saved_config(out, given)
@@ -223,22 +224,19 @@ def _is_typed(context: click.Context, param: click.Parameter) -> bool:
 
 
 @main.command(cls=Command, extra="train", short_help="Write a pair of networks between two pairs.")
-@click.argument("start", type=click.Path(path_type=Path, file_okay=False), metavar="START")
-@click.argument("end", type=click.Path(path_type=Path, file_okay=False), metavar="END")
+@click.argument("start", type=_FOLDER, metavar="START")
+@click.argument("end", type=_FOLDER, metavar="END")
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR", help="New folder."
-)
+@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="New folder.")
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write the pair of networks between two pairs, where END was trained on from START.
 
-    A reward buys whole faces with variety; a pair in between often has most of both.
+    A reward trades variety for whole faces; a pair in between often keeps most of both.
 
     \b
     Example:
       avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
     """
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
     from avatar_training.run_folder.interpolation import interpolate as write_between
 
     write_between(start, end, share, out)
@@ -291,6 +289,10 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     if not result.finished:
         click.echo(f"stopped; continue with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
 
 
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:

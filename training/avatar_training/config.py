@@ -4,7 +4,7 @@ Imports no MindSpore.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,20 @@ LOSSES = ("bce", "bce-logits", "hinge")
 IMAGE_SIZES = (32, 64, 128)
 DEVICE_TARGETS = ("auto", "CPU", "GPU", "Ascend")
 
+_CHOICES: Mapping[str, Sequence[Any]] = {
+    **{"recipe": tuple(RECIPES), "generator": GENERATORS, "loss": LOSSES, "device_target": DEVICE_TARGETS},
+    **{"image_size": IMAGE_SIZES, "channels": (1, 3)},
+}
+_LEAST = {
+    **{"batch_size": 2},  # a batch norm over one value a channel would divide by zero
+    **dict.fromkeys(("latent_dim", "ngf", "ndf", "snapshot_every", "keep", "reward_images"), 1),
+    **dict.fromkeys(("kid_every", "lr_decay_steps", "seed"), 0),
+}
+_MOST = {
+    **dict.fromkeys(("learning_rate", "activation_limit", "reward_weight"), math.inf),
+    **dict.fromkeys(("beta1", "beta2", "real_label", "ema_decay", "min_truncation"), 1.0),
+}
+
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
@@ -82,7 +96,7 @@ class TrainConfig:
     activation_limit: float = 0.0
     """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
     generator: str = "tutorial"
-    """tutorial, or or refined, which has residual blocks besides."""
+    """tutorial, or refined, which has residual blocks besides."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
@@ -116,7 +130,7 @@ class TrainConfig:
     feature_heads: str | None = None
     """ONNX file of a MobileNetV2 through which further discriminators see; None for none."""
     critic: str | None = None
-    """A critic learnt from grades (.npz), which generated images are trained to please; None for none."""
+    """A critic trained on grades (.npz), which the generator learns to please; None for no critic."""
     critic_network: str | None = None
     """The ONNX classifier whose activations the critic weighs; needed with a critic."""
     reward_weight: float = 0.6
@@ -139,55 +153,30 @@ class TrainConfig:
     """Steps that the run has gone back to so far. The run itself writes them."""
 
     def __post_init__(self) -> None:
-        _check(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
-        _check(self.generator in GENERATORS, "generator", self.generator, "tutorial or refined")
-        _check(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
-        _check(self.image_size in IMAGE_SIZES, "image_size", self.image_size, "32, 64 or 128")
-        _check(self.channels in (1, 3), "channels", self.channels, "1 or 3")
-        _check(
-            self.device_target in DEVICE_TARGETS,
-            "device_target",
-            self.device_target,
-            f"one of {', '.join(DEVICE_TARGETS)}",
-        )
-        for name in ("batch_size", "latent_dim", "ngf", "ndf", "snapshot_every", "keep"):
-            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        pair = (self.critic is None) == (self.critic_network is None)
-        _check(pair, "critic_network", self.critic_network, "given with critic, and only then")
-        fits = self.critic is None or (self.reward_images >= 1 and self.batch_size % self.reward_images == 0)
-        _check(fits, "reward_images", self.reward_images, f"a divisor of batch_size, {self.batch_size}")
-        # A batch norm over one value a channel would divide by zero.
-        _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
-        _check((self.steps is None) != (self.epochs is None), "steps", self.steps, "set where epochs is not")
-        length = self.steps if self.steps is not None else self.epochs
-        _check(
-            length is not None and length >= 1,
-            "steps" if self.epochs is None else "epochs",
-            length,
-            "at least 1",
-        )
-        for name in ("kid_every", "lr_decay_steps"):
-            _check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        _check(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
-        for name in (
-            "learning_rate",
-            "beta1",
-            "beta2",
-            "real_label",
-            "ema_decay",
-            "min_truncation",
-            "activation_limit",
-            "reward_weight",
-        ):
-            value = getattr(self, name)
-            high = math.inf if name in ("learning_rate", "activation_limit", "reward_weight") else 1.0
-            _check(math.isfinite(value) and 0 <= value <= high, name, value, f"from 0 to {high}")
+        for name, choices in _CHOICES.items():
+            self._check(name, getattr(self, name) in choices, f"one of {', '.join(map(str, choices))}")
+        for name, least in _LEAST.items():
+            self._check(name, getattr(self, name) >= least, f"at least {least}")
+        for name, most in _MOST.items():
+            self._check(name, math.isfinite(value := getattr(self, name)) and 0 <= value <= most, f"from 0 to {most}")
         for name in ("beta1", "beta2", "ema_decay"):
-            _check(getattr(self, name) < 1, name, getattr(self, name), "below 1")
+            self._check(name, getattr(self, name) < 1, "below 1")
+        self._check("learning_rate", self.learning_rate > 0, "above 0")
+        self._check("seed", self.seed < 2**63, "at most 2^63 - 1")
+        self._check("steps", (self.steps is None) != (self.epochs is None), "set where epochs is not")
+        for name in ("steps", "epochs"):
+            self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+        pair = (self.critic is None) == (self.critic_network is None)
+        self._check("critic_network", pair, "given with critic, and only then")
+        fits = self.critic is None or self.batch_size % self.reward_images == 0
+        self._check("reward_images", fits, f"a divisor of batch_size, {self.batch_size}")
         object.__setattr__(self, "rollbacks", tuple(self.rollbacks))  # JSON has only lists
         steps = all(isinstance(step, int) and step >= 0 for step in self.rollbacks)
-        _check(steps, "rollbacks", self.rollbacks, "steps, each at least 0")
-        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        self._check("rollbacks", steps, "steps, each at least 0")
+
+    def _check(self, name: str, good: bool, expected: str) -> None:
+        if not good:
+            raise InputError(f"{name} is {getattr(self, name)!r}; it must be {expected}")
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
@@ -241,8 +230,3 @@ class TrainConfig:
             for k in mine
             if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
         }
-
-
-def _check(good: bool, name: str, value: Any, expected: str) -> None:
-    if not good:
-        raise InputError(f"{name} is {value!r}; it must be {expected}")

@@ -65,7 +65,7 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, restart: bool
     Raises:
         TrainingError: `out` holds a run (without resume or restart) or none (with resume), another process trains
             there, or config would not continue the run exactly; Diverged: training went wrong.
-        DataError, FeaturesError, CheckpointError, OutputError: as in `data.dataset`, `metrics.kid`, `run_folder`.
+        DataError, FeaturesError, CheckpointError, OutputError: as in `data.dataset`, `metrics.features`, `run_folder`.
     """
     check_batch_size(config.batch_size)
     target = device.select(config.device_target)

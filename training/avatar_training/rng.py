@@ -22,7 +22,7 @@ def words(seed: int, purpose: int, step: int, count: int) -> npt.NDArray[np.uint
 
 
 def reseeded(seed: int, times: int) -> int:
-    """The seed of a run after so many rollbacks: the seed itself for 0, then others derived from it."""
+    """The seed of a run after this many rollbacks: the seed itself for 0, then others derived from it."""
     return int(words(seed, RESEED, times, 2).view("<u8")[0]) if times else seed
 
 

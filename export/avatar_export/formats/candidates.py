@@ -23,7 +23,7 @@ class Candidate:
     draw: Network
     """Draws what the file will draw."""
     stages: Stages
-    """How its graph came about; empty if MindSpore made it."""
+    """Its graph after each pass; empty if MindSpore made the file."""
     write: Callable[[Path, ModelSpec], ModelSpec]
     """Write the file, whole or not at all, with this metadata and a golden check; returns the metadata in it."""
 

@@ -9,9 +9,8 @@ import gzip
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from avatar_export.exporter import Export, export_model
+from avatar_export.exporter import DEFAULTS, Export, Options, export_model
 from avatar_export.formats.scratch import scratch_folder
 from avatar_runtime.errors import InputError
 from avatar_runtime.model_file.metadata import ModelSpec
@@ -29,13 +28,10 @@ await start({ model: new Response(new Blob([packed]).stream().pipeThrough(new De
 """
 
 
-def export_page(checkpoint_path: Path, path: Path, **options: Any) -> Export:
-    """Export a generator in int8, validate it, and write the page with it.
-
-    options are those of `export_model`, without precision and output_dtype. Raises what it and `write_page` raise.
-    """
+def export_page(checkpoint_path: Path, path: Path, options: Options = DEFAULTS) -> Export:
+    """Export a generator in int8, validate it and write the page with it. Raises as `export_model` does."""
     with scratch_folder() as folder:
-        export = export_model(checkpoint_path, folder / f"{path.stem}.onnx", precision="int8", **options)
+        export = export_model(checkpoint_path, folder / f"{path.stem}.onnx", "int8", options=options)
         return replace(export, path=path, size=write_page(export.path, path))
 
 

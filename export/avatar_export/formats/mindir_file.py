@@ -9,7 +9,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from avatar_export.formats.onnx_file import GOLDEN_NAMES, ModelCheckError, golden_images
+from avatar_export.formats.golden import GOLDEN_NAMES, golden_images
+from avatar_export.formats.onnx_file import ModelCheckError
 from avatar_export.formats.scratch import scratch_folder
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Float32, Network

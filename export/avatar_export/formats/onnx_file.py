@@ -1,27 +1,18 @@
 """Writes an ONNX file: metadata, golden check, checks, and the file itself."""
 
-import base64
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
+from avatar_export.formats.golden import golden_check
 from avatar_export.validation.engine import check_engine
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
-from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.imaging.encoding import encode
-from avatar_runtime.model_file.golden import GoldenCheck
 from avatar_runtime.model_file.metadata import ModelSpec
 from avatar_runtime.output.atomic import replacing
 from avatar_runtime.session import open_session
-
-GOLDEN_NAMES = ("", "alice", "avatar-edge/0", "アリス")
-GOLDEN_TOLERANCE = {"fp32": 1, "fp16": 1, "int8": 4}
-"""By how many levels the images of another CPU may differ, by precision. onnxruntime computes int8 bit for bit the same
-everywhere; a kernel that rounds differently is one step of an activation off, and one of the last is two levels."""
 
 
 class ModelCheckError(AvatarError):
@@ -56,7 +47,7 @@ def write_model(
 
     Raises:
         ModelCheckError: The file does not read back.
-        EngineError: The engine draws it otherwise.
+        EngineError: The engine in C draws it differently.
         OutputError: It cannot be written.
     """
     generator = AvatarGenerator(open_session(convert(model.SerializeToString())), metadata, "")
@@ -72,15 +63,3 @@ def write_model(
         if metadata.precision == "int8" and metadata.output == "uint8" and convert is bytes:
             check_engine(temporary.read_bytes(), read_back)
     return metadata
-
-
-def golden_check(generator: AvatarGenerator) -> GoldenCheck:
-    """The images of GOLDEN_NAMES, drawn one at a time."""
-    return golden_images([generator.generate([name])[0] for name in GOLDEN_NAMES], generator.spec.precision)
-
-
-def golden_images(images: Sequence[UInt8], precision: str = "fp32") -> GoldenCheck:
-    """The golden check of GOLDEN_NAMES and their images, uint8 [H, W, C] each."""
-    digests = tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
-    pictures = tuple(base64.b64encode(encode(image, ".png")).decode() for image in images)
-    return GoldenCheck(GOLDEN_NAMES, digests, pictures, GOLDEN_TOLERANCE[precision])

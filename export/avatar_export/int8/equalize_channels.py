@@ -11,8 +11,7 @@ from avatar_export.passes.editing import (
     add_constant,
     attributes,
     constants,
-    copy_of,
-    drop_unused_constants,
+    graph_pass,
     only_consumer,
 )
 
@@ -25,7 +24,8 @@ Maxima = Mapping[str, npt.NDArray[np.float32]]
 """Output of a Relu -> the largest value of each of its channels, float32 [C]."""
 
 
-def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> bool:
     """Divide each channel before a Relu by a factor, and multiply the weights that read it by the same factor.
 
     The network computes the same, since Relu(x / s) = Relu(x) / s. The factor is the channel's largest value to the
@@ -40,7 +40,6 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
     3. maxima has the Relus' outputs, and none of the tensors is an output of the graph.
     """
     maxima = channel_maxima(model) if maxima is None else maxima
-    model = copy_of(model)
     graph, changed = model.graph, False
     makers = {output: node for node in graph.node for output in node.output}
     for relus, concats in _joined(graph):
@@ -74,9 +73,7 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> t
             read = constants(graph)[node.input[1]].astype(np.float64)  # a writer's may be new
             _set(graph, node, 1, read * factors[node.input[0]].reshape(by_input))
         changed = True
-    if changed:
-        drop_unused_constants(graph)
-    return model, changed
+    return changed
 
 
 def _joined(graph: onnx.GraphProto) -> list[tuple[list[onnx.NodeProto], list[onnx.NodeProto]]]:

@@ -18,7 +18,7 @@ from avatar_export.int8.rounding import (
     round_to_nearest,
     round_with_compensation,
 )
-from avatar_export.passes.editing import add_constant, attributes, constants, copy_of, drop_unused_constants
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass
 
 LAYERS = ("Gemm", "Conv")
 MOVING = ("Reshape", "Transpose", "Concat")
@@ -51,12 +51,13 @@ def layer_inputs(graph: onnx.GraphProto) -> list[str]:
     return list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in LAYERS))
 
 
+@graph_pass
 def quantize_layers(
     model: onnx.ModelProto,
     ranges: Ranges,
     keep_float: Collection[str] = (),
     moments: Mapping[str, Moments] = NO_MOMENTS,
-) -> tuple[onnx.ModelProto, bool]:
+) -> bool:
     """Quantize Gemm and Conv in ONNX's QDQ form, per output channel; operators between them move uint8.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -79,15 +80,13 @@ def quantize_layers(
     3. ranges has the input of each Gemm, Conv and Tanh. Each tensor on the way there is read once, or by layers and
        Concats.
     """
-    model = copy_of(model)
     quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
     if not quantizer.preconditions_hold():
-        return model, False
+        return False
     nodes = [new for node in list(model.graph.node) for new in quantizer.rewrite(node)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    drop_unused_constants(model.graph)
-    return model, True
+    return True
 
 
 class _Quantizer:

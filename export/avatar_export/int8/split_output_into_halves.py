@@ -12,9 +12,8 @@ from avatar_export.passes.editing import (
     add_constant,
     attributes,
     constants,
-    copy_of,
-    drop_unused_constants,
     give_pixels,
+    graph_pass,
     image_shape,
     only_consumer,
     replace_nodes,
@@ -26,7 +25,8 @@ HALF_STEP = np.float32(1 / 508)
 two integers, which processors round differently."""
 
 
-def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def split_output_into_halves(model: onnx.ModelProto) -> bool:
     """Give the last Conv each channel twice, the second time negated, and compute pixels from the two.
 
     In uint8 a step of the last sums x is two levels wide where tanh is steepest, which makes faces grainy. But
@@ -41,11 +41,10 @@ def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, b
     3. Input, weight and bias (if any) of the Conv come from DequantizeLinear, the last two along axis 0; their integers
        and all steps and zero points are constants, and the zero points of weight and bias are 0.
     """
-    model = copy_of(model)
     graph = model.graph
     shape, ends = image_shape(graph), _ends(graph)
     if shape is None or ends is None:
-        return model, False
+        return False
     conv, quantize, dequantize, tanh = ends
     known = constants(graph)
     makers = {output: node for node in graph.node for output in node.output}
@@ -54,7 +53,7 @@ def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, b
         read is not None and read.op_type == "DequantizeLinear" and all(name in known for name in read.input[part:])
         for read, part in zip(reads, (1, 0, 0), strict=False)
     ):
-        return model, False
+        return False
     source, *parameters = [read for read in reads if read is not None]
     if not all(
         attributes(read).get("axis") == 0
@@ -62,7 +61,7 @@ def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, b
         and only_consumer(graph, read.output[0]) is not None
         for read in parameters
     ):
-        return model, False
+        return False
     weight, steps = known[parameters[0].input[0]].astype(np.int8), known[parameters[0].input[1]]
     channels = len(weight)
     bias = known[parameters[1].input[0]].astype(np.int32) if len(parameters) == 2 else np.zeros(channels, np.int32)
@@ -118,9 +117,8 @@ def split_output_into_halves(model: onnx.ModelProto) -> tuple[onnx.ModelProto, b
     replace_nodes(graph, [dequantize, tanh], [pixels])
     for old in parameters:
         graph.node.remove(old)
-    drop_unused_constants(graph)
     give_pixels(graph, shape)
-    return model, True
+    return True
 
 
 def _ends(graph: onnx.GraphProto) -> tuple[onnx.NodeProto, onnx.NodeProto, onnx.NodeProto, onnx.NodeProto] | None:

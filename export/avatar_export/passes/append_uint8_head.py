@@ -4,23 +4,23 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from avatar_export.passes.editing import add_constant, copy_of, give_pixels, image_shape
+from avatar_export.passes.editing import add_constant, give_pixels, graph_pass, image_shape
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
 
 
-def append_uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def append_uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> bool:
     """Append (x - low) * 255 / (high - low), Round (halves to even), Clip, Cast and Transpose to [batch, H, W, C].
 
     The same arithmetic, in the same precision, as `avatar_runtime.imaging.arrays.from_network`. Preconditions:
 
     1. The graph's one output is `image`, float32 [batch, C, H, W].
     """
-    model = copy_of(model)
     graph = model.graph
     old, new = OUTPUT_NAMES["float32"], OUTPUT_NAMES["uint8"]
     shape = image_shape(graph)
     if shape is None:
-        return model, False
+        return False
     low, high = pixel_range
     scalars = {"low": low, "scale": 255 / (high - low), "black": 0, "white": 255}
     names = {key: add_constant(graph, f"head.{key}", np.array(value, np.float32)) for key, value in scalars.items()}
@@ -35,4 +35,4 @@ def append_uint8_head(model: onnx.ModelProto, pixel_range: tuple[float, float]) 
         ]
     )
     give_pixels(graph, shape)
-    return model, True
+    return True

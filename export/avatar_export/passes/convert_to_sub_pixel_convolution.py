@@ -4,17 +4,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    constants,
-    copy_of,
-    drop_unused_constants,
-    is_doubling,
-    replace_nodes,
-)
+from avatar_export.passes.editing import add_constant, constants, graph_pass, is_doubling, replace_nodes
 
 
-def convert_to_sub_pixel_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def convert_to_sub_pixel_convolution(model: onnx.ModelProto) -> bool:
     """Rewrite ConvTranspose as Conv -> DepthToSpace (DCR) -> Slice.
 
     W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
@@ -22,7 +16,6 @@ def convert_to_sub_pixel_convolution(model: onnx.ModelProto) -> tuple[onnx.Model
     rows a and a + 2 of the kernel; the same for columns. Preconditions, for each ConvTranspose:
     1 to 3 of `is_doubling`.
     """
-    model = copy_of(model)
     graph, changed = model.graph, False
     for old in [node for node in graph.node if is_doubling(graph, node)]:
         known = constants(graph)
@@ -43,6 +36,4 @@ def convert_to_sub_pixel_convolution(model: onnx.ModelProto) -> tuple[onnx.Model
         ]
         replace_nodes(graph, [old], new)
         changed = True
-    if changed:
-        drop_unused_constants(graph)
-    return model, changed
+    return changed

@@ -1,6 +1,8 @@
-"""Functions that the passes share: they look up and replace parts of a graph."""
+"""What the passes share: `graph_pass`, and functions that look up and replace parts of a graph."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,28 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from avatar_runtime.model_file.metadata import OUTPUT_NAMES
+
+P = ParamSpec("P")
+
+
+def graph_pass(
+    edit: Callable[Concatenate[onnx.ModelProto, P], bool],
+) -> Callable[Concatenate[onnx.ModelProto, P], tuple[onnx.ModelProto, bool]]:
+    """Make a pass of a function that edits a model in place and returns whether it changed anything.
+
+    The pass edits a copy, removes the constants that nothing reads any more, and returns the copy and True; or the
+    model as it was, and False.
+    """
+
+    @wraps(edit)
+    def rewrite(model: onnx.ModelProto, /, *args: P.args, **options: P.kwargs) -> tuple[onnx.ModelProto, bool]:
+        new = copy_of(model)
+        if not edit(new, *args, **options):
+            return model, False
+        _drop_unused_constants(new.graph)
+        return new, True
+
+    return rewrite
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -50,8 +74,7 @@ def add_constant(graph: onnx.GraphProto, name: str, array: npt.NDArray[np.generi
     return name
 
 
-def drop_unused_constants(graph: onnx.GraphProto) -> None:
-    """Remove the initializers that no node reads."""
+def _drop_unused_constants(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]

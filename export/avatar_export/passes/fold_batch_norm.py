@@ -8,14 +8,14 @@ from avatar_export.passes.editing import (
     add_constant,
     attributes,
     constants,
-    copy_of,
-    drop_unused_constants,
+    graph_pass,
     only_consumer,
     replace_nodes,
 )
 
 
-def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def fold_batch_norm(model: onnx.ModelProto) -> bool:
     """Rewrite ConvTranspose or Conv -> BatchNormalization as one with a bias, computed in double precision.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -25,7 +25,6 @@ def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     2. Its output goes to the BatchNormalization alone.
     3. The BatchNormalization is in inference mode (one output, training_mode 0), and its four parameters are constants.
     """
-    model = copy_of(model)
     graph, changed = model.graph, False
     for conv in [node for node in graph.node if node.op_type in ("ConvTranspose", "Conv")]:
         known = constants(graph)
@@ -55,6 +54,4 @@ def fold_batch_norm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
         folded.attribute.extend(conv.attribute)
         replace_nodes(graph, [conv, norm], [folded])
         changed = True
-    if changed:
-        drop_unused_constants(graph)
-    return model, changed
+    return changed

@@ -4,18 +4,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    attributes,
-    constants,
-    copy_of,
-    drop_unused_constants,
-    only_consumer,
-    replace_nodes,
-)
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, only_consumer, replace_nodes
 
 
-def fold_latent_map(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def fold_latent_map(model: onnx.ModelProto) -> bool:
     """Rewrite Gemm(Gemm(x, A, a), B, b) as Gemm(x, AB, aB + b), in double precision.
 
     The new bias has a number for each place of each channel, which a batch norm could not hold. Preconditions:
@@ -24,7 +17,6 @@ def fold_latent_map(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
        constants.
     2. Both have alpha 1, beta 1 and no transA; transB does not matter.
     """
-    model = copy_of(model)
     graph = model.graph
     for first in [node for node in graph.node if node.op_type == "Gemm"]:
         known = constants(graph)
@@ -47,6 +39,5 @@ def fold_latent_map(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
             add_constant(graph, f"{second.name}.mapped_bias", np.broadcast_to(bias, b.shape[1:]).astype(np.float32)),
         ]
         replace_nodes(graph, [first, second], [helper.make_node("Gemm", inputs, [second.output[0]], second.name)])
-        drop_unused_constants(graph)
-        return model, True
-    return model, False
+        return True
+    return False

@@ -9,15 +9,15 @@ from avatar_export.passes.editing import (
     add_constant,
     attributes,
     constants,
-    copy_of,
-    drop_unused_constants,
+    graph_pass,
     only_consumer,
 )
 
 Float64 = npt.NDArray[np.float64]
 
 
-def fold_residual_adds(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def fold_residual_adds(model: onnx.ModelProto) -> bool:
     """Rewrite layer(x + W h + b) as layer'(Concat(x, h)), in double precision: convolution and sum are both linear.
 
     b becomes a channel of h that is 1 everywhere, so that a padding of zeros stays one. Several blocks in a row become
@@ -27,11 +27,10 @@ def fold_residual_adds(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
        group with constant weight and bias; each of these three is read once.
     2. Its output is read by Conv and ConvTranspose of one group with constant weights, and by Adds as first input.
     """
-    model = copy_of(model)
     graph = model.graph
     adds = [node for node in graph.node if node.op_type == "Add"]
     if not adds or not all(_holds(graph, add) for add in adds):
-        return model, False
+        return False
     makers = {output: node for node in graph.node for output in node.output}
     sums: dict[str, tuple[list[str], Float64]] = {}  # the sum is matrix @ Concat(parts)
     for add in adds:
@@ -52,8 +51,7 @@ def fold_residual_adds(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
             reader.input[0], reader.input[1] = joined, add_constant(graph, f"{reader.name}.residual_weight", new)
         add.CopyFrom(helper.make_node("Concat", parts, [joined], joined, axis=1))
         graph.node.remove(conv)
-    drop_unused_constants(graph)
-    return model, True
+    return True
 
 
 def _holds(graph: onnx.GraphProto, add: onnx.NodeProto) -> bool:

@@ -4,18 +4,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    attributes,
-    constants,
-    copy_of,
-    drop_unused_constants,
-    only_consumer,
-    replace_nodes,
-)
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, only_consumer, replace_nodes
 
 
-def project_latent_to_gemm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def project_latent_to_gemm(model: onnx.ModelProto) -> bool:
     """Rewrite Reshape to [-1, C, 1, 1] -> ConvTranspose as Gemm -> Reshape to [-1, M, kh, kw].
 
     A transposed convolution of a single pixel is a sum of kernels weighted by the channels: the "project and reshape"
@@ -25,7 +18,6 @@ def project_latent_to_gemm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, boo
     2. Its output goes to one ConvTranspose alone, of one group, with constant weight and bias.
     3. That ConvTranspose has no padding, no output padding, no dilation and no output_shape; strides do not matter.
     """
-    model = copy_of(model)
     graph = model.graph
     known = constants(graph)
     columns = {
@@ -68,6 +60,5 @@ def project_latent_to_gemm(model: onnx.ModelProto) -> tuple[onnx.ModelProto, boo
             helper.make_node("Reshape", [product, image_shape], [conv.output[0]], f"{conv.name}.reshape"),
         ]
         replace_nodes(graph, [reshape, conv], new)
-        drop_unused_constants(graph)
-        return model, True
-    return model, False
+        return True
+    return False

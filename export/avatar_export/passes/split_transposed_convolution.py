@@ -5,15 +5,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    constants,
-    copy_of,
-    drop_unused_constants,
-    is_doubling,
-    only_consumer,
-    replace_nodes,
-)
+from avatar_export.passes.editing import add_constant, constants, graph_pass, is_doubling, only_consumer, replace_nodes
 
 VECTOR_WIDTH = 16
 """Output channels that onnxruntime computes at once. Four phases that fit in one vector become one 3x3 convolution with
@@ -23,7 +15,8 @@ _PHASES = [(row, column) for row in (0, 1) for column in (0, 1)]
 _TAPS = ((3, 1), (2, 0))  # rows (or columns) of the 4x4 kernel that an even and an odd output row use, in order
 
 
-def split_transposed_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def split_transposed_convolution(model: onnx.ModelProto) -> bool:
     """Rewrite each 4x4 ConvTranspose of stride 2 and padding 1 as a 2x2 Conv for each phase, interleaved in NHWC.
 
     The outputs at even and odd rows and columns are four convolutions of the same input (W. Shi et al., "Is the
@@ -33,7 +26,6 @@ def split_transposed_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProt
 
     4. Shape inference finds the height and width of its input.
     """
-    model = copy_of(model)
     graph, changed = model.graph, False
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {
@@ -50,9 +42,7 @@ def split_transposed_convolution(model: onnx.ModelProto) -> tuple[onnx.ModelProt
         weight, *bias = (known[name] for name in conv.input[1:])
         replace_nodes(graph, old, _interleaved(graph, conv, old[-1], size, weight, *bias))
         changed = True
-    if changed:
-        drop_unused_constants(graph)
-    return model, changed
+    return changed
 
 
 def _interleaved(

@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.passes.editing import constants, copy_of
+from avatar_export.passes.editing import constants, graph_pass
 
 
-def store_weights_in_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+@graph_pass
+def store_weights_in_fp16(model: onnx.ModelProto) -> bool:
     """Store float32 arrays as float16, each with a Cast that onnxruntime folds when it loads the model.
 
     Arithmetic in half precision gains nothing on a CPU. Preconditions, for each constant:
@@ -15,7 +16,6 @@ def store_weights_in_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool
     1. It is a float32 array, not a scalar, and is no input of the graph.
     2. All its values are within the range of float16.
     """
-    model = copy_of(model)
     graph, casts = model.graph, []
     known = constants(graph)
     largest = np.finfo(np.float16).max
@@ -29,4 +29,4 @@ def store_weights_in_fp16(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return model, bool(casts)
+    return bool(casts)

@@ -92,7 +92,7 @@ def mindspore_network(weights: GeneratorWeights) -> Network:
 def describe_run(path: Path, steps: int | None) -> str:
     """What the run folder of a checkpoint says about its training; empty if there is none."""
     try:
-        run_record = json.loads((path.parent / "config.json").read_text())
+        run_record = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
         config, dataset = run_record["config"], run_record["dataset"]
         trained = f"{steps} steps of " if steps else ""
         facts = [
@@ -102,13 +102,13 @@ def describe_run(path: Path, steps: int | None) -> str:
             f"seed {config['seed']}",
         ]
         if config.get("init_from"):
-            facts.append(f"begun with {Path(config['init_from']).name}")
+            facts.append(f"started from {Path(config['init_from']).name}")
         if config.get("critic"):
             facts.append(f"rewarded by {Path(config['critic']).name}")
         if mix := run_record.get("interpolation"):
             facts.append(f"{mix['share']:g} of the way from {mix['start']}")
         if steering := run_record.get("steering"):
-            facts.append(f"steered to {steering['strength']:g} by grades of {len(steering['graders'])} people")
+            facts.append(f"steered to {steering['strength']:g} by {len(steering['graders'])} graders")
         return ", ".join(facts)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -76,6 +76,6 @@ def check_engine(file: bytes, generator: AvatarGenerator) -> None:
     different = int((images != generator.generate(names)).any(axis=(1, 2, 3)).sum())
     if different:
         raise EngineError(
-            f"the engine for browsers and phones draws {different} of {FACES} faces otherwise than onnxruntime; "
+            f"the engine for browsers and phones draws {different} of {FACES} faces differently from onnxruntime; "
             "no model was written"
         )

@@ -25,7 +25,7 @@ def check_usability(path: Path) -> None:
     for provider in PROVIDERS:
         if provider not in counts:
             reason = (report.strip().splitlines() or ["no reason given"])[-1]
-            raise ModelCheckError(f"onnxruntime's mobile checker says nothing of {provider}: {reason}")
+            raise ModelCheckError(f"onnxruntime's mobile checker says nothing about {provider}: {reason}")
         supported, nodes = counts[provider]
         if supported < nodes:
             reasons = sorted(set(re.findall(r"(?:Unsupported ops|Ops with unsupported rank): .+", report)))

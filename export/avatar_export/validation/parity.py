@@ -182,7 +182,7 @@ def parity_latents(latent_dim: int, series_name: str = HELD_OUT) -> Float32:
     return latents(list(series(series_name, LATENTS)), latent_dim)
 
 
-def side_by_side(original: UInt8, exported: UInt8, amplification: int = 64) -> UInt8:
+def side_by_side(original: UInt8, exported: UInt8, amplification: int) -> UInt8:
     """The original, the exported image, and their absolute difference times amplification.
 
     original, exported: uint8 [H, W, C]; returns uint8 [3, H, W, C].

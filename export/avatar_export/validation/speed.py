@@ -10,7 +10,7 @@ from avatar_export.validation.parity import SELECTION, Network, parity_latents
 SECONDS = 1.0
 """How long a measurement takes at least, for each network."""
 MIN_TURNS = 5
-"""Each network has at least so many turns; a turn takes SECONDS / MIN_TURNS / 4, or four runs if they take longer."""
+"""The least number of turns of each network; a turn takes SECONDS / MIN_TURNS / 4, or four runs if they take longer."""
 BATCH_SIZES = (1, 64)
 """The batch sizes by which `fastest` decides."""
 TIE = 1.05

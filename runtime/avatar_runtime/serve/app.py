@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -68,8 +69,8 @@ def create_app(
         ModelFileError: A model cannot be read, or does not draw its golden images.
         InputError: threads is out of range, two models have the same id, or nothing is compatible with a service.
 
-    Example:
-        app = Starlette(routes=[Mount("/avatars", create_app())])
+    Examples:
+        >>> app = Starlette(routes=[Mount("/avatars", create_app())])
     """
     check_threads(threads)
     workers = threads or cpu_limit()
@@ -102,6 +103,8 @@ class Application:
         self._sharing = sharing
         self._compatible = compatible
         self._on_answer = on_answer
+        self._random = os.urandom(4).hex().encode()
+        self._count = count()
 
     async def reload(self) -> None:
         """Read the model files again. Requests that are under way are finished with the models that took them.
@@ -123,7 +126,7 @@ class Application:
         if scope["type"] != "http":
             raise RuntimeError(f"avatars are served over HTTP, not {scope['type']}")
         began = time.monotonic()
-        path, request_id = self._path(scope), _request_id(scope)
+        path, request_id = self._path(scope), self._request_id(scope)
         error = None
         try:
             response = await self._respond(path, scope)
@@ -214,6 +217,16 @@ class Application:
             return path
         return path[len(self._prefix) + 1 :] if path.startswith(f"{self._prefix}/") else None
 
+    def _request_id(self, scope: Scope) -> bytes:
+        """The id that a proxy has given the request, or a new one.
+
+        Only the start is random: os.urandom for each would wait for the threads that draw, 0.4 ms.
+        """
+        given = header(scope, b"x-request-id")
+        if given and re.fullmatch(rb"[\w.:/+=-]{1,128}", given):
+            return given
+        return b"%b%08x" % (self._random, next(self._count))
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -237,16 +250,12 @@ async def _drawn(answers: Answers, asked: Asked, lifetime: tuple[bytes, bytes]) 
 
 
 def _check_utf8(scope: Scope) -> None:
+    raw: bytes = scope.get("raw_path") or b""
     try:
-        unquote_to_bytes(scope.get("raw_path") or b"").decode()
+        if b"%" in raw or not raw.isascii():
+            unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as err:
         raise InputError("the name is not UTF-8; percent-encode it as encodeURIComponent does") from err
-
-
-def _request_id(scope: Scope) -> bytes:
-    """The id that a proxy has given the request, or a new one."""
-    given = header(scope, b"x-request-id")
-    return given if given and re.fullmatch(rb"[\w.:/+=-]{1,128}", given) else os.urandom(8).hex().encode()
 
 
 def _record(scope: Scope, request_id: bytes, status: int, size: int, seconds: float) -> dict[str, Any]:

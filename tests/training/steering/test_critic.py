@@ -113,7 +113,7 @@ def test_one_grader_is_checked_by_sheets(network: ActivationNetwork) -> None:
 
 def test_a_critic_that_cannot_tell_is_refused_with_what_to_do(network: ActivationNetwork) -> None:
     guesses = graded(wrong=0.5)
-    with pytest.raises(CriticError, match=r"AUC 0\.\d+ \(.*graders not learnt from.*grade more faces") as refusal:
+    with pytest.raises(CriticError, match=r"AUC 0\.\d+ \(.*graders left out of training.*grade more faces") as refusal:
         learn_critic(network, network(guesses.images), guesses)
     assert isinstance(refusal.value, AvatarError)
     few = graded(count=100)
@@ -128,7 +128,7 @@ def test_files_that_are_no_classifier_or_no_critic_are_refused_in_a_sentence(tmp
     (tmp_path / "text.onnx").write_text("no model")
     for path, message in [
         (tmp_path / "none.onnx", "cannot read the classifier"),
-        (tmp_path / "text.onnx", "is no ONNX model"),
+        (tmp_path / "text.onnx", "is not an ONNX model"),
         (write_feature_network(tmp_path / "mosaic.onnx"), "has no convolution"),
     ]:
         with pytest.raises(ActivationsError, match=message) as refusal:
@@ -142,7 +142,7 @@ def test_files_that_are_no_classifier_or_no_critic_are_refused_in_a_sentence(tmp
     with pytest.raises(ActivationsError, match=r"pooled is \[1, 24, 1, 1\]"):
         ActivationNetwork(classifier, ("pooled",))
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
-    for name, message in [("none.npz", "cannot read"), ("other.npz", "no critic"), ("text.onnx", "no critic")]:
+    for name, message in [("none.npz", "cannot read"), ("other.npz", "not a critic"), ("text.onnx", "not a critic")]:
         with pytest.raises(CriticError, match=message):
             read_critic(tmp_path / name)
 

@@ -22,7 +22,7 @@ from avatar_training.steering.grading import Grading
 from tiny_model import tiny_arrays
 
 from ..conftest import MakeConfig
-from ..test_page import Reader
+from ..report.test_run_page import Reader
 from .tiny_classifier import write_classifier
 
 
@@ -148,7 +148,7 @@ def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
 def test_the_report_shows_it_and_needs_nothing_else(steered: Path) -> None:
     page = (steered / "report.html").read_text()
     read = Reader(page)
-    for shown in ("<b>night", "as it was", "2 people", "pose drift"):
+    for shown in ("<b>night", "as it was", "2 graders", "pose drift"):
         assert shown in read.text
     sources = [attributes["src"] or "" for name, attributes in read.elements if name == "img"]
     assert len(sources) == 5
@@ -172,7 +172,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     out = ("--out", tmp_path / "out")
     refused(run(*given, *out), "--real", "--strength")
     refused(run(*given, *out, "--strength", 11), "from 0 to 10")
-    refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "numbers with commas")
+    refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "separated by commas")
     refused(run(*given, "--out", tmp_path, "--strength", 1), "exists already")
     refused(run(*given, "--out", classifier / "out", "--strength", 1), "cannot", "tiny.onnx")
     refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot read", "faces.npz")
@@ -182,7 +182,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     assert not list(tmp_path.iterdir())
 
     refused(run("grade", "--out", tmp_path / "g", "--grader", "ana"), "--model", "--checkpoint")
-    refused(run("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "has its faces")
+    refused(run("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "already holds faces")
     refused(run("grade", "--out", tmp_path / "g", "--grader", "ana", "--checkpoint", tmp_path), "config.json")
     refused(run("grade", "--out", graded, "--grader", "ana", "--take", tmp_path / "none.txt"), "none.txt")
     refused(run("grade", "--out", graded, "--grader", "ana", "--real-count", 3), "--real")
@@ -198,7 +198,7 @@ def test_faces_of_a_model_file_can_be_graded(tiny_model: Path, pictures: Path, t
     result = run(*given, "--take", tmp_path / "n.txt")
     assert result.exit_code == 0, result.output
     assert "34 faces graded" in result.stdout
-    assert "ana, real faces:" in result.stdout
+    assert "ana, real:" in result.stdout
 
 
 def test_the_strongest_that_keeps_its_part_of_the_recall_is_suggested() -> None:

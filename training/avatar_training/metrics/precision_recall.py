@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.neighbors import NearestNeighbors
 
-from avatar_training.metrics.kid import Features, FeaturesError
+from avatar_training.metrics.features import Features, FeaturesError
 
 PRECISION_RECALL_K = 3
-"""The nearest neighbour that makes a ball: the first paper's."""
+"""Which nearest neighbour gives a ball its radius, in the first paper."""
 
 DENSITY_COVERAGE_K = 5
-"""The same, the second paper's."""
+"""The same in the second paper."""
 
 _ROWS = 1024
 
@@ -33,7 +35,7 @@ class PrecisionRecall:
     recall: float
     """The share of real faces that lie in the generated ones' manifold."""
     density: float
-    """In how many balls of real faces a generated one lies, over k: 1 where the sets are alike, and it may be more."""
+    """How many balls of real faces a generated one lies in, over k: about 1 if the sets are alike; it may be more."""
     coverage: float
     """The share of real faces with a generated one nearer than their k-th real neighbour."""
 
@@ -41,7 +43,7 @@ class PrecisionRecall:
 def precision_recall(real: Features, generated: Features) -> PrecisionRecall:
     """Compare two sets of features, float32 [N, D] and [M, D].
 
-    The numbers depend on N and M: compare only such as were measured with the same. Raises FeaturesError if a set has
+    The numbers depend on N and M: compare only values of the same N and M. Raises FeaturesError if a set has
     fewer than six.
     """
     if min(len(real), len(generated)) <= DENSITY_COVERAGE_K:
@@ -49,12 +51,13 @@ def precision_recall(real: Features, generated: Features) -> PrecisionRecall:
             f"precision and recall need at least {DENSITY_COVERAGE_K + 1} real and generated images, not {len(real)} "
             f"and {len(generated)}"
         )
-    real_radius, real_wide = _radii(real, (PRECISION_RECALL_K, DENSITY_COVERAGE_K))
-    (generated_radius,) = _radii(generated, (PRECISION_RECALL_K,))
+    real_radius, real_wide = (_radii(real, k) for k in (PRECISION_RECALL_K, DENSITY_COVERAGE_K))
+    generated_radius = _radii(generated, PRECISION_RECALL_K)
     in_real = in_balls = 0
     recalled, nearest = np.zeros(len(real), bool), np.full(len(real), np.inf)
     for start in range(0, len(generated), _ROWS):
-        squares = _squared_distances(generated[start : start + _ROWS], real)  # [rows, N]
+        rows = generated[start : start + _ROWS].astype(np.float64)
+        squares = euclidean_distances(rows, real.astype(np.float64), squared=True)  # [rows, N]
         in_real += int((squares <= real_radius).any(axis=1).sum())
         in_balls += int((squares <= real_wide).sum())
         recalled |= (squares <= generated_radius[start : start + _ROWS, None]).any(axis=0)
@@ -67,20 +70,7 @@ def precision_recall(real: Features, generated: Features) -> PrecisionRecall:
     )
 
 
-def _radii(features: Features, ks: tuple[int, ...]) -> list[Floats]:
-    """For each k the squared distances of every feature to its k-th nearest other."""
-    radii = [np.empty(len(features)) for _ in ks]
-    for start in range(0, len(features), _ROWS):
-        squares = _squared_distances(features[start : start + _ROWS], features)
-        rows = np.arange(len(squares))
-        squares[rows, start + rows] = -1  # itself comes first, whatever rounding says
-        nearest = np.partition(squares, ks, axis=1)
-        for radius, k in zip(radii, ks, strict=True):
-            radius[start : start + _ROWS] = nearest[:, k]
-    return radii
-
-
-def _squared_distances(a: Features, b: Features) -> Floats:
-    a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    squares = (a64**2).sum(axis=1)[:, None] + (b64**2).sum(axis=1) - 2 * a64 @ b64.T
-    return np.asarray(squares, np.float64)
+def _radii(features: Features, k: int) -> Floats:
+    """The squared distance of each feature to its k-th nearest other."""
+    neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64))
+    return np.asarray(neighbours.kneighbors()[0][:, -1] ** 2)

@@ -1,8 +1,8 @@
 """The reward: what a critic says of generated faces, as a term of the generator's loss.
 
-The critic has learnt from people's grades (`critic_file`). The generator's loss gets weight * softplus(logit + 3): the
-push is weak where a face is fine already. The adversarial loss has to stay in charge. A critic that is trained against
-wears out, so another one, learnt from other graders, must judge the result.
+The critic was trained on people's grades (`steering.critic`). The generator's loss gets weight * softplus(logit + 3):
+the push is weak where a face is fine already. The adversarial loss has to stay in charge. A critic that is trained
+against wears out, so another one, trained on other graders, must judge the result.
 """
 
 import hashlib
@@ -53,14 +53,14 @@ class Reward(nn.Cell):
     section 2.
 
     Raises:
-        TrainingError: the critic was learnt with another classifier.
+        TrainingError: the critic was trained with another classifier.
         FeatureNetworkError: the classifier cannot be read.
     """
 
     def __init__(self, critic: "Critic", network: Path, image_size: int, channels: int) -> None:
         super().__init__()
         if critic.network_sha256 != _digest(network):
-            raise TrainingError(f"the critic was learnt with another classifier than {network}; pass that one")
+            raise TrainingError(f"the critic was trained with another classifier than {network}; pass that classifier")
         self.features = FrozenFeatures(network, critic.tensors, grey=True)
         (low, high), (black, white) = PIXEL_RANGE, CLASSIFIER_RANGE
         self.scale = (white - black) / (high - low)

@@ -47,7 +47,7 @@ class Page:
         written = [(path, path.stat().st_mtime_ns) for path in paths]  # a rollback rewrites some of them
         self._frames = {key: self._frames.get(key) or _make_small(key[0]) for key in written}
         frames = [_uri("image/webp", webp) for webp, _ in self._frames.values()]
-        record = json.loads((self.out / "config.json").read_text())
+        record = json.loads((self.out / "config.json").read_text(encoding="utf-8"))
         config, images = record["config"], record["dataset"]["images"]
         step, steps = int(paths[-1].stem), config["steps"] or images // config["batch_size"] * config["epochs"]
         width, height = next(reversed(self._frames.values()))[1].size

@@ -11,7 +11,8 @@ from mindspore import Tensor
 from avatar_runtime.latents import latents, series
 from avatar_runtime.output.atomic import write_file
 from avatar_training.data.dataset import Faces
-from avatar_training.metrics.kid import FeatureNetwork, Features, kid
+from avatar_training.metrics.features import FeatureNetwork, Features
+from avatar_training.metrics.kid import kid
 from avatar_training.networks.gan import Gan
 from avatar_training.run_folder import checkpoint
 

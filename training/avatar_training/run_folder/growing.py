@@ -83,7 +83,8 @@ def _draw_before_tanh(arrays: Arrays, size: int) -> Floats:
     """Faces before the generator's tanh: float32 [N, channels, size, size]."""
     width, channels = arrays[f"generator.{_last(size)}.weight"].shape[:2]
     latent_dim = arrays["generator.0.weight"].shape[0]
-    generator = Generator(size, channels, latent_dim, width)
+    refined = any(name.startswith("residual_blocks.") for name in arrays)
+    generator = Generator(size, channels, latent_dim, width, refined=refined)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     generator.generator[-1] = nn.Identity()
     generator.set_train(False)

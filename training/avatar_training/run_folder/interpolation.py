@@ -1,9 +1,9 @@
 """A pair of networks between two others: every weight a weighted mean of theirs.
 
-Fine-tuning with a reward pays for whole faces with variety. Between the network before and after it the exchange is
-better than at either end: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3, who
-interpolate a network and its fine-tuned version in the same way. The two must share their history; the mean of others
-draws nothing.
+Fine-tuning with a reward trades variety for whole faces. A network between those before and after it makes a better
+trade than either: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3, who
+interpolate a network and its fine-tuned version in the same way. The two must share their history; the mean of
+unrelated networks draws nothing.
 """
 
 import json
@@ -61,7 +61,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
 
 
 def _between(first: npt.NDArray[Any], second: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
-    """The weighted mean; of counts the second."""
+    """The weighted mean; counts are the second's."""
     if not np.issubdtype(second.dtype, np.floating):
         return second
     return np.asarray(first * (1 - share) + second * share, second.dtype)

@@ -35,7 +35,7 @@ def read_record(out: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        run = json.loads(path.read_text())
+        run = json.loads(path.read_text(encoding="utf-8"))
         TrainConfig.from_dict(run["config"])
         run["dataset"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as err:

@@ -13,7 +13,7 @@ from avatar_training import rng
 from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
 from avatar_training.errors import Diverged, TrainingError
-from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.objective.reward import critic_digests
 from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock

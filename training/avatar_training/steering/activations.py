@@ -1,6 +1,6 @@
-"""What an image classifier sees in a picture, read off halfway through it: the pooled activations that a critic weighs.
+"""The activations of an image classifier halfway through it, pooled: what a critic scores.
 
-Pictures go in grey, so that nothing learnt from the activations can be a colour, and both as they are and mirrored.
+Pictures go in grey, so that a critic cannot learn a colour, and a second time mirrored.
 """
 
 import hashlib
@@ -17,38 +17,38 @@ from avatar_runtime.errors import AvatarError
 from avatar_runtime.imaging.arrays import UInt8
 
 POOL = 4
-"""Each activation is averaged over the cells of a grid of so many rows and columns."""
+"""Each activation is averaged over the cells of a grid of this many rows and columns."""
 
 INPUT_SIZE = 128
 PIXEL_RANGE = (-1.0, 1.0)
-"""What black and white are to the classifier here, whatever it was trained on: critics were found best so."""
+"""Black and white as the classifier gets them, whatever it was trained on: critics work best with these."""
 
 GREY = (0.299, 0.587, 0.114)
 """The weight of red, green and blue in grey: ITU-R BT.601, as in JPEG."""
 
 STRIDES = (8, 16)
-"""By default an activation is taken of each of these strides: from where eyes and mouths, and whole faces, are seen."""
+"""By default one activation of each of these strides is used: 8 sees eyes and mouths, 16 whole faces."""
 
 Floats = npt.NDArray[np.float32]
 
 _BATCH = 32
-_FATAL = 4  # onnxruntime logs what it also raises; the exception goes on, once
+_FATAL = 4  # onnxruntime also logs what it raises
 
 
 class ActivationsError(AvatarError):
-    """A file is no image classifier whose activations can be read."""
+    """A file is not an image classifier whose activations can be read."""
 
 
 class ActivationNetwork:
-    """Pictures to pooled activations by an ONNX classifier, on the CPU.
+    """Computes the pooled activations of pictures with an ONNX classifier, on the CPU.
 
-    The classifier is entered where its first convolution (or the padding before it) reads, so any scaling and resizing
-    that it does itself is left out; that place must take [N, 3, H, W] float32.
+    Pictures go straight to the classifier's first convolution (or the padding before it), which must take [N, 3, H, W]
+    float32; any scaling and resizing before that is skipped.
 
     Args:
         path: The ONNX file.
         tensors: Names of the activations, each [N, C, S, S] with S a multiple of 4 at an input of 128 pixels. Default:
-            of each of the strides 8 and 16 the last of the widest activations (in MobileNetV2
+            the last of the widest activations of stride 8 and of stride 16 (in MobileNetV2
             `block_6_expand_relu` and `block_13_expand_relu`).
 
     Raises:
@@ -62,8 +62,8 @@ class ActivationNetwork:
             model = onnx.load_from_string(data)
         except OSError as err:
             raise ActivationsError(f"cannot read the classifier {path}: {err.strerror or err}") from err
-        except Exception as err:  # protobuf's DecodeError, whose package is not ours to import
-            raise ActivationsError(f"{path} is no ONNX model") from err
+        except Exception as err:  # protobuf's DecodeError
+            raise ActivationsError(f"{path} is not an ONNX model") from err
         self.sha256 = hashlib.sha256(data).hexdigest()
         entry = _entry(model, path)
         shapes = _shapes(model, entry, path)
@@ -88,7 +88,7 @@ class ActivationNetwork:
             raise ActivationsError(f"{path} cannot run ({' '.join(str(err).split())})") from err
 
     def __call__(self, images: UInt8) -> Floats:
-        """The pooled activations of pictures: the mean of the picture's and its mirror's.
+        """The pooled activations of pictures: the mean over each picture and its mirror image.
 
         Args:
             images: uint8 [N, H, W, 3] or [N, H, W, 1].
@@ -108,7 +108,7 @@ class ActivationNetwork:
 
 
 def prepare(images: UInt8) -> Floats:
-    """Pictures as the classifier gets them: grey three times, float32 [N, 3, 128, 128] in [-1, 1].
+    """Pictures as the classifier gets them: grey in all three channels, float32 [N, 3, 128, 128] in [-1, 1].
 
     Resized bilinearly with half-pixel centres (and antialiased where they get smaller).
     """
@@ -134,7 +134,7 @@ def _entry(model: onnx.ModelProto, path: Path) -> str:
     makers = {output: node for node in model.graph.node for output in node.output}
     first = next((node for node in model.graph.node if node.op_type == "Conv"), None)
     if first is None:
-        raise ActivationsError(f"{path} has no convolution: it is no image classifier")
+        raise ActivationsError(f"{path} has no convolution: it is not an image classifier")
     entry: str = first.input[0]
     while entry in makers and makers[entry].op_type == "Pad":
         entry = makers[entry].input[0]
@@ -142,12 +142,12 @@ def _entry(model: onnx.ModelProto, path: Path) -> str:
 
 
 def _shapes(model: onnx.ModelProto, entry: str, path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the activations behind entry, in order, for one picture."""
+    """The shapes of the activations after entry, in order, for one picture."""
     cut = _cut(model, entry, tuple(output for node in model.graph.node for output in node.output[:1]), batch=1)
     try:
         graph = shape_inference.infer_shapes(cut, data_prop=True).graph
     except Exception as err:  # onnx raises its own and bare RuntimeErrors
-        raise ActivationsError(f"{path} is no sound ONNX model ({' '.join(str(err).split())})") from err
+        raise ActivationsError(f"{path} is not a sound ONNX model ({' '.join(str(err).split())})") from err
     known = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
     shapes = {}
     for node in cut.graph.node:
@@ -172,7 +172,7 @@ def _widest(shapes: dict[str, tuple[int, ...]], path: Path) -> tuple[str, ...]:
 
 
 def _cut(model: onnx.ModelProto, entry: str, outputs: tuple[str, ...], batch: int | str = "n") -> onnx.ModelProto:
-    """The part of the classifier from entry, renamed to `entry`, to outputs; outputs that do not need it are left."""
+    """The part of the classifier from entry, renamed to `entry`, to the outputs that need it."""
     behind, kept = {entry}, []
     for node in model.graph.node:  # in topological order, as ONNX demands
         if behind & set(node.input):

@@ -1,6 +1,5 @@
-"""avatar-train grade and avatar-train steer: they parse, call the room, and say what came of it."""
+"""avatar-train grade and avatar-train steer: read the options, call the library, print the result."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,18 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=Command, extra="train")
-@click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to go on with.")
-@click.option("--grader", required=True, metavar="NAME", help="Who grades; each grader has an order of their own.")
-@click.option("--model", type=_FILE, metavar="MODEL.onnx", help="A new folder's faces: of a model file.")
-@click.option("--checkpoint", type=_FOLDER, metavar="DIR", help="A new folder's faces: of a run or a trained pair.")
+@click.command(cls=Command, extra="train", context_settings={"show_default": True})
+@click.option("--out", type=_FOLDER, required=True, metavar="FOLDER", help="The grading folder, new or to continue.")
+@click.option("--grader", required=True, metavar="NAME", help="Your name; each grader gets the faces in another order.")
+@click.option("--model", type=_FILE, metavar="MODEL.onnx", help="Draw the faces of a new folder with this model file.")
+@click.option("--checkpoint", type=_FOLDER, metavar="DIR", help="Draw them with this run or trained pair.")
 @click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Hide real faces among them.")
-@click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 in 16]")
-@click.option("--count", type=click.IntRange(1, 100_000), default=640, show_default=True, metavar="N", help="Faces.")
-@click.option("--series", default="grade", show_default=True, metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of the page.  [default: any free]")
-@click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="No page: write numbered sheets of 64 faces there.")
-@click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="No page: read the numbers of such sheets.")
+@click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 for 16 faces]")
+@click.option("--count", type=click.IntRange(1, 100_000), default=640, metavar="N", help="Faces to draw.")
+@click.option("--series", default="grade", metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of the page; 0 for any free one.")
+@click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="Write numbered sheets of 64 faces instead.")
+@click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="Read grades from a text file instead.")
 def grade(
     out: Path,
     grader: str,
@@ -45,8 +44,8 @@ def grade(
 ) -> None:
     """Ask people which faces are broken, doubtful or fine.
 
-    Opens a page on this machine only; every answer is saved at once in FOLDER/grades.jsonl, so stop whenever you like
-    and start the same command again. Several people can grade one folder.
+    Opens a page on this machine only; every answer is saved at once in FOLDER/grades.jsonl, so you can
+    stop at any time and continue with the same command. Several people can grade one folder.
 
     \b
     Examples:
@@ -56,22 +55,21 @@ def grade(
       avatar-train grade --out grades/night --grader ben --take numbers.txt
     """
     if model and checkpoint:
-        raise click.UsageError("--model and --checkpoint both say whose faces to grade: use one of them")
+        raise click.UsageError("--model and --checkpoint both say which faces to grade: use one of them")
     if sheets and take:
         raise click.UsageError("--sheets writes faces and --take reads their grades: use one after the other")
     if real_count and not real:
         raise click.UsageError("--real-count needs --real DIR_OR_ZIP")
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
     from avatar_training.steering.grades import FACES_FILE
     from avatar_training.steering.grading import Grading
     from avatar_training.steering.summary import summarise
 
     if not (out / FACES_FILE).exists():
         if model is None and checkpoint is None:
-            raise click.UsageError(f"{out} holds no faces yet: --model or --checkpoint says whose to grade")
+            raise click.UsageError(f"{out} holds no faces yet; draw some with --model or --checkpoint")
         _begin(out, model, checkpoint, count, series, real, real_count or -(-count // 16))
     elif model or checkpoint or real:
-        raise click.UsageError(f"{out} has its faces: leave out --model, --checkpoint and --real, or name another")
+        raise click.UsageError(f"{out} already holds faces: leave out --model, --checkpoint and --real")
     grading = Grading(out, grader)
     if sheets:
         from avatar_training.steering.sheets import write_sheets
@@ -89,36 +87,40 @@ def grade(
         click.echo("\n".join(summarise(out)))
 
 
-@click.command(cls=Command, extra="train", short_help="Steer a generator to whole faces, by grades.")
-@click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="A run's folder, or a trained pair's.")
+@click.command(
+    cls=Command,
+    extra="train",
+    short_help="Steer a generator to whole faces, by grades.",
+    context_settings={"show_default": True},
+)
+@click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="Folder of a run or a trained pair.")
 @click.option(
     "--grades",
     type=click.Path(path_type=Path),
     required=True,
     multiple=True,
     metavar="FOLDER",
-    help="A grading folder, or an .npz of latents, grade, grader and sheet; may be repeated.",
+    help="A grading folder, or an .npz of latents, grade, grader and sheet; repeatable.",
 )
 @click.option(
     "--graded-checkpoint",
     type=_FOLDER,
     metavar="DIR",
-    help="What drew the latents of an .npz.  [default: --checkpoint]",
+    help="The pair that drew the latents of an .npz.  [default: --checkpoint]",
 )
-@click.option("--network", type=_FILE, required=True, metavar="FILE.onnx", help="An image classifier to see with.")
+@click.option("--network", type=_FILE, required=True, metavar="FILE.onnx", help="The image classifier of the critic.")
 @click.option(
     "--tensor",
     "tensors",
     multiple=True,
     metavar="NAME",
-    help="An activation of it to use; may be repeated.  [default: the widest of stride 8 and of 16]",
+    help="An activation of it to use; repeatable.  [default: the widest of stride 8 and of stride 16]",
 )
-@click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Real faces, to measure against.")
-@click.option("--strength", type=float, metavar="C", help="How far towards whole faces.  [default: the suggested]")
+@click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Real faces to compare with.")
+@click.option("--strength", type=float, metavar="C", help="How far towards whole faces.  [default: as suggested]")
 @click.option(
     "--strengths",
     default="0.6,0.8,1,1.2,1.5",
-    show_default=True,
     metavar="C,…",
     help="Strengths to measure.",
 )
@@ -126,23 +128,29 @@ def grade(
     "--keep-recall",
     type=click.FloatRange(0, 1),
     default=0.8,
-    show_default=True,
     metavar="R",
-    help="Suggest the strongest that keeps this part of the recall.",
+    help="Suggest the largest strength that keeps this share of the recall.",
 )
 @click.option(
-    "--faces", type=click.IntRange(min=64), default=2000, show_default=True, metavar="N", help="Measured each time."
+    "--faces",
+    type=click.IntRange(min=64),
+    default=2000,
+    metavar="N",
+    help="Faces measured at each strength.",
 )
 @click.option(
-    "--real-faces", type=click.IntRange(min=6), default=3400, show_default=True, metavar="N", help="Compared with."
+    "--real-faces",
+    type=click.IntRange(min=6),
+    default=3400,
+    metavar="N",
+    help="Real faces to compare with.",
 )
 @click.option(
     "--fresh-faces",
     type=click.IntRange(min=200),
     default=4800,
-    show_default=True,
     metavar="N",
-    help="Faces that the direction is found from.",
+    help="Faces from which the direction is found.",
 )
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="A new folder for the steered pair.")
 def steer(
@@ -175,12 +183,11 @@ def steer(
     try:
         measured = tuple(float(word) for word in strengths.split(","))
     except ValueError as err:
-        raise click.UsageError(f"--strengths {strengths}: numbers with commas between, such as 0.6,1,1.5") from err
+        raise click.UsageError(f"--strengths {strengths}: numbers separated by commas, such as 0.6,1,1.5") from err
     if any(not 0 <= value <= 10 for value in (*measured, strength or 0)):
         raise click.UsageError("a strength is from 0 to 10 standard deviations; 0.6 to 1.5 are usual")
     if real is None and strength is None:
         raise click.UsageError("--real lets recall be measured and a strength suggested; without it, give --strength")
-    os.environ.setdefault("GLOG_v", "3")
     from avatar_training.steering.steer import SteerConfig
     from avatar_training.steering.steer import steer as run
 
@@ -192,7 +199,7 @@ def steer(
         steered = run(config, say, steering.show)
     before, after = steered.points[0], next(p for p in steered.points if p.strength == steered.strength)
     unseen = steered.judge.validation.unseen
-    change = f"{before.broken:.1%} -> {after.broken:.1%} broken, by {unseen}s not learnt from"
+    change = f"{before.broken:.1%} -> {after.broken:.1%} broken according to the other {unseen}s"
     click.echo(f"strength {steered.strength:g}: {change}; look at {out}/report.html")
 
 
@@ -200,9 +207,9 @@ def _begin(
     out: Path, model: Path | None, checkpoint: Path | None, count: int, series: str, real: Path | None, real_count: int
 ) -> None:
     """Draw the faces of a new grading folder."""
+    from avatar_training.data.real_faces import real_faces
     from avatar_training.steering.drawing import draw_checkpoint, draw_model
     from avatar_training.steering.grading import create_folder
-    from avatar_training.steering.real_faces import real_faces
 
     def watch(batches: list[list[str]]) -> Iterator[list[str]]:
         return ProgressBar("drawing", show_pos=False).watch(batches, len(batches))

@@ -1,9 +1,9 @@
-"""A critic learnt from grades: one linear map from what a classifier sees in a picture to "how broken is this face".
+"""A critic, trained on grades: one linear map from a classifier's activations to "how broken is this face".
 
-Pooled activations are standardised, reduced to their first 120 principal components and weighed by a logistic
-regression; all three are linear, so that they collapse into one vector and one number.
+Pooled activations are standardised, reduced to their first 120 principal components and weighted by a logistic
+regression. All three are linear, so they reduce to one vector and one number.
 
-The file (`critic.npz`, no pickles) holds, and may be read by anything:
+The file, `critic.npz`, holds no pickles, so any program can read it:
 
     weights         float32 [F]   logit of "broken" = activations @ weights + bias: higher is more broken
     bias            float32 []
@@ -18,8 +18,8 @@ The file (`critic.npz`, no pickles) holds, and may be read by anything:
     network_sha256  str []        digest of the classifier's ONNX file
     grades_sha256   str []        digest of the grades
     graders         str [G]       who graded
-    auc             float64 [3]   the AUC on graders (or sheets) not learnt from, and its 95% interval
-    unseen          str []        "grader" or "sheet": what the AUC's faces had in common that was not learnt from
+    auc             float64 [3]   the AUC on graders (or sheets) left out of training, and its 95% interval
+    unseen          str []        "grader" or "sheet": what was left out of training
 
 F is the sum of C * 16 over the tensors; a tensor's part is its [C, 4, 4] flattened in C order: channel first, then row,
 then column.
@@ -48,16 +48,16 @@ INVERSE_PENALTY = 0.001
 """C of the logistic regression: from 1 to 0.0001 the AUC on unseen graders hardly moves (0.856 to 0.866)."""
 
 MIN_EACH = 30
-"""Least faces of either kind, broken and whole, to learn from."""
+"""The least number of broken and of whole faces to train on."""
 
 
 class CriticError(AvatarError):
-    """No critic can be learnt from these grades, or a file is none."""
+    """No critic can be trained on these grades, or a file holds none."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How well a critic tells broken faces from whole ones that were graded by others than it learnt from."""
+    """How well a critic tells broken faces from whole ones, on grades that it was not trained on."""
 
     auc: float
     """The chance that of a broken and a whole face of one grader the broken one gets the higher score."""
@@ -66,10 +66,10 @@ class Validation:
     high: float
     """The upper end."""
     unseen: str
-    """What was left out whole: "grader" or "sheet"."""
+    """What was left out of training: whole graders ("grader") or sheets ("sheet")."""
 
     def __str__(self) -> str:
-        return f"AUC {self.auc:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.unseen}s not learnt from"
+        return f"AUC {self.auc:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.unseen}s left out of training"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Critic:
     def score(self, network: ActivationNetwork, images: UInt8) -> npt.NDArray[np.float64]:
         """How broken the faces in pictures uint8 [N, H, W, C] are. Raises CriticError for another classifier."""
         if (network.sha256, network.tensors) != (self.network_sha256, self.tensors):
-            raise CriticError(f"the critic was learnt with another classifier than {network.path}")
+            raise CriticError(f"the critic was trained with another classifier than {network.path}")
         return self.logits(network(images))
 
     def save(self, path: Path) -> None:
@@ -139,10 +139,10 @@ def read_critic(path: Path) -> Critic:
     except OSError as err:
         raise CriticError(f"cannot read the critic {path}: {err.strerror or err}") from err
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
-        raise CriticError(f"{path} is damaged or no critic; avatar-train steer writes one") from err
+        raise CriticError(f"{path} is damaged or not a critic; avatar-train steer writes one") from err
     settings = (values.get("pool"), values.get("input_size"), values.get("grey"), values.get("mirror"))
     if settings != (POOL, INPUT_SIZE, True, True) or critic.weights.ndim != 1 or not np.isfinite(critic.weights).all():
-        raise CriticError(f"{path} is no critic that this version can use")
+        raise CriticError(f"{path} is not a critic that this version can use")
     return critic
 
 
@@ -156,7 +156,7 @@ def pipeline() -> Pipeline:
 
 
 def fit(activations: Floats, broken: npt.NDArray[np.bool_]) -> Pipeline:
-    """The critic learnt from pooled activations float32 [N, F] of faces and which are broken. Raises CriticError."""
+    """Train a critic on pooled activations float32 [N, F] and on which faces are broken. Raises CriticError."""
     few = min(broken.sum(), (~broken).sum())
     if few < MIN_EACH or len(broken) < COMPONENTS:
         raise CriticError(

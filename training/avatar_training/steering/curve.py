@@ -1,4 +1,4 @@
-"""The trade-off: what each strength of steering mends, and what it costs in variety, colour and pose."""
+"""The trade-off: what each strength of steering improves, and what it costs in variety, colour and pose."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.latents import latents, series
-from avatar_training.metrics.kid import FeatureNetwork, Features, kid
+from avatar_training.metrics.features import FeatureNetwork, Features
+from avatar_training.metrics.kid import kid
 from avatar_training.metrics.precision_recall import precision_recall
 from avatar_training.steering.activations import ActivationNetwork, Floats
 from avatar_training.steering.critic import Critic
@@ -22,10 +23,10 @@ STRENGTHS = (0.6, 0.8, 1.0, 1.2, 1.5)
 
 @dataclass(frozen=True)
 class Point:
-    """What faces are like at one strength; without real faces to compare with, four of the numbers are None."""
+    """Measurements of faces at one strength. Four of them are None if there are no real faces to compare with."""
 
     strength: float | None
-    """None for the faces as they were."""
+    """None for the unsteered faces."""
     broken: float
     """The share of broken faces that the judge expects: the mean of its probabilities."""
     kid: float | None
@@ -63,10 +64,10 @@ class Measurement:
 
     Args:
         drawing: The generator.
-        network: What the judge sees with.
+        network: The classifier of the judge.
         judge: A critic that had no part in the choice of the direction.
         count: How many faces.
-        real: Real faces, uint8 [N, H, W, C], and the network over whose features they are compared; None for neither.
+        real: Real faces, uint8 [N, H, W, C], and the feature network to compare them with; or None.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Measurement:
         return np.asarray(1 / (1 + np.exp(-self.judge.score(self.network, images))))
 
     def point(self, images: UInt8, strength: float | None) -> Point:
-        """What faces of the sample's names, uint8 [N, H, W, C], are like."""
+        """Measure faces of the sample's names, uint8 [N, H, W, C]."""
         distance, overlap = None, None
         if self._features is not None and self._real is not None:
             features = self._features(images)
@@ -114,10 +115,9 @@ class Measurement:
 
 
 def suggested_strength(points: Sequence[Point], keep_recall: float) -> float | None:
-    """The largest strength measured that keeps this part of the unsteered faces' recall; None if there is none.
+    """The largest measured strength that keeps this share of the unsteered faces' recall; None if none does.
 
-    A part and not a number, because recall itself depends on how many faces are compared. The first point is that of
-    the unsteered faces.
+    It is a share because recall depends on how many faces are compared. The first point is the unsteered faces'.
     """
     before = points[0].recall
     if before is None:

@@ -17,7 +17,7 @@ from avatar_training.steering.activations import Floats
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 MIN_R2 = 0.1
-"""With less of the score explained by a direction, moving along it changes little else than the faces' variety."""
+"""If a direction explains less of the score, moving along it changes little but the faces' variety."""
 
 
 class DirectionError(AvatarError):
@@ -72,6 +72,6 @@ def affine_map(v: Floats, strength: float) -> tuple[Floats, Floats]:
 
 
 def compose(second: tuple[Floats, Floats], first: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """The weight and bias of the map that does first what `first` does, then what `second` does."""
+    """The weight and bias of the map that applies `first`, then `second`."""
     weight, bias = (array.astype(np.float64) for array in second)
     return (weight @ first[0]).astype(np.float32), (weight @ first[1] + bias).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Faces of a checkpoint or a model file: what people grade, and what is measured."""
+"""Draws faces with a checkpoint or a model file, to be graded or measured."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -43,12 +43,12 @@ class Drawing:
             raise checkpoint.CheckpointError(f"{path} does not say what black and white are: it has no pixel_range")
         self._pixel_range = (float(pixel_range[0]), float(pixel_range[1]))
         self.model = hashlib.sha256(data).hexdigest()
-        """Digest of generator.ckpt: whose faces these are."""
+        """SHA-256 of generator.ckpt: the id of the model that draws."""
         dim = self.config.latent_dim
         self.weight: Floats = np.asarray(self.arrays.get(MAP_WEIGHT, np.eye(dim)), np.float32)
         self.bias: Floats = np.asarray(self.arrays.get(MAP_BIAS, np.zeros(dim)), np.float32)
         if self.weight.shape != (dim, dim) or self.bias.shape != (dim,):
-            raise checkpoint.CheckpointError(f"{folder}: the map of latents is not of {dim} numbers to {dim}")
+            raise checkpoint.CheckpointError(f"{folder}: the latent map does not fit latents of {dim} numbers")
         layers = {name: array for name, array in self.arrays.items() if name not in (MAP_WEIGHT, MAP_BIAS)}
         shape = (self.config.image_size, self.config.channels, dim, self.config.ngf)
         self._cell = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
@@ -72,7 +72,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Faces of a series, and whose they are."""
+    """Faces of a series, and the model that drew them."""
 
     names: list[str]
     images: UInt8

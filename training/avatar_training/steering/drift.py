@@ -1,4 +1,4 @@
-"""What steering must not change: how far the colours and the poses of faces have moved from the unsteered ones'."""
+"""What steering should not change: how far colours and poses have moved from those of the unsteered faces."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ Floats64 = npt.NDArray[np.float64]
 
 
 def hue_histogram(images: UInt8) -> Floats64:
-    """The hues of pictures uint8 [N, H, W, 3], weighed by how colourful a pixel is: 36 shares that add up to 1."""
+    """The hues of pictures uint8 [N, H, W, 3], weighted by how colourful a pixel is: 36 shares that add up to 1."""
     channels = images.astype(np.float64).reshape(-1, images.shape[3]) / 255
     red, green, blue = channels[:, 0], channels[:, channels.shape[1] // 2], channels[:, -1]
     high, low = channels.max(axis=1), channels.min(axis=1)
@@ -27,18 +27,19 @@ def hue_histogram(images: UInt8) -> Floats64:
 
 
 def hue_drift(before: UInt8, after: UInt8) -> float:
-    """The part of all colour that has another hue than before: 0 for none, 1 for all (total variation distance)."""
+    """The share of colour whose hue has changed, from 0 to 1: the total variation distance of the histograms."""
     return float(np.abs(hue_histogram(before) - hue_histogram(after)).sum() / 2)
 
 
 class Pose:
-    """Which way faces look, measured along the commonest difference between a face's left and right.
+    """Which way faces look, measured along the most common difference between the left and the right of a face.
 
-    That difference is the first principal component of what changes sign in the mirror, of the grey pictures at 8 x 8.
+    That difference is the first principal component of the odd part of grey pictures at 8 x 8: what changes sign in the
+    mirror.
     """
 
     def __init__(self, reference: UInt8) -> None:
-        """Find the commonest difference in the unsteered faces, uint8 [N, H, W, C]."""
+        """Find the most common difference in the unsteered faces, uint8 [N, H, W, C]."""
         self._axis = np.linalg.svd(_odd(reference), full_matrices=False)[2][0]
         self._reference = np.sort(self(reference))
 

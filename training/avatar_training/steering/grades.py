@@ -2,7 +2,7 @@
 
 A grading folder (`avatar-train grade`) holds `faces.npz`, the pictures, and `grades.jsonl`, a line for each answer:
 `{"face": "grade/17", "model": "…", "grader": "ana", "sheet": "ana/0", "grade": 0, "time": "…"}`. Grade 0 is broken, 1
-doubtful, 2 fine, null takes the grader's last answer about that face back. The last answer of a grader about a face
+doubtful, 2 fine, and null withdraws the grader's last answer about that face. A grader's last answer about a face
 counts. Faces whose name begins with `real/` are real ones, there to check the grader.
 """
 
@@ -38,7 +38,7 @@ class GradesError(AvatarError):
 
 @dataclass(frozen=True)
 class Grades:
-    """Graded pictures; a picture that two people graded is there twice."""
+    """Graded pictures; a picture that two people graded appears twice."""
 
     images: UInt8
     """[N, H, W, C]."""
@@ -56,7 +56,7 @@ class Grades:
         return np.asarray(self.grade == 0)
 
     def chosen(self, rows: npt.NDArray[Any]) -> "Grades":
-        """Some of them; the digest stays that of all."""
+        """Some rows; the digest stays that of all grades."""
         return Grades(self.images[rows], self.grade[rows], self.grader[rows], self.sheet[rows], self.sha256)
 
 
@@ -112,7 +112,7 @@ def read_answers(path: Path) -> list[Answer]:
                 raise ValueError
         except (ValueError, TypeError, RecursionError) as err:
             raise GradesError(
-                f"{path}, line {number}, is damaged: {line[:60].decode(errors='replace')!r}; mend or remove that line"
+                f"{path}, line {number}, is damaged: {line[:60].decode(errors='replace')!r}; fix or remove that line"
             ) from err
         answers.append(answer)
     return answers
@@ -139,7 +139,7 @@ def read_faces(path: Path) -> tuple[list[str], UInt8, str]:
     except OSError as err:
         raise GradesError(f"cannot read {path}: {err.strerror or err}; avatar-train grade writes it") from err
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
-        raise GradesError(f"{path} is damaged; begin a new grading folder") from err
+        raise GradesError(f"{path} is damaged; start a new grading folder") from err
     return names, images, model
 
 
@@ -174,7 +174,7 @@ def _read_archive(path: Path, draw: Draw | None) -> Grades:
     except OSError as err:
         raise GradesError(f"cannot read {path}: {err.strerror or err}") from err
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
-        raise GradesError(f"{path} is no archive of grades: latents [N, D], grade, grader and sheet [N]") from err
+        raise GradesError(f"{path} is not an archive of grades: latents [N, D], grade, grader and sheet [N]") from err
     if draw is None:
         raise GradesError(f"{path} holds latents: say which generator's faces were graded")
     return Grades(draw(latents), grade, grader.astype(str), sheet.astype(str), _digest(data))

@@ -28,21 +28,21 @@ SHEET = 64
 
 
 def create_folder(folder: Path, names: list[str], images: UInt8, model: str, real: UInt8 | None = None) -> None:
-    """Begin a grading folder.
+    """Start a grading folder.
 
     Args:
-        folder: Where; it may exist, but hold no faces yet.
+        folder: It may exist, but must not hold faces yet.
         names: The generated faces' names.
         images: Their pictures, uint8 [N, H, W, C].
         model: The id of the model that drew them: the SHA-256 of its file.
         real: Real faces to hide among them, uint8 [M, H, W, C], to check graders with.
 
     Raises:
-        GradesError: The folder holds faces already.
+        GradesError: The folder already holds faces.
         OutputError: It cannot be written.
     """
     if (folder / FACES_FILE).exists():
-        raise GradesError(f"{folder} holds faces to grade already; go on with it, or name another folder")
+        raise GradesError(f"{folder} already holds faces to grade; continue with it, or name another folder")
     if real is not None and len(real):
         names = [*names, *(f"{REAL}{i}" for i in range(len(real)))]
         images = np.concatenate([images, real])
@@ -55,8 +55,8 @@ def create_folder(folder: Path, names: list[str], images: UInt8, model: str, rea
 class Grading:
     """One grader at work in a folder.
 
-    Every grader gets all faces, real ones hidden among them, in an order of their own. Places are numbers in that
-    order, so that nothing shown gives away whose face it is. Each answer is in the file before the next is taken.
+    Every grader gets all faces, real ones hidden among them, in their own order. A place is a number in that order,
+    so that nothing on the page tells where a face comes from. Each answer is saved before the next is taken.
 
     Raises GradesError if the folder holds no faces or a damaged file.
     """
@@ -85,17 +85,17 @@ class Grading:
         return len(self._order)
 
     def picture(self, place: int) -> UInt8:
-        """The picture at a place, uint8 [H, W, C]. Raises GradesError for a place that is none."""
+        """The picture at a place, uint8 [H, W, C]. Raises GradesError if there is no such place."""
         return np.asarray(self._images[self._order[self._checked(place)]])
 
     def grade(self, place: int, grade: int) -> None:
-        """Give an answer, also in place of an earlier one. Raises GradesError or OutputError."""
+        """Give an answer, or replace an earlier one. Raises GradesError or OutputError."""
         if grade not in GRADES:
             raise GradesError(f"a grade is one of {', '.join(f'{g} ({word})' for g, word in GRADES.items())}")
         self.grade_all({place: grade})
 
     def grade_all(self, answers: dict[int, int]) -> None:
-        """Give many answers at once: all are in the file, or none. Raises GradesError or OutputError."""
+        """Give many answers at once: all are saved, or none. Raises GradesError or OutputError."""
         for place in answers:
             self._checked(place)
         self._append(answers)
@@ -104,7 +104,7 @@ class Grading:
             self.grades[place] = grade
 
     def undo(self) -> int | None:
-        """Take the newest answer back; its place, or None if there is none. Raises OutputError."""
+        """Withdraw the newest answer: returns its place, or None if there is none. Raises OutputError."""
         if not self.grades:
             return None
         place = next(reversed(self.grades))

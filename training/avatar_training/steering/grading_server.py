@@ -1,4 +1,4 @@
-"""The grading page's server: one grader's faces and answers, on this machine alone."""
+"""Serves the grading page to one grader, on this machine only."""
 
 import io
 import json
@@ -38,7 +38,7 @@ class GradingServer(ThreadingHTTPServer):
         self.url = f"http://{HOST}:{self.server_address[1]}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing for a page that was closed while it loaded; anything else is a bug, and shown."""
+        """Ignore a page that was closed while it loaded; show anything else, which is a bug."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
 
     def do_POST(self) -> None:
-        """An answer, or the newest one taken back."""
+        """Give an answer, or withdraw the newest."""
         if not self._addressed_here():
             return
         if self.headers.get_content_type() != "application/json":
@@ -122,4 +122,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the page shows what happens."""
+        """Log nothing: the page shows what happens."""

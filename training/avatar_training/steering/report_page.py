@@ -50,7 +50,7 @@ def write_report(
     real = f"Real faces: a fixed random choice of {record['real_faces']:,}; if the generator was trained on them, "
     page = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=html.escape(name),
-        graders=f"{len(record['graders'])} {'people' if len(record['graders']) > 1 else 'person'}",
+        graders=f"{len(record['graders'])} grader{'s' if len(record['graders']) > 1 else ''}",
         facts="".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in facts.items()),
         before_after=_figure(before[:_SHOWN], "Before.") + _figure(after[:_SHOWN], "After: the same names in place."),
         worst=_figure(before[worst_before], "Before: the faces that the judge finds worst.")

@@ -1,4 +1,4 @@
-"""Grading without a page: numbered sheets of faces, and files of numbers that come back."""
+"""Grading without a page: numbered sheets of faces, and text files with their grades."""
 
 import io
 import re
@@ -40,22 +40,22 @@ def write_sheets(grading: Grading, folder: Path) -> list[Path]:
 
 
 def take_numbers(grading: Grading, path: Path) -> int:
-    """Read a grader's file of numbers into the folder; how many faces it grades.
+    """Read a grader's text file into the folder; returns how many faces it grades.
 
-    A line begins with a grade, then come numbers of faces, ranges (3-7), or the word rest for all that no line names:
+    Each line is a grade, then numbers of faces, ranges (3-7), or the word rest for all faces that no line names:
 
         sheets 0-3
         broken 3 17 40-42
         fine 5 9
         doubtful rest
 
-    sheets says which sheets the file is about, so what rest means; without it, all are. Raises GradesError, naming the
-    line, and then nothing of the file is taken; or OutputError.
+    A line with sheets limits the file, and so rest, to these sheets. Raises GradesError with the line, and then nothing
+    of the file is taken; or OutputError.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as err:
-        raise GradesError(f"cannot read {path}: {getattr(err, 'strerror', None) or 'it is no text'}") from err
+        raise GradesError(f"cannot read {path}: {getattr(err, 'strerror', None) or 'it is not a text file'}") from err
     words = {word: grade for grade, word in GRADES.items()}
     answers: dict[int, int] = {}
     about = set(range(len(grading)))
@@ -95,6 +95,6 @@ def _numbers(text: str, where: str) -> list[int]:
     for word in text.replace(",", " ").split():
         match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7}))?", word)
         if match is None:
-            raise GradesError(f"{where}: {word[:20]!r} is no number, range or rest")
+            raise GradesError(f"{where}: {word[:20]!r} is not a number, a range or rest")
         numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return numbers

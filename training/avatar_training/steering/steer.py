@@ -12,7 +12,8 @@ from mindspore import Tensor
 
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.output.atomic import make_folder, write_file
-from avatar_training.metrics.kid import FeatureNetwork
+from avatar_training.data.real_faces import real_faces
+from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.run_folder import checkpoint
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
@@ -20,7 +21,6 @@ from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample
 from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 from avatar_training.steering.grades import read_grades
-from avatar_training.steering.real_faces import real_faces
 from avatar_training.steering.report_page import write_report
 from avatar_training.steering.summary import summarise
 from avatar_training.steering.validation import half_critic, learn_critic
@@ -37,7 +37,7 @@ class SteerConfig:
     """What to steer, by what, and how far."""
 
     checkpoint: Path
-    """A run's folder, or a trained pair's."""
+    """Folder of a run or a trained pair."""
     grades: tuple[Path, ...]
     """Grading folders, or archives of latents and grades."""
     network: Path
@@ -45,19 +45,19 @@ class SteerConfig:
     out: Path
     """A folder that does not exist yet."""
     graded_checkpoint: Path | None = None
-    """Whose faces an archive's latents are, if not those of checkpoint."""
+    """The pair that drew an archive's latents, if it is not checkpoint."""
     real: Path | None = None
     """Real faces to measure KID, precision and recall against."""
     strength: float | None = None
-    """None for the strongest that keeps keep_recall."""
+    """None for the largest that keeps keep_recall."""
     strengths: tuple[float, ...] = STRENGTHS
     """The strengths to measure."""
     keep_recall: float = 0.8
-    """The part of the recall to keep, for the suggestion."""
+    """The share of the recall that the suggested strength keeps."""
     tensors: tuple[str, ...] = ()
-    """Activations of the network to use; none given: the network's widest of stride 8 and 16."""
+    """Activations of the network to use; by default the widest of stride 8 and of stride 16."""
     fresh_faces: int = 4800
-    """Ungraded faces that the direction is found from."""
+    """New faces from which the direction is found."""
     faces: int = 2000
     """Faces measured at each strength."""
     real_faces: int = 3400
@@ -69,17 +69,17 @@ class Steered:
     """What was found and done."""
 
     critic: Critic
-    """Learnt from all grades."""
+    """Trained on all grades."""
     direction: Direction
     """Found by that critic; the checkpoint's map uses it."""
     learner: Critic
-    """Learnt from half of the graders; of the sheets, where there is one grader."""
+    """Trained on half of the graders, or of the sheets if there is one grader."""
     judge: Critic
-    """Learnt from the other half."""
+    """Trained on the other half."""
     trial: Direction
-    """Found by the learner: the curve's, so that the judge had no part in it."""
+    """Found by the learner, for the curve: the judge has no part in it."""
     points: tuple[Point, ...]
-    """The curve; first the faces as they were."""
+    """The curve; the first point is the unsteered faces'."""
     suggested: float | None
     strength: float
 
@@ -101,18 +101,18 @@ def steer(
         on_faces: Called with how many of the faces to draw and measure are done, and how many there are.
 
     Raises:
-        SteeringError: out exists, no strength is given and none can be suggested.
+        SteeringError: out exists, or no strength is given and none can be suggested.
         AvatarError: Something cannot be read, is too little to learn from, or cannot be written.
     """
     if config.real is None and config.strength is None:
-        raise SteeringError("without real faces recall cannot be measured, and no strength suggested: give either")
+        raise SteeringError("without real faces no strength can be suggested; give real faces or a strength")
     with _new_folder(config.out) as folder:
         return _steer(config, folder, on_message, on_faces)
 
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes path if the block succeeds; made first, so that an unusable path is told at once.
+    """A temporary folder that becomes path if the block succeeds. It is made first, to refuse an unusable path at once.
 
     Raises SteeringError if path exists, OutputError if it cannot be made.
     """
@@ -151,7 +151,9 @@ def _steer(
     direction, trial = _directions(
         drawing, network, (critic, learner), config.fresh_faces, lambda done: on_faces(done, total)
     )
-    on_message(f"direction: R2 {direction.r2:.2f}; of half of the graders at cosine {direction.v @ trial.v:.2f} to it")
+    on_message(
+        f"direction: R2 {direction.r2:.2f}; its cosine with that of half the graders is {direction.v @ trial.v:.2f}"
+    )
 
     real = None
     if config.real is not None and features is not None:
@@ -163,9 +165,8 @@ def _steer(
         on_faces(config.fresh_faces + config.faces * len(points), total)
         points.append(measurement.point(measurement.faces(trial.v, tried), tried))
         recall = "" if points[-1].recall is None else f", recall {points[-1].recall:.2f}"
-        on_message(
-            f"strength {tried}: {points[-1].broken:.1%} broken by {judge.validation.unseen}s not learnt from{recall}"
-        )
+        judged = f"{points[-1].broken:.1%} broken according to the other {judge.validation.unseen}s"
+        on_message(f"strength {tried}: {judged}{recall}")
     on_faces(total, total)
     suggested = suggested_strength(points, config.keep_recall)
     strength = config.strength if config.strength is not None else suggested

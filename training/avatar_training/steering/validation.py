@@ -1,4 +1,4 @@
-"""How good a critic is on faces that others graded, and the critic itself; a bad one is refused."""
+"""Trains a critic and measures it on grades left out of training; a bad critic is refused."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +9,14 @@ from avatar_training.steering.critic import Critic, CriticError, Validation, col
 from avatar_training.steering.grades import Grades
 
 MIN_AUC = 0.7
-"""Below it a critic's direction is as likely to be a hair colour as a fault."""
+"""Below it a critic is as likely to follow a hair colour as a fault."""
 
 _RESAMPLES = 500
 _MAX_FOLDS = 10
 
 
 def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades) -> Critic:
-    """A critic learnt from all of the grades.
+    """Train a critic on all grades.
 
     Args:
         network: What the activations come from.
@@ -24,48 +24,40 @@ def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades
         grades: Their grades.
 
     Raises:
-        CriticError: There are too few grades, or on grades that it has not learnt from the critic's AUC is below 0.7.
+        CriticError: There are too few grades, or the critic's AUC on grades left out of training is below 0.7.
     """
     validation = cross_validate(activations, grades)
     if validation.auc < MIN_AUC:
         raise CriticError(
-            f"the critic cannot tell broken faces from others: {validation}, where {MIN_AUC} is the least that is of "
-            f"use; grade more faces ({grades.broken.sum()} broken of {len(grades.broken)} now), by more than one "
-            "grader, and look whether the graders agree and call real faces fine"
+            f"the critic cannot tell broken faces from others: {validation}, at least {MIN_AUC} needed; grade "
+            f"more faces ({grades.broken.sum()} broken of {len(grades.broken)} now) by more than one grader, and check "
+            "that the graders agree and call real faces fine"
         )
-    weights, bias = collapse(fit(activations, grades.broken))
-    graders = tuple(map(str, np.unique(grades.grader)))
-    return Critic(weights, bias, network.tensors, network.sha256, grades.sha256, graders, validation)
+    return _critic(network, *collapse(fit(activations, grades.broken)), grades, validation)
 
 
 def cross_validate(activations: Floats, grades: Grades) -> Validation:
-    """The AUC on the grades of graders, or with one grader of sheets, that were left out one group at a time.
+    """The AUC on graders (with one grader: on sheets) that are left out of training in turn.
 
-    Compared are faces of the same grader only, for graders differ in how strict they are. The interval is from
+    Only faces of the same grader are compared, because graders differ in how strict they are. The interval is from
     bootstrapping whole sheets. Raises CriticError if there are too few grades or groups.
     """
-    unseen = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
-    groups = grades.grader if unseen == "grader" else grades.sheet
+    unseen, groups = _groups(grades)
     count = min(_MAX_FOLDS, len(np.unique(groups)))
-    if count < 2:
-        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
     scores = np.empty(len(groups))
     for learnt, left_out in GroupKFold(count).split(activations, groups=groups):
         fitted = fit(activations[learnt], grades.broken[learnt])
         scores[left_out] = fitted.decision_function(activations[left_out])
-    low, high = _interval(scores, grades)
-    return Validation(_auc(scores, grades.broken, grades.grader), low, high, unseen)
+    return _validation(scores, grades, unseen)
 
 
 def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows of two halves of the grades with no grader in common (one grader: no sheet), with as many broken each.
+    """The rows of two halves of the grades, with no grader (or sheet) in common and about as many broken faces.
 
-    One half is to learn from, the other to judge what came of it. Raises CriticError if there is one group only.
+    One half is for training, the other to judge the result. Raises CriticError if there is one group only.
     """
-    groups = grades.grader if len(np.unique(grades.grader)) > 1 else grades.sheet
+    _, groups = _groups(grades)
     names = np.unique(groups)
-    if len(names) < 2:
-        raise CriticError("all grades are of one sheet of one grader: grade more, for a critic must be checked")
     broken = {name: int(grades.broken[groups == name].sum()) for name in names}
     first: set[str] = set()
     counts = [0, 0]
@@ -79,20 +71,30 @@ def halves(grades: Grades) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 
 def half_critic(network: ActivationNetwork, activations: Floats, grades: Grades, half: int) -> Critic:
-    """A critic learnt from half 0 or 1 of the grades, with its AUC on the other half. Raises CriticError."""
+    """Train a critic on half 0 or 1 of the grades; its AUC is that on the other half. Raises CriticError."""
     rows, others = halves(grades)[:: 1 if half == 0 else -1]
     learnt, unseen = grades.chosen(rows), grades.chosen(others)
     weights, bias = collapse(fit(activations[rows], learnt.broken))
     scores = activations[others].astype(np.float64) @ weights + bias
-    low, high = _interval(scores, unseen)
-    by = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
-    validation = Validation(_auc(scores, unseen.broken, unseen.grader), low, high, by)
+    return _critic(network, weights, bias, learnt, _validation(scores, unseen, _groups(grades)[0]))
+
+
+def _groups(grades: Grades) -> tuple[str, npt.NDArray[np.str_]]:
+    """What is left out whole: "grader", or "sheet" if there is one grader; and the one of each face."""
+    unseen = "grader" if len(np.unique(grades.grader)) > 1 else "sheet"
+    groups = grades.grader if unseen == "grader" else grades.sheet
+    if len(np.unique(groups)) < 2:
+        raise CriticError("all grades are of one sheet of one grader; grade more, so that the critic can be checked")
+    return unseen, groups
+
+
+def _critic(network: ActivationNetwork, weights: Floats, bias: float, learnt: Grades, validation: Validation) -> Critic:
     graders = tuple(map(str, np.unique(learnt.grader)))
-    return Critic(weights, bias, network.tensors, network.sha256, grades.sha256, graders, validation)
+    return Critic(weights, bias, network.tensors, network.sha256, learnt.sha256, graders, validation)
 
 
-def _interval(scores: npt.NDArray[np.float64], grades: Grades) -> tuple[float, float]:
-    """The AUC's 95% interval, from bootstrapping whole sheets."""
+def _validation(scores: npt.NDArray[np.float64], grades: Grades, unseen: str) -> Validation:
+    """The AUC of scores, and its 95% interval from bootstrapping whole sheets."""
     rng, sheets = np.random.default_rng(0), np.unique(grades.sheet)
     of_sheet = [np.flatnonzero(grades.sheet == sheet) for sheet in sheets]
     aucs = []
@@ -100,7 +102,7 @@ def _interval(scores: npt.NDArray[np.float64], grades: Grades) -> tuple[float, f
         rows = np.concatenate([of_sheet[i] for i in rng.integers(0, len(sheets), len(sheets))])
         aucs.append(_auc(scores[rows], grades.broken[rows], grades.grader[rows]))
     low, high = np.nanquantile(aucs, [0.025, 0.975])
-    return float(low), float(high)
+    return Validation(_auc(scores, grades.broken, grades.grader), float(low), float(high), unseen)
 
 
 def _auc(scores: npt.NDArray[np.float64], broken: npt.NDArray[np.bool_], grader: npt.NDArray[np.str_]) -> float:

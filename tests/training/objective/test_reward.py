@@ -1,0 +1,166 @@
+"""The reward: a classifier read into MindSpore, a critic's logits, and what they do to a run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mindspore
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import pytest
+from mindspore import Tensor
+from PIL import Image
+
+from avatar_runtime.imaging.arrays import UInt8
+from avatar_training import device
+from avatar_training.errors import TrainingError
+from avatar_training.loop import train
+from avatar_training.networks.feature_network import FeatureNetworkError, FrozenFeatures
+from avatar_training.networks.gan import Gan
+from avatar_training.objective.reward import Resize, Reward, penalty
+from avatar_training.steering.critic import read_critic
+from avatar_training.step import TrainingStep
+
+from ..classifier import ACTIVATIONS, write_classifier, write_critic
+from ..conftest import MakeConfig, losses, weights
+
+Array = npt.NDArray[np.float32]
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    device.select("CPU")  # MindSpore takes no other word once it has computed
+    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.onnx")
+
+
+@pytest.fixture(scope="module")
+def critic(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_critic(tmp_path_factory.mktemp("critic") / "critic.npz", network)
+
+
+def activations(network: Path, images: UInt8) -> list[Array]:
+    return list(ort.InferenceSession(network).run(list(ACTIVATIONS), {"images": images}))
+
+
+def entered(images: UInt8) -> Tensor:
+    """What the classifier's first convolution gets of images: its own scale is 0 to 1."""
+    return Tensor((images.astype(np.float32) / 255).transpose(0, 3, 1, 2))
+
+
+def test_activations_are_those_of_onnxruntime(network: Path) -> None:
+    for mine, theirs in zip(
+        FrozenFeatures(network, ACTIVATIONS)(entered(IMAGES)), activations(network, IMAGES), strict=True
+    ):
+        np.testing.assert_allclose(mine.asnumpy(), theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+def test_a_grey_image_stands_for_three_equal_channels(network: Path) -> None:
+    grey = np.repeat(IMAGES[..., :1], 3, axis=3)
+    mine = FrozenFeatures(network, ACTIVATIONS, grey=True)(entered(grey)[:, :1])
+    np.testing.assert_allclose(mine[1].asnumpy(), activations(network, grey)[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("last", "names", "said"),
+    [
+        ("Sigmoid", ("late",), r"operator Sigmoid \(late\)"),
+        ("Relu", ("early", "nose"), "computes no nose"),
+        ("Relu", ("entry",), "no convolution before entry"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, last: str, names: tuple[str, ...], said: str) -> None:
+    path = write_classifier(tmp_path / "classifier.onnx", last)
+    with pytest.raises(FeatureNetworkError, match=said):
+        FrozenFeatures(path, names)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "classifier.onnx"
+    with pytest.raises(FeatureNetworkError, match="cannot read"):
+        FrozenFeatures(path, ACTIVATIONS)
+    path.write_bytes(b"not a protobuf")
+    with pytest.raises(FeatureNetworkError, match="not an ONNX model"):
+        FrozenFeatures(path, ACTIVATIONS)
+
+
+def resized(images: Array, wanted: int, offset: float = 0.0, mirrored: float = 0.0) -> Array:
+    n, side = images.shape[0], images.shape[1]
+    columns = Resize(side, wanted)(Tensor([offset] * n, mindspore.float32), Tensor([mirrored] * n, mindspore.float32))
+    rows = Resize(side, wanted)(*[Tensor([0.0] * n, mindspore.float32)] * 2)
+    return np.asarray(rows.asnumpy() @ images @ columns.asnumpy().transpose(0, 2, 1))
+
+
+def test_pixels_are_resized_as_pillow_resizes() -> None:
+    image = np.random.default_rng(2).random((48, 48), np.float32)
+    for wanted in (96, 20):
+        theirs = np.asarray(Image.fromarray(image).resize((wanted, wanted), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(resized(image[None], wanted)[0], theirs, atol=1e-5)
+        np.testing.assert_allclose(resized(image[None], wanted, 0, 1)[0], theirs[:, ::-1], atol=1e-5)
+    np.testing.assert_allclose(resized(image[None], 48, 2)[0, :, :46], image[:, 2:], atol=1e-5)
+
+
+def test_logits_are_the_weighted_means_of_activations(network: Path, critic: Path) -> None:
+    """Grey, in the critic's range, shifted and mirrored as the random numbers say."""
+    images = np.random.default_rng(3).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    grey = np.tensordot(images, (0.299, 0.587, 0.114), (1, 0)).astype(np.float32)  # [N, 32, 32]
+    large = resized(grey, 128)
+    draws = np.array([[0.5, 0.5, 0.9]] * 3 + [[0.5, 0.75, 0.1]], np.float32)  # only the last: by half of 2 pixels
+    large[3] = resized(grey[3:], 128, 1, 1)[0]
+    expected = np.full(4, 0.25)
+    parts = np.split(np.load(critic)["weights"], [6 * 16])
+    features = FrozenFeatures(network, ACTIVATIONS)(Tensor(np.repeat(large[:, None], 3, 1)))
+    for activation, part in zip(features, parts, strict=True):
+        side = activation.shape[2] // 4
+        means = activation.asnumpy().reshape(4, -1, 4, side, 4, side).mean((3, 5))
+        expected += means.reshape(4, -1) @ part
+    reward = Reward(read_critic(critic), network, 32, 3)
+    np.testing.assert_allclose(reward(Tensor(images), Tensor(draws)).asnumpy(), expected, rtol=1e-4, atol=1e-4)
+
+    def loss(x: Tensor) -> Tensor:
+        return penalty(reward(x, Tensor(draws)))
+
+    found = mindspore.jit(mindspore.value_and_grad(loss))
+    before, gradient = (value.asnumpy() for value in found(Tensor(images)))
+    after, _ = found(Tensor(images - 1e-2 * gradient / np.abs(gradient).max()))
+    assert after.asnumpy() < before
+
+
+def test_a_critic_of_another_classifier_is_refused(network: Path, tmp_path: Path) -> None:
+    critic = read_critic(write_critic(tmp_path / "critic.npz", network, network_sha256="feed"))
+    with pytest.raises(TrainingError, match="another classifier"):
+        Reward(critic, network, 32, 3)
+
+
+@pytest.mark.timeout(300)  # two graphs to compile
+def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
+    network: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(network), reward_images=2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, whole)
+    shutil.copytree(whole, parts)
+    (parts / "snapshots" / "step-00000004.ckpt").unlink()
+    other = config.with_changes(critic=str(write_critic(tmp_path / "other.npz", network, seed=1)))
+    for changed in (other, tiny_config(steps=4, snapshot_every=2, reward_images=2)):
+        with pytest.raises(TrainingError, match="another critic"):
+            train(changed, parts, resume=True)
+    train(config, parts, resume=True)
+    assert weights(parts) == weights(whole)
+    rows = [json.loads(line) for line in (whole / "stats.jsonl").read_text().splitlines()]
+    assert [row["critic"] for row in rows if "g_loss" in row] != [0.0] * 4
+    assert "critic's mean logit" in (whole / "report.html").read_text()
+    assert losses(whole) == losses(parts)
+
+
+def test_a_reward_makes_the_critic_find_less_in_float16_too(
+    network: Path, critic: Path, tiny_config: MakeConfig
+) -> None:
+    settings = {"critic": str(critic), "critic_network": str(network), "reward_images": 4, "reward_weight": 20.0}
+    training = TrainingStep(Gan(tiny_config(**settings), amp=True))
+    real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    logits = [training.run(step, real, 2e-3)[2] for step in range(20)]
+    assert np.mean(logits[-5:]) < np.mean(logits[:5])
+    assert not any("features" in name for name in training.state())
