@@ -228,7 +228,17 @@ def test_no_public_symbol_has_an_unknown_type() -> None:
 
 def test_letters_that_a_redirected_stream_cannot_write_become_escapes(tiny_model: Path, tmp_path: Path) -> None:
     # Files and pipes of Windows know 256 letters unless told otherwise.
-    command = [sys.executable, "-m", "avatar_runtime", "--model", tiny_model, "--name", "アリス", "--out", "アリス.png"]
+    command = [
+        sys.executable,
+        "-m",
+        "avatar_runtime",
+        "--model",
+        str(tiny_model),
+        "--name",
+        "アリス",
+        "--out",
+        "アリス.png",
+    ]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, rb"1 avatar in \u30a2\u30ea\u30b9.png".split())
