@@ -66,7 +66,8 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def run(block: Block, folder: Path) -> None:
     """Run a block of shell commands in a folder that has what the documents speak of."""
-    (folder / "names.txt").write_text("Alice\nBob\nCarol\n")
+    for name in ("names.txt", "team.txt"):
+        (folder / name).write_text("Alice\nBob\nCarol\n")
     (folder / "training").symlink_to(ROOT / "training")
     programs = folder / "programs"
     programs.mkdir()
