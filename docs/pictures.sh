@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+avatar-gen --name avatar-edge --circle --size 64 --out favicon.png
 avatar-gen --count 6 --seed circles --columns 6 --circle --size 96 --out circles.png
 avatar-gen --interpolate bob carol --frames 10 --size 96 --out morph.gif
 tr ' ' '\n' << EOF | avatar-gen --names-file - --columns 16 --out names.jpg
@@ -24,6 +25,9 @@ from avatar_runtime.output.atomic import write_file
 generator = AvatarGenerator.load()
 walks = [generator.interpolate(a, b, 10) for a, b in (("alice", "bob"), ("carol", "dave"), ("erin", "frank"))]
 write_file(Path("interpolation.jpg"), encode(grid(np.concatenate(walks), columns=10), ".jpg"))
+names = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
+rows = [generator.generate(names, truncation=truncation) for truncation in (0.2, 0.4, 0.6, 0.8, 1)]
+write_file(Path("truncation.jpg"), encode(grid(np.concatenate(rows), columns=8), ".jpg"))
 EOF
 python - << 'EOF_PAGE'
 # The demo page; needs the extras serve and dev, and Chromium.

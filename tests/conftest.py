@@ -10,6 +10,7 @@ from tiny_model import write_tiny_model
 
 TIME_LIMITS = {"workers": 300, "faults": 300, "slow": 900, "fuzz": 900, "ray": 300, "cpp": 300, "wheel": 900}
 TIME_LIMITS |= {"compatibility": 600, "native": 3600, "service": 300, "stacks": 600}
+TIME_LIMITS |= {"documents": 600, "notebook": 900, "packaging": 900}
 """Seconds for each test with a marker, instead of the limit in pyproject.toml."""
 
 

@@ -30,7 +30,7 @@ def generous(model: onnx.ModelProto, reach: float) -> Ranges:
 def mistaken(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
     """`project_latent_to_gemm` with a mistake in it."""
     model = copy_of(project_latent_to_gemm(model)[0])
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.weight")
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "layer3.conv.weight")
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
     return model, True
 

@@ -164,6 +164,7 @@ def test_the_examples_of_avatar_export_run(folder: Path, monkeypatch: pytest.Mon
 
 @HAS_MINDSPORE
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="avatar-edge.toml makes the networks small")
 def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from avatar_training.cli import main as avatar_train
@@ -176,7 +177,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(grading_server.GradingServer, "serve_forever", interrupted)
     Path("avatar-edge.toml").write_text(
-        "[train]\nbatch-size = 4\nimage-size = 32\nngf = 8\nndf = 8\nsteps = 2\nsnapshot-every = 2\n"
+        "[train]\nbatch-size = 4\nimage-size = 32\nngf = 16\nndf = 16\nsteps = 2\nsnapshot-every = 2\n"
     )
     noise(Path("faces.zip"), 24)
     noise(Path("more.zip"), 24)

@@ -84,7 +84,12 @@ _instead = group("Instead of exporting")
     f"{', '.join(field.name for field in fields(Tolerance))}; repeatable.",
 )
 @_say("--model-name", metavar="TEXT", help="Name in the metadata.  [default: the file's or folder's]")
-@_say("--model-version", type=click.IntRange(1, MAX_VERSION), default=1, metavar="N", help="Version in the metadata.")
+@_say(
+    "--model-version",
+    type=click.IntRange(1, MAX_VERSION),
+    metavar="N",
+    help="Version in the metadata.  [default: the file's, as in faces@2.onnx, or 1]",
+)
 @_say("--license", metavar="TEXT", default="", show_default=False, help="Licence to state in the metadata.")
 @_say("--provenance", metavar="TEXT", help="Training data to state.  [default: from the run's config.json]")
 @_instead(
@@ -104,7 +109,7 @@ def main(
     report: Path | None,
     inspected: Path | None,
     model_name: str | None,
-    model_version: int,
+    model_version: int | None,
     license: str,
     provenance: str | None,
 ) -> None:

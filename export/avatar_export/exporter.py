@@ -14,6 +14,7 @@ from avatar_export.variants import AUTO, FORMATS, PRECISIONS, Variant
 from avatar_runtime.errors import InputError
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import MAX_NAME, MAX_TEXT, MAX_VERSION, ModelSpec
+from avatar_runtime.model_file.registry import is_id
 from avatar_runtime.output.atomic import make_folder, write_file
 
 
@@ -28,9 +29,10 @@ class Options:
     prefix: str | None = None
     """What the names of the generator's arrays begin with, if the checkpoint holds several generators."""
     name: str | None = None
-    """The model's name in its metadata; the file's by default. The files of a folder begin with it, or the folder's."""
-    version: int = 1
-    """Its version, at least 1. Name and version are the model's id: no other file should have the same."""
+    """The model's name in its metadata; by default the file's, which may be an id, as in faces@2.onnx. The names of a
+    folder's files begin with it, or the folder's."""
+    version: int | None = None
+    """Its version; by default the file's, or 1. Name and version are the id, which no other file should have."""
     license: str = ""
     """The licence to state in the metadata."""
     provenance: str | None = None
@@ -90,7 +92,7 @@ def export_model(
         EngineError: The engine in C draws the int8 file differently from onnxruntime.
         OutputError: A file cannot be written.
 
-    Example:
+    Examples:
         >>> export_model(Path("runs/night"), Path("night.onnx"), precision="int8")  # doctest: +SKIP
     """
     if path.suffix[1:] not in FORMATS:
@@ -105,11 +107,12 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
 
     The arguments, what is returned and what is raised are as in `export_model`.
     """
-    name = options.name or readable(path.stem)
+    name, version = id_of(path.stem)
+    name, version = options.name or name, version if options.version is None else options.version
     provenance = original.provenance if options.provenance is None else options.provenance
     check_texts(name, options.license, provenance)
-    if not 1 <= options.version <= MAX_VERSION:
-        raise InputError(f"the version must be from 1 to {MAX_VERSION}, not {options.version}")
+    if not 1 <= version <= MAX_VERSION:
+        raise InputError(f"the version must be from 1 to {MAX_VERSION}, not {version}")
     weights = original.weights
     rejected: dict[str, str] = {}
     if variant.precision == AUTO:
@@ -121,7 +124,7 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
     parity = compare(candidate.draw, reference, weights, variant.output, limits, on_compared=said)
     metadata = ModelSpec(
         name=name,
-        version=options.version,
+        version=version,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
         channels=weights.channels,
@@ -149,9 +152,12 @@ def export_variant(original: Original, variant: Variant, path: Path, options: Op
     return Export(path, metadata, parity, path.stat().st_size, weights.prefix, rejected)
 
 
-def readable(name: str) -> str:
-    """The name of a file or folder as a model's name: without bytes that are not UTF-8, and not too long."""
-    return name.encode("utf-8", "replace").decode()[:MAX_NAME]
+def id_of(stem: str) -> tuple[str, int]:
+    """The name and version that a file's name gives a model: "faces@2" is version 2 of faces, "faces" version 1."""
+    if is_id(stem):
+        name, _, version = stem.partition("@")
+        return name, int(version)
+    return stem.encode("utf-8", "replace").decode()[:MAX_NAME], 1
 
 
 def check_texts(name: str, license: str, provenance: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar_export.exporter import DEFAULTS, Export, Options, export_variant, readable
+from avatar_export.exporter import DEFAULTS, Export, Options, export_variant, id_of
 from avatar_export.source.original import Original, open_original
 from avatar_export.validation.mobile_usability import PROVIDERS, check_usability
 from avatar_export.validation.parity import Network
@@ -55,12 +55,13 @@ def export_target(checkpoint_path: Path, target: str, folder: Path, options: Opt
     check_replaceable(folder)
     if options.report is not None and options.report.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} is for the files to ship; put the report elsewhere")
-    name = options.name or readable(folder.resolve().name)[:100]
+    name, version = id_of(folder.resolve().name)
+    name, version = options.name or name[:100], version if options.version is None else options.version
     original = open_original(checkpoint_path, options.pixel_range, options.prefix)
     with replacing_folder(folder) as temporary:
         exports = []
         for file, variant in TARGETS[target].items():
-            of_file = replace(options, name=f"{name}-{Path(file).stem}")
+            of_file = replace(options, name=f"{name}-{Path(file).stem}", version=version)
             export = export_variant(original, variant, temporary / file, of_file)
             exports.append(export)
             if variant.accelerator:

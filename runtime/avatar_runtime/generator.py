@@ -42,9 +42,9 @@ class AvatarGenerator:
     Raises:
         ModelFileError: The graph does not fit the spec, or the spec names a latent scheme that is unknown here.
 
-    Example:
-        with AvatarGenerator.load() as generator:
-            generator.images(["alice"])[0].save("alice.png")
+    Examples:
+        >>> with AvatarGenerator.load() as generator:
+        ...     generator.images(["alice"])[0].save("alice.png")
     """
 
     def __init__(

@@ -221,7 +221,7 @@ def test_metadata_says_where_the_model_comes_from(tmp_path: Path, saved: Path, q
     assert spec.precision == "fp32"
     assert (spec.parity["latents"], spec.parity["batch_sizes"]) == (1000, [1, 7, 64])
     assert sum(spec.parity["level_histogram"].values()) == 3 * 1000 * 32 * 32 * 3
-    for shown in (f"{out}: 32x32x3, latent 100", "max ", "mean ", "PSNR", "0 levels apart: "):
+    for shown in (f"{out}: Nacht@4, 32x32x3, latent 100", "max ", "mean ", "PSNR", "0 levels apart: "):
         assert shown in result.output
 
 

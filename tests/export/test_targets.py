@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from avatar_export import targets
 from avatar_export.cli import main
-from avatar_export.exporter import Options
+from avatar_export.exporter import Options, id_of
 from avatar_export.formats.onnx_file import ModelCheckError, check_model
 from avatar_export.passes.convert_to_sub_pixel_convolution import convert_to_sub_pixel_convolution
 from avatar_export.passes.fix_batch_to_one import fix_batch_to_one
@@ -67,7 +67,7 @@ def test_every_file_is_in_the_manifest_and_draws_the_original(tmp_path: Path, or
 def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
     export_target(Path("any.ckpt"), "accelerator", tmp_path / "npu")
     generator = AvatarGenerator.load(tmp_path / "npu/fp32.onnx")
-    assert generator.spec.batch == 1
+    assert (generator.spec.batch, generator.model_id) == (1, "npu-fp32@1")
     assert onnx.load(tmp_path / "npu/fp32.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
     alone = [generator.generate([name])[0] for name in NAMES]
     np.testing.assert_array_equal(generator.generate(NAMES), alone)
@@ -203,3 +203,17 @@ def test_a_target_and_a_single_file_do_not_go_together(target: str, option: tupl
     result = CliRunner().invoke(main, ["--target", target, "made", *option])
     assert result.exit_code == 2
     assert option[0] in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "version"),
+    [
+        ("faces@2", "faces", 2),
+        ("faces", "faces", 1),
+        ("a@b@3", "a@b@3", 1),
+        ("é@2", "é@2", 1),
+        ("n" * 300, "n" * 200, 1),
+    ],
+)
+def test_a_files_name_is_the_models_id(stem: str, name: str, version: int) -> None:
+    assert id_of(stem) == (name, version)

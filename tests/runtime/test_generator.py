@@ -227,7 +227,7 @@ def test_the_model_digest_is_that_of_the_file(generator: AvatarGenerator, tiny_m
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read it: No such file or directory"),
+        (None, "cannot read it: "),
         (b"", "the file is empty"),
         (b"just some text\n" * 99, "not an ONNX model"),
         (bytes(1000), "not an ONNX model"),

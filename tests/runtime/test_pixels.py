@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_a_png_says_what_it_shows(names: list[str]) -> None:
 def test_an_unknown_extension_is_refused(extension: str) -> None:
     with pytest.raises(InputError, match=r"use one of \.png, \.webp, \.jpg, \.jpeg"):
         check_extension(extension)
-    with pytest.raises(InputError, match="no picture format"):
+    with pytest.raises(InputError, match="use one of"):
         encode(random_images(4, 4, 3), extension)
 
 
@@ -211,9 +212,9 @@ def test_a_failed_block_leaves_the_old_file_alone(tmp_path: Path, error: type[Ba
     [
         ("folder.png", "is a folder; name a file"),
         (".", "is a folder; name a file"),
-        ("missing/a.png", "No such file or directory"),
-        ("file/a.png", "Not a directory"),
-        (f"{'x' * 300}.png", "File name too long"),
+        ("missing/a.png", "there is no folder .*make it first"),
+        ("file/a.png", "Not a directory" if os.name != "nt" else "No such file or directory"),
+        (f"{'x' * 300}.png", "File name too long" if os.name != "nt" else "cannot write"),
     ],
     ids=["folder", "dot", "no parent", "parent is a file", "long name"],
 )

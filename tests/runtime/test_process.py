@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import avatar_runtime
+from avatar_runtime.command import process
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and devices of Linux")
 
@@ -203,3 +204,10 @@ def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str,
     program += "fake.main = lambda prog_name: print(gc.isenabled()); "
     program += f"from avatar_runtime.command import process; process.{command}()"
     assert shell(f'"{sys.executable}" -c "{program}"').stdout == "True\n"
+
+
+def test_a_bundle_is_not_started_again_in_utf8_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller does
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("a bundle is no interpreter"))
+    process._use_utf8()

@@ -54,6 +54,15 @@ def test_what_was_done_before_is_no_speed(screen: TerminalText) -> None:
     assert lines(screen)[1:] == ["training  900/1000  4 images/s", "training  910/1000  0:00:09 left, 5 images/s"]
 
 
+def test_quick_work_draws_it_ten_times_a_second(screen: TerminalText, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock) / 64))
+    list(ProgressBar("drawing").watch(range(100), 100))
+    # Seven looks at this clock are 0.109 seconds; its numbers are exact.
+    shown = [f"{done}/100" for done in range(0, 100, 7)]
+    assert [line.split()[1] for line in lines(screen)] == [*shown, "100/100"]
+
+
 def test_it_ends_where_the_work_fails(screen: TerminalText) -> None:
     def failing() -> Iterator[int]:
         yield 1

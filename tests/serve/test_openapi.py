@@ -28,13 +28,13 @@ def test_it_describes_what_is_served(tiny_model: Path) -> None:
 
 
 @pytest.mark.service
-def test_schemathesis_finds_nothing(tiny_model: Path) -> None:
+def test_schemathesis_finds_nothing(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
     with running("--port", "0", "--model", str(tiny_model)) as server:
         port = port_of(server)
         address = f"http://127.0.0.1:{port}/openapi.json"
         command = [sys.executable, "-m", "schemathesis.cli", "run", address, "--max-examples", "30", "--seed", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert "No issues found" in done.stdout, done.stdout
         for status in (200, 400, 404):
             assert metric(port, f'avatar_requests_total{{status="{status}"}}') > 20

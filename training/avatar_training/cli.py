@@ -204,7 +204,9 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
         if "data" not in given:
             raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
         fitting = widths(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
-        config = TrainConfig.from_recipe(**{"recipe": "edge", **fitting, **given})
+        config = TrainConfig.from_recipe(
+            **{"recipe": "edge", **given, **fitting, **{name: given[name] for name in given if name in typed}}
+        )
         out = out or RUNS / config.recipe
     if not dry_run:
         import avatar_training.loop  # noqa: F401  # a missing package is told before all else

@@ -42,7 +42,7 @@ def convert(model: bytes) -> tuple[bytes, str]:
             if "Failed to save" in reason or "No space left" in reason:
                 raise OSError("onnxruntime cannot save the model that it has converted")
             raise ModelCheckError(f"onnxruntime cannot convert the model to the .ort format: {reason}")
-        config = (folder / "model.required_operators_and_types.config").read_text()
+        config = (folder / "model.required_operators_and_types.config").read_text(encoding="utf-8")
         # The comments name our temporary files.
         operators = "".join(f"{line}\n" for line in config.splitlines() if not line.startswith("#"))
         if "com.microsoft.nchwc" in operators:

@@ -92,7 +92,7 @@ def mindspore_network(weights: GeneratorWeights) -> Network:
 def describe_run(path: Path, steps: int | None) -> str:
     """What the run folder of a checkpoint says about its training; empty if there is none."""
     try:
-        run_record = json.loads((path.parent / "config.json").read_text())
+        run_record = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
         config, dataset = run_record["config"], run_record["dataset"]
         trained = f"{steps} steps of " if steps else ""
         facts = [

@@ -13,7 +13,7 @@ from avatar_runtime.command.terminal import SETTINGS, Command, group, version_op
 from avatar_runtime.errors import InputError
 
 
-class ShardType(click.ParamType[tuple[int, int]]):
+class ShardType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """I/N: part I of N."""
 
     name = "shard"

@@ -133,7 +133,12 @@ _NO_MEMORY = (
 
 
 def _use_utf8() -> None:
-    """Start again in UTF-8 mode if this locale knows no letters but ASCII's: a name must give the same face in any."""
+    """Start again in UTF-8 mode if this locale knows no letters but ASCII's: a name must give the same face in any.
+
+    A bundle of PyInstaller does so itself, and its sys.executable is no interpreter.
+    """
+    if getattr(sys, "frozen", False):
+        return
     if sys.getfilesystemencoding() == "ascii" and sys.executable and sys.orig_argv:
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
@@ -154,10 +159,15 @@ def _open_streams() -> None:
         raw = io.FileIO(0, closefd=False)
         raw.name = "<stdin>"
         sys.stdin = io.TextIOWrapper(io.BufferedReader(raw), "utf-8")
-    if os.name != "nt" or sys.stdout is None:  # a console of Windows takes no bytes
+    if not _is_windows_console(sys.stdout):
         sys.stdout = _text_stream(_Output(1, "w", closefd=False), sys.stdout)
-    if os.name != "nt" or sys.stderr is None:
+    if not _is_windows_console(sys.stderr):
         sys.stderr = _text_stream(_Diagnostics(2, "w", closefd=False), sys.stderr)
+
+
+def _is_windows_console(stream: "TextIO | None") -> bool:
+    """Whether it takes text and no bytes. It shows all letters; a file or a pipe of Windows often knows 256."""
+    return os.name == "nt" and stream is not None and stream.isatty()
 
 
 def _text_stream(raw: io.FileIO, replaced: "TextIO | None") -> io.TextIOWrapper:

@@ -11,6 +11,9 @@ import click
 
 T = TypeVar("T")
 
+REDRAW_SECONDS = 0.1
+"""Drawing it for each of 3,000 avatars a second would slow them down."""
+
 
 def say(message: str) -> None:
     """Print a sentence on standard error, in the place of a bar that is shown there; the bar comes back below."""
@@ -31,13 +34,18 @@ class ProgressBar(ExitStack):
         self.label, self.show_pos = label, show_pos
         self.bar: Any = None
         self.first = (0, 0.0)
+        self.shown = 0.0
 
     def show(self, done: int, total: int, note: str = "") -> None:
         """Show how much is done, with a note behind the time left."""
         if not sys.stderr.isatty():
             return
+        now = time.monotonic()
+        if self.bar is not None and done < total and now - self.shown < REDRAW_SECONDS:
+            return
+        self.shown = now
         if self.bar is None:
-            self.first = (done, time.monotonic())
+            self.first = (done, now)
             bar = click.progressbar(
                 length=total,
                 label=self.label,
@@ -47,7 +55,7 @@ class ProgressBar(ExitStack):
                 file=sys.stderr,
             )
             self.bar = self.enter_context(bar)
-        self.bar.update(done - self.bar.pos, ", ".join(filter(None, (self._left(done, total), note))))
+        self.bar.update(done - self.bar.pos, ", ".join(filter(None, (self._left(done, total, now), note))))
         if done >= total:
             self.close()
             self.bar = None
@@ -61,9 +69,9 @@ class ProgressBar(ExitStack):
             if self.bar is not None:
                 self.show(total, total)
 
-    def _left(self, done: int, total: int) -> str:
+    def _left(self, done: int, total: int, now: float) -> str:
         first, start = self.first
         if not first < done < total:
             return ""
-        seconds = (time.monotonic() - start) / (done - first) * (total - done)
+        seconds = (now - start) / (done - first) * (total - done)
         return f"{timedelta(seconds=round(min(seconds, 1e12)))} left"

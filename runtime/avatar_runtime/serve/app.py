@@ -69,8 +69,8 @@ def create_app(
         ModelFileError: A model cannot be read, or does not draw its golden images.
         InputError: threads is out of range, two models have the same id, or nothing is compatible with a service.
 
-    Example:
-        app = Starlette(routes=[Mount("/avatars", create_app())])
+    Examples:
+        >>> app = Starlette(routes=[Mount("/avatars", create_app())])
     """
     check_threads(threads)
     workers = threads or cpu_limit()

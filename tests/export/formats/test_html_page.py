@@ -64,7 +64,7 @@ def test_the_command_makes_a_page_of_a_checkpoint(tmp_path: Path, monkeypatch: p
     random = [text for limit in ("max_levels", "mean_levels") for text in ("--tolerance", limit, "99")]
     result = CliRunner().invoke(main, [*command, *random, "--tolerance", "psnr", "20"])
     assert result.exit_code == 0, result.output
-    assert "page.html: 32x32x3, latent 7, int8" in result.output
+    assert "page.html: page@1, 32x32x3, latent 7, int8" in result.output
     page = (tmp_path / "page.html").read_text("utf-8")
     inside = re.search(r'id="model">([^<]+)<', page)
     assert inside is not None

@@ -52,7 +52,7 @@ class Report:
     def step(self, **values: Any) -> None:
         """Append one line to stats.jsonl: `step` and its measurements. Raises OutputError."""
         try:
-            with self.stats.open("a") as file:
+            with self.stats.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
         except OSError as err:
             raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err

@@ -27,13 +27,13 @@ def held(folder: Path) -> Iterator[None]:
     except Timeout as err:
         number = ""
         with suppress(OSError, ValueError):
-            number = f" {int(holder.read_text())}"
+            number = f" {int(holder.read_text(encoding='ascii'))}"
         raise TrainingError(f"process{number} is training in {folder}; stop it, or choose another --out") from err
     except (OSError, NotImplementedError) as err:
         raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err
     try:
         try:
-            holder.write_text(f"{os.getpid()}\n")
+            holder.write_text(f"{os.getpid()}\n", encoding="ascii")
         except OSError as err:
             raise OutputError(f"cannot write {holder}: {err.strerror or err}") from err
         yield
