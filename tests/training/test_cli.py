@@ -109,7 +109,7 @@ def test_a_run_is_never_overwritten(command: CliRunner, pictures: Path, tmp_path
 
 
 def test_too_few_images_are_refused(command: CliRunner, pictures: Path) -> None:
-    refused(run(command, "--data", str(pictures), "--batch-size", "64", "--image-size", "32"), 1, "fewer than a batch")
+    refused(run(command, "--data", str(pictures), "--batch-size", "64", "--image-size", "32"), 1, "a batch of 64")
 
 
 @pytest.mark.parametrize("package", ["mindspore", "matplotlib"])

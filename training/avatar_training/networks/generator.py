@@ -60,20 +60,27 @@ class Generator(nn.Cell):
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
-        return self.with_excess(z, 0.0)[0]
+        x = self._mapped(z)
+        for i in range(len(self.generator)):
+            x = self.generator[i](x)
+            if i % 3 == 2:  # a ReLU
+                x = self.residual_blocks[i // 3](x)
+        return cl.to_channels_first(x) if self.channels_last else x
 
     def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-        """The images, and how far hidden activations exceed a limit, 0 for none: float32 [], squares summed per image.
+        """The images, and how far hidden activations exceed a limit: float32 [], squares summed over an image.
 
         Activations are the outputs of the ReLUs that residual blocks may follow.
         """
-        x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
-        x = cl.to_channels_last(x) if self.channels_last else x
+        x = self._mapped(z)
         squares = ops.zeros((), mstype.float32)
         for i in range(len(self.generator)):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
-                if limit:
-                    squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+                squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
                 x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]
+
+    def _mapped(self, z: Tensor) -> Tensor:
+        x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
+        return cl.to_channels_last(x) if self.channels_last else x
