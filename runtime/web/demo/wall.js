@@ -16,8 +16,8 @@ export function buildWall(list, end, { choose, blend }) {
   const more = () => list.append(...Array.from({ length: PART }, () => tile(wallName(count++, from))));
   more();
   const watcher = new IntersectionObserver(
-    ([entry]) => {
-      if (!entry.isIntersecting) return;
+    (entries) => {
+      if (!entries.at(-1)?.isIntersecting) return; // a busy page tells of several changes at once: the last one holds
       more();
       watcher.unobserve(end); // observed anew, it tells again while it is still near
       watcher.observe(end);

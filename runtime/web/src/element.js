@@ -276,7 +276,9 @@ let onScreen;
 function observer() {
   onScreen ??= new IntersectionObserver(
     (entries) => {
-      const [far, near] = [false, true].map((isNear) => entries.filter((entry) => entry.isIntersecting === isNear));
+      // A busy page tells of several changes of one face at once: the last one holds.
+      const latest = [...new Map(entries.map((entry) => [entry.target, entry])).values()];
+      const [far, near] = [false, true].map((isNear) => latest.filter((entry) => entry.isIntersecting === isNear));
       for (const { target } of far) /** @type {Face} */ (target).leave();
       for (const { target } of near.sort((a, b) => distance(a) - distance(b))) /** @type {Face} */ (target).approach();
     },

@@ -50,11 +50,12 @@ class Generator(nn.Cell):
             layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
             layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
-        counts = (*BLOCKS, *[0] * len(widths))[: len(widths)] if refined else [0] * len(widths)
+        self.block_counts = (*BLOCKS, *[0] * len(widths))[: len(widths)] if refined else (0,) * len(widths)
         self.residual_blocks = nn.CellList(
             [
                 nn.SequentialCell([ResidualBlock(width, norm, channels_last) for _ in range(count)])
-                for width, count in zip(widths, counts, strict=True)
+                for width, count in zip(widths, self.block_counts, strict=True)
+                if count
             ]
         )
 
@@ -63,7 +64,7 @@ class Generator(nn.Cell):
         x = self._mapped(z)
         for i in range(len(self.generator)):
             x = self.generator[i](x)
-            if i % 3 == 2:  # a ReLU
+            if i % 3 == 2 and self.block_counts[i // 3]:  # a ReLU with blocks after it
                 x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x
 
@@ -78,7 +79,8 @@ class Generator(nn.Cell):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
                 squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
-                x = self.residual_blocks[i // 3](x)
+                if self.block_counts[i // 3]:
+                    x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]
 
     def _mapped(self, z: Tensor) -> Tensor:
