@@ -9,9 +9,9 @@ import onnx
 from avatar_export.int8.calibration import channel_maxima
 from avatar_export.passes.editing import (
     add_constant,
-    attributes,
     constants,
     graph_pass,
+    is_convolution,
     only_consumer,
 )
 
@@ -52,8 +52,8 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> b
             not all(relu.output[0] in maxima and only_consumer(graph, relu.input[0]) is not None for relu in relus)
             or any(name in shown for name in tensors)
             or not readers
-            or not all(_is_layer(node, known, inputs=3) for node in writers)
-            or not all(_is_layer(node, known, inputs=2) and node.input[0] in tensors for node in readers)
+            or not all(is_convolution(node, known, inputs=3) for node in writers)
+            or not all(is_convolution(node, known, inputs=2) and node.input[0] in tensors for node in readers)
         ):
             continue
         factors = {relu.output[0]: _factor(maxima[relu.output[0]]) for relu in relus}
@@ -68,10 +68,10 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> b
             by_output = (-1, 1, 1) if node.op_type == "ConvTranspose" else (-1, 1, 1, 1)  # [in, out, …] or [out, in, …]
             _set(graph, node, 1, weight / factor.reshape(by_output))
             _set(graph, node, 2, bias / factor)
+        known = constants(graph)  # a writer may be a reader, too
         for node in readers:
             by_input = (-1, 1, 1, 1) if node.op_type == "ConvTranspose" else (-1, 1, 1)
-            read = constants(graph)[node.input[1]].astype(np.float64)  # a writer's may be new
-            _set(graph, node, 1, read * factors[node.input[0]].reshape(by_input))
+            _set(graph, node, 1, known[node.input[1]].astype(np.float64) * factors[node.input[0]].reshape(by_input))
         changed = True
     return changed
 
@@ -90,17 +90,6 @@ def _joined(graph: onnx.GraphProto) -> list[tuple[list[onnx.NodeProto], list[onn
 def _set(graph: onnx.GraphProto, node: onnx.NodeProto, place: int, array: npt.NDArray[np.float64]) -> None:
     name = f"{node.input[place]}.equal"
     node.input[place] = add_constant(graph, name, array.astype(np.float32))
-
-
-def _is_layer(node: onnx.NodeProto | None, known: Mapping[str, npt.NDArray[np.generic]], inputs: int) -> bool:
-    """Whether a node is a convolution of one group with at least so many inputs, the weights constant."""
-    return (
-        node is not None
-        and node.op_type in ("ConvTranspose", "Conv")
-        and attributes(node).get("group", 1) == 1
-        and len(node.input) >= inputs
-        and all(name in known for name in node.input[1:])
-    )
 
 
 def _factor(maxima: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """What the passes share: `graph_pass`, and functions that look up and replace parts of a graph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,19 @@ def give_pixels(graph: onnx.GraphProto, shape: tuple[int, int, int]) -> None:
     pixels: list[str | int | None] = ["batch", height, width, channels]
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(OUTPUT_NAMES["uint8"], TensorProto.UINT8, pixels))
+
+
+def is_convolution(
+    node: onnx.NodeProto | None, known: Mapping[str, npt.NDArray[np.generic]], inputs: int
+) -> TypeGuard[onnx.NodeProto]:
+    """Whether a node is a Conv or ConvTranspose of one group with at least so many inputs, known but for the first."""
+    return (
+        node is not None
+        and node.op_type in ("Conv", "ConvTranspose")
+        and attributes(node).get("group", 1) == 1
+        and len(node.input) >= inputs
+        and all(name in known for name in node.input[1:])
+    )
 
 
 def is_doubling(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:

@@ -1,5 +1,7 @@
 """Folds the sums of residual blocks into the layers that read them, so that no sum is ever rounded to eight bits."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -10,6 +12,7 @@ from avatar_export.passes.editing import (
     attributes,
     constants,
     graph_pass,
+    is_convolution,
     only_consumer,
 )
 
@@ -29,9 +32,9 @@ def fold_residual_adds(model: onnx.ModelProto) -> bool:
     """
     graph = model.graph
     adds = [node for node in graph.node if node.op_type == "Add"]
-    if not adds or not all(_holds(graph, add) for add in adds):
+    known, makers = constants(graph), {output: node for node in graph.node for output in node.output}
+    if not adds or not all(_holds(graph, add, known, makers) for add in adds):
         return False
-    makers = {output: node for node in graph.node for output in node.output}
     sums: dict[str, tuple[list[str], Float64]] = {}  # the sum is matrix @ Concat(parts)
     for add in adds:
         known, x = constants(graph), add.input[0]
@@ -54,14 +57,18 @@ def fold_residual_adds(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _holds(graph: onnx.GraphProto, add: onnx.NodeProto) -> bool:
-    known, makers = constants(graph), {output: node for node in graph.node for output in node.output}
+def _holds(
+    graph: onnx.GraphProto,
+    add: onnx.NodeProto,
+    known: Mapping[str, npt.NDArray[np.generic]],
+    makers: Mapping[str, onnx.NodeProto],
+) -> bool:
     chain, value = [], add.input[1]
     for kind in ("Conv", "Relu", "Conv"):
         node = makers.get(value)
         if node is None or node.op_type != kind or only_consumer(graph, value) is None:
             return False
-        if kind == "Conv" and not (len(node.input) == 3 and _is_whole(node) and set(node.input[1:]) <= set(known)):
+        if kind == "Conv" and not is_convolution(node, known, inputs=3):
             return False
         chain.append(node)
         value = node.input[0]
@@ -71,11 +78,7 @@ def _holds(graph: onnx.GraphProto, add: onnx.NodeProto) -> bool:
         {**plain, **attributes(chain[0])} == plain
         and add.output[0] not in {output.name for output in graph.output}
         and all(node.input[0] == add.output[0] and add.output[0] not in node.input[1:] for node in readers)
-        and all(
-            node.op_type == "Add"
-            or (node.op_type in ("Conv", "ConvTranspose") and _is_whole(node) and set(node.input[1:]) <= set(known))
-            for node in readers
-        )
+        and all(node.op_type == "Add" or is_convolution(node, known, inputs=2) for node in readers)
     )
 
 
@@ -85,7 +88,3 @@ def _give_a_channel_of_ones(graph: onnx.GraphProto, conv: onnx.NodeProto) -> Non
     blank = np.zeros((1, *weight.shape[1:]), weight.dtype)
     conv.input[1] = add_constant(graph, f"{conv.name}.weight_and_one", np.concatenate([weight, blank]))
     conv.input[2] = add_constant(graph, f"{conv.name}.bias_and_one", np.append(bias, np.float32(1)))
-
-
-def _is_whole(node: onnx.NodeProto) -> bool:
-    return bool(attributes(node).get("group", 1) == 1)

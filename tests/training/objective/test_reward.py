@@ -18,7 +18,8 @@ from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.networks.feature_network import FeatureNetworkError, FrozenFeatures
 from avatar_training.networks.gan import Gan
-from avatar_training.objective.reward import Resize, Reward, penalty
+from avatar_training.networks.resize import Resize
+from avatar_training.objective.reward import Reward, penalty
 from avatar_training.steering.critic import read_critic
 from avatar_training.step import TrainingStep
 

@@ -9,14 +9,13 @@ leave a checkerboard.
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from mindspore import Tensor, nn, ops
-from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal
 
 from avatar_training.networks import channels_last as cl
 from avatar_training.networks.discriminator import LeakyReLU, SpectralConv2d
 from avatar_training.networks.feature_network import FrozenFeatures
+from avatar_training.networks.resize import Resize
 
 ACTIVATIONS = ("block_2_add", "block_5_add", "block_12_add", "block_16_project_BN")
 """The tensors of MobileNetV2 that are seen: the last narrow one of each scale, at 1/4 to 1/32 of the side."""
@@ -52,7 +51,7 @@ class FeatureHeads(nn.Cell):
         self.channels_last = channels_last
         self.features = FrozenFeatures(path, ACTIVATIONS, grey=channels == 1)
         self.features.update_parameters_name(FROZEN)
-        self.enlarge = Tensor(_enlarging(image_size, INPUT_SIZE))
+        self.enlarge = Resize(image_size, INPUT_SIZE)(Tensor([0.0]), Tensor([0.0]))[0]  # neither shifted nor mirrored
         blank = Tensor(np.zeros((1, channels, INPUT_SIZE, INPUT_SIZE), np.float32))
         shapes = [activation.shape for activation in self.features(blank)]
         self.across_channels = nn.CellList([_random(width, 1) for _, width, _, _ in shapes])
@@ -66,7 +65,7 @@ class FeatureHeads(nn.Cell):
         """[N, channels, S, S] -> [N, 4]."""
         large = ops.matmul(ops.matmul(self.enlarge, images), self.enlarge.T)
         activations = self.features(large)
-        mixed, coarser = ops.zeros((), mstype.float32), None
+        coarser = None
         logits: tuple[Tensor, ...] = ()
         for i in range(len(self.heads) - 1, -1, -1):
             mixed = self.across_channels[i](activations[i])
@@ -95,10 +94,3 @@ def _random(width: int, kernel_size: int) -> nn.Conv2d:
     """A convolution to WIDTH channels, drawn by He et al. 2015 so that the values' spread stays."""
     sigma = (1 / (width * kernel_size**2)) ** 0.5
     return nn.Conv2d(width, WIDTH, kernel_size, 1, "pad", kernel_size // 2, weight_init=Normal(sigma))
-
-
-def _enlarging(size: int, wanted: int) -> npt.NDArray[np.float32]:
-    """The matrix [wanted, size] that resizes bilinearly, with half-pixel centres."""
-    places = np.clip((np.arange(wanted) + 0.5) * size / wanted - 0.5, 0, size - 1)
-    weights: npt.NDArray[np.float64] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
-    return weights.astype(np.float32)

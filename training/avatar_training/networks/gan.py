@@ -105,10 +105,10 @@ def _draw_weights(parameters: list[Parameter], seed: int) -> None:
     for i, parameter in enumerate(parameters):
         if not parameter.asnumpy().any():  # what begins at zero: biases, and the last layers of residuals
             continue
-        kind = "mixture" if parameter.name.startswith("across_") else parameter.name.rsplit(".", 1)[-1]
-        spreads = {"weight": (0.0, 0.02), "gamma": (1.0, 0.02), "u": (0.0, 1.0), "v": (0.0, 1.0)}
-        spreads["mixture"] = (0.0, (parameter.shape[0] / parameter.size) ** 0.5)  # values keep their spread
-        mean, sigma = spreads.get(kind, (0.0, 0.0))
+        kind = parameter.name.rsplit(".", 1)[-1]
+        mean, sigma = {"weight": (0, 0.02), "gamma": (1, 0.02), "u": (0, 1), "v": (0, 1)}.get(kind, (0, 0))
+        if kind == "weight" and parameter.name.startswith("across_"):  # a mixture, in which values keep their spread
+            sigma = (parameter.shape[0] / parameter.size) ** 0.5
         if sigma:
             normal = standard_normal(rng.words(seed, rng.WEIGHTS, i, parameter.size))
             weights = np.float32(mean) + np.float32(sigma) * normal
