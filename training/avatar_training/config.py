@@ -67,7 +67,7 @@ _MOST = {
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
-    | {"critic", "critic_network", "feature_heads"}  # The files may move; `run_folder` compares their digests.
+    | {"critic", "critic_network", "feature_heads"}  # The files may move; the digests of the critic's are compared.
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
