@@ -5,11 +5,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from PIL import Image
-
 from avatar_runtime.errors import AvatarError
 from avatar_training.archive import ZIP_ERRORS, read_pieces
-from avatar_training.data.decoding import UnusableImageError, name_kind
+from avatar_training.data.decoding import UnusableImageError, is_image, name_kind
 
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file is skipped: it is no photograph, but perhaps a zip bomb."""
@@ -45,9 +43,9 @@ def open_source(path: Path) -> Source:
     except OSError as err:
         raise DataError(f"cannot read {path}: {err.strerror or err}") from err
     except ZIP_ERRORS as err:
-        kind = _kind_of_file(path)
-        if kind is None and path.suffix.lower() in Image.registered_extensions():
+        if is_image(path):
             raise DataError(f"{path} is a single image; name the folder that holds your images, or a zip") from err
+        kind = _kind_of_file(path)
         if kind and "zip" not in kind.split():
             raise DataError(f"{path} is {kind}, then name the folder of its images or a zip") from err
         raise DataError(
