@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, last: str, names: tuple[st
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "classifier.onnx"
-    with pytest.raises(FeatureNetworkError, match="cannot read"):
+    with pytest.raises(FeatureNetworkError, match="cannot use"):
         FrozenFeatures(path, ACTIVATIONS)
     path.write_bytes(b"not a protobuf")
     with pytest.raises(FeatureNetworkError, match="not an ONNX model"):
@@ -146,7 +146,7 @@ def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
     (parts / "snapshots" / "step-00000004.ckpt").unlink()
     other = config.with_changes(critic=str(write_critic(tmp_path / "other.npz", network, seed=1)))
     for changed in (other, tiny_config(steps=4, snapshot_every=2, reward_images=2)):
-        with pytest.raises(TrainingError, match="another critic"):
+        with pytest.raises(TrainingError, match="another file, or none, as --critic"):
             train(changed, parts, resume=True)
     train(config, parts, resume=True)
     assert weights(parts) == weights(whole)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 from PIL import Image
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
+from avatar_runtime.model_file.reading import read_file
 
 Features = npt.NDArray[np.float32]
 
@@ -36,10 +37,10 @@ class FeatureNetwork:
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL
         try:
-            self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.sha256 = hashlib.sha256(read_file(path)).hexdigest()
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except OSError as err:
-            raise FeaturesError(f"cannot read the feature network {path}: {err.strerror or err}") from err
+        except ModelFileError as err:
+            raise FeaturesError(f"cannot use the feature network {path}: {err}") from err
         except Exception as err:  # onnxruntime raises a dozen unrelated classes, bare RuntimeError among them
             reason = " ".join(str(err).split())
             raise FeaturesError(f"{path} is not an ONNX model that onnxruntime can load ({reason})") from err

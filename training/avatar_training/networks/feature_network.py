@@ -15,7 +15,8 @@ import onnx
 from mindspore import Tensor, nn, ops
 from onnx import numpy_helper
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
+from avatar_runtime.model_file.reading import read_file
 
 Array = npt.NDArray[np.float32]
 
@@ -226,9 +227,9 @@ class _Reader:
 
 def _read(path: Path) -> onnx.GraphProto:
     try:
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
-    except OSError as err:
-        raise FeatureNetworkError(f"cannot read the feature network {path}: {err.strerror or err}") from err
+        graph = onnx.load_model_from_string(read_file(path)).graph
+    except ModelFileError as err:
+        raise FeatureNetworkError(f"cannot use the feature network {path}: {err}") from err
     except Exception as err:  # protobuf's DecodeError, by another name in each of its versions
         raise FeatureNetworkError(f"{path} is not an ONNX model ({' '.join(str(err).split())})") from err
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):

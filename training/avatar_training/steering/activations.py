@@ -13,8 +13,9 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, shape_inference
 from PIL import Image
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.model_file.reading import read_file
 
 POOL = 4
 """Each activation is averaged over the cells of a grid of this many rows and columns."""
@@ -58,10 +59,10 @@ class ActivationNetwork:
     def __init__(self, path: Path, tensors: tuple[str, ...] = ()) -> None:
         self.path = path
         try:
-            data = path.read_bytes()
+            data = read_file(path)
             model = onnx.load_from_string(data)
-        except OSError as err:
-            raise ActivationsError(f"cannot read the classifier {path}: {err.strerror or err}") from err
+        except ModelFileError as err:
+            raise ActivationsError(f"cannot use the classifier {path}: {err}") from err
         except Exception as err:  # protobuf's DecodeError
             raise ActivationsError(f"{path} is not an ONNX model") from err
         self.sha256 = hashlib.sha256(data).hexdigest()
