@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from avatar_training.config import TrainConfig
 from avatar_training.data.dataset import batches, load, steps_per_epoch
 from avatar_training.data.decoding import UnusableImageError, decode
-from avatar_training.data.source import DataError
+from avatar_training.data.source import DataError, open_source
 from avatar_training.loop import train
 
 from ..conftest import MakeConfig, png
@@ -369,6 +369,25 @@ def test_linked_folders_are_read_once_and_dead_links_are_listed(tmp_path: Path) 
         "a link to nothing": ["dead.png"],
         "not a regular file": ["pipe"],
     }
+
+
+def test_files_that_change_while_they_are_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(0))
+    for name in ("gone.png", "link.png", "pipe.png"):
+        (tmp_path / name).write_bytes(png(0))
+    source = open_source(tmp_path)
+    for name in ("gone.png", "link.png", "pipe.png"):
+        (tmp_path / name).unlink()
+    (tmp_path / "link.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it
+    assert source.read("a.png") == png(0)
+    for name, reason in (
+        ("gone.png", "No such file"),
+        ("link.png", "a link to nothing"),
+        ("pipe.png", "not a regular file"),
+    ):
+        with pytest.raises(UnusableImageError, match=reason):
+            source.read(name)
 
 
 def test_what_was_skipped_is_in_the_report_of_the_run(pictures: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The files of a folder or a zip: their names, their bytes, and what was left out and why."""
 
 import os
+import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -79,15 +80,16 @@ class _Folder:
             folders.sort()  # so that the same one of two links to a folder is read
             for file in files:
                 name = self._name(Path(folder) / file)
-                if (path / name).is_file():
-                    self.names.append(name)
+                if fault := _fault(path / name):
+                    self.left_out[name] = fault
                 else:
-                    link = (path / name).is_symlink()
-                    self.left_out[name] = "a link to nothing" if link else "not a regular file"
+                    self.names.append(name)
         self.names.sort()
 
     def read(self, name: str) -> bytes:
         path = self.path / name
+        if fault := _fault(path):  # it may have changed since it was listed
+            raise UnusableImageError(fault)
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise UnusableImageError(_TOO_LARGE)
@@ -102,6 +104,15 @@ class _Folder:
         if Path(err.filename) == self.path:
             raise err
         self.left_out[self._name(Path(err.filename))] = f"unreadable: {err.strerror or err}"
+
+
+def _fault(path: Path) -> str | None:
+    """Why a file cannot be read; None if it is a regular one."""
+    try:
+        return None if stat.S_ISREG(path.stat().st_mode) else "not a regular file"
+    except OSError as err:
+        dead = isinstance(err, FileNotFoundError) and path.is_symlink()
+        return "a link to nothing" if dead else f"unreadable: {err.strerror or err}"
 
 
 class _Zip:
