@@ -42,7 +42,12 @@ class FrozenFeatures(nn.Cell):
 
     def __init__(self, path: Path, activations: Sequence[str], grey: bool = False) -> None:
         super().__init__()
-        reader = _Reader(path, _read(path), activations, grey)
+        graph = _read(path)
+        try:
+            reader = _Reader(path, graph, activations, grey)
+        except (ValueError, TypeError, IndexError, RuntimeError) as err:  # MindSpore's are these, too
+            raise FeatureNetworkError(f"{path} is damaged: {' '.join(str(err).split())}") from err
+        self.path = path
         self.layers = nn.CellList(reader.layers)
         self.sources = tuple(reader.sources)
         self.outputs = tuple(reader.place[name] for name in activations)
@@ -63,6 +68,14 @@ class FrozenFeatures(nn.Cell):
         for output in self.outputs:
             found += (values[output],)
         return found
+
+    def shapes(self, channels: int, side: int) -> list[tuple[int, ...]]:
+        """The shapes of the activations of one image. Raises FeatureNetworkError if they cannot be computed."""
+        try:
+            blank = Tensor(np.zeros((1, channels, side, side), np.float32))
+            return [tuple(activation.shape) for activation in self(blank)]
+        except (ValueError, TypeError, IndexError, RuntimeError) as err:
+            raise FeatureNetworkError(f"{self.path} cannot run: {' '.join(str(err).split())}") from err
 
 
 class _Clip(nn.Cell):
@@ -113,9 +126,8 @@ class _Reader:
         first = next((i for i, node in enumerate(chosen) if node.op_type == "Conv"), None)
         if first is None:
             raise FeatureNetworkError(f"{self.path} has no convolution before {', '.join(self.activations)}")
-        before = self.makers.get(chosen[first].input[0])
-        while before is not None and before.op_type == "Pad":
-            first, before = first - 1, self.makers.get(before.input[0])
+        while first and chosen[first - 1].op_type == "Pad" and chosen[first].input[0] in chosen[first - 1].output:
+            first -= 1
         self.images = chosen[first].input[0]
         return chosen[first:]
 
@@ -145,7 +157,7 @@ class _Reader:
                 raise self._unsupported(self.makers[name], " before anything but a convolution")
             if name not in self.place:
                 raise FeatureNetworkError(
-                    f"{self.path}: {self.makers[output].op_type} {output} takes {name}, which does not come from "
+                    f"{self.path}: {self.makers[output].op_type} {output!r} takes {name!r}, which does not come from "
                     "the first convolution; give a network that sees the images once"
                 )
         self.sources.append(tuple(self.place[name] for name in inputs))
@@ -170,8 +182,11 @@ class _Reader:
         following = next((other for other in later if output in other.input), None)
         alone = self.readers.count(output) == 1 and output not in self.activations
         if following is not None and following.op_type == "BatchNormalization" and alone:
-            weight, bias = self._fold(following, weight, bias)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                weight, bias = self._fold(following, weight, bias)
             output = following.output[0]
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError(f"the weights of {output!r} are not finite")
         if self.grey and self.place.get(source) == 0:
             weight = weight.sum(axis=1, keepdims=True)
         layer = nn.Conv2d(
@@ -215,12 +230,12 @@ class _Reader:
 
     def _constant(self, node: onnx.NodeProto, i: int) -> Array:
         if node.input[i] not in self.constants:
-            raise self._unsupported(node, f" whose {node.input[i]} is computed")
+            raise self._unsupported(node, f" whose {node.input[i]!r} is computed")
         return np.asarray(self.constants[node.input[i]], np.float32)
 
     def _unsupported(self, node: onnx.NodeProto, where: str) -> FeatureNetworkError:
         return FeatureNetworkError(
-            f"{self.path} has the operator {node.op_type}{where} ({node.output[0]}); what can be read is Conv, "
+            f"{self.path} has the operator {node.op_type}{where} ({node.output[0]!r}); what can be read is Conv, "
             "BatchNormalization after a Conv, Relu, Clip, Add and Pad: give activations before it, or another network"
         )
 

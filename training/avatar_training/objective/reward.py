@@ -68,8 +68,7 @@ class Reward(nn.Cell):
         self.bias = critic.bias
         self.grey = Tensor(np.array(GREY if channels == 3 else (1.0,), np.float32).reshape(1, channels, 1, 1))
         self.resize = Resize(image_size, INPUT_SIZE)
-        blank = Tensor(np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32))
-        shapes = [activation.shape for activation in self.features(blank)]
+        shapes = self.features.shapes(1, INPUT_SIZE)
         self.weights = tuple(Tensor(part) for part in _spread(critic.weights, shapes))
 
     def construct(self, images: Tensor, draws: Tensor) -> Tensor:

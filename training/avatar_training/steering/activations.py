@@ -66,8 +66,11 @@ class ActivationNetwork:
         except Exception as err:  # protobuf's DecodeError
             raise ActivationsError(f"{path} is not an ONNX model") from err
         self.sha256 = hashlib.sha256(data).hexdigest()
-        entry = _entry(model, path)
-        shapes = _shapes(model, entry, path)
+        try:
+            entry = _entry(model, path)
+            shapes = _shapes(model, entry, path)
+        except (ValueError, IndexError) as err:  # names that are no text, nodes without inputs
+            raise ActivationsError(f"{path} is a damaged ONNX model ({' '.join(str(err).split())})") from err
         self.tensors = tensors or _widest(shapes, path)
         for name in self.tensors:
             shape = shapes.get(name)
@@ -132,13 +135,14 @@ def _pool(activation: Floats) -> Floats:
 
 def _entry(model: onnx.ModelProto, path: Path) -> str:
     """The tensor that the first convolution, or the padding before it, reads."""
-    makers = {output: node for node in model.graph.node for output in node.output}
-    first = next((node for node in model.graph.node if node.op_type == "Conv"), None)
+    nodes = list(model.graph.node)
+    first = next((i for i, node in enumerate(nodes) if node.op_type == "Conv"), None)
     if first is None:
         raise ActivationsError(f"{path} has no convolution: it is not an image classifier")
-    entry: str = first.input[0]
-    while entry in makers and makers[entry].op_type == "Pad":
-        entry = makers[entry].input[0]
+    entry: str = nodes[first].input[0]
+    for node in reversed(nodes[:first]):
+        if node.op_type == "Pad" and entry in node.output:
+            entry = node.input[0]
     return entry
 
 
