@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.model_file.reading import read_file
+from avatar_training.errors import shortened
 
 Array = npt.NDArray[np.float32]
 
@@ -42,11 +43,7 @@ class FrozenFeatures(nn.Cell):
 
     def __init__(self, path: Path, activations: Sequence[str], grey: bool = False) -> None:
         super().__init__()
-        graph = _read(path)
-        try:
-            reader = _Reader(path, graph, activations, grey)
-        except (ValueError, TypeError, IndexError, RuntimeError) as err:  # MindSpore's are these, too
-            raise FeatureNetworkError(f"{path} is damaged: {' '.join(str(err).split())}") from err
+        reader = _read(path, activations, grey)
         self.path = path
         self.layers = nn.CellList(reader.layers)
         self.sources = tuple(reader.sources)
@@ -75,7 +72,7 @@ class FrozenFeatures(nn.Cell):
             blank = Tensor(np.zeros((1, channels, side, side), np.float32))
             return [tuple(activation.shape) for activation in self(blank)]
         except (ValueError, TypeError, IndexError, RuntimeError) as err:
-            raise FeatureNetworkError(f"{self.path} cannot run: {' '.join(str(err).split())}") from err
+            raise FeatureNetworkError(f"{self.path} cannot run: {shortened(err)}") from err
 
 
 class _Clip(nn.Cell):
@@ -240,16 +237,19 @@ class _Reader:
         )
 
 
-def _read(path: Path) -> onnx.GraphProto:
+def _read(path: Path, activations: Sequence[str], grey: bool) -> _Reader:
     try:
         graph = onnx.load_model_from_string(read_file(path)).graph
     except ModelFileError as err:
         raise FeatureNetworkError(f"cannot use the feature network {path}: {err}") from err
     except Exception as err:  # protobuf's DecodeError, by another name in each of its versions
-        raise FeatureNetworkError(f"{path} is not an ONNX model ({' '.join(str(err).split())})") from err
+        raise FeatureNetworkError(f"{path} is not an ONNX model ({shortened(err)})") from err
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
         raise FeatureNetworkError(f"{path} keeps its weights in another file; save it as one")
-    return graph
+    try:
+        return _Reader(path, graph, activations, grey)
+    except (ValueError, TypeError, IndexError, RuntimeError) as err:  # MindSpore's are these, too
+        raise FeatureNetworkError(f"{path} is damaged: {shortened(err)}") from err
 
 
 def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:

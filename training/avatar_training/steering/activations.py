@@ -16,6 +16,7 @@ from PIL import Image
 from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.model_file.reading import read_file
+from avatar_training.errors import shortened
 
 POOL = 4
 """Each activation is averaged over the cells of a grid of this many rows and columns."""
@@ -70,7 +71,7 @@ class ActivationNetwork:
             entry = _entry(model, path)
             shapes = _shapes(model, entry, path)
         except (ValueError, IndexError) as err:  # names that are no text, nodes without inputs
-            raise ActivationsError(f"{path} is a damaged ONNX model ({' '.join(str(err).split())})") from err
+            raise ActivationsError(f"{path} is a damaged ONNX model ({shortened(err)})") from err
         self.tensors = tensors or _widest(shapes, path)
         for name in self.tensors:
             shape = shapes.get(name)
@@ -89,7 +90,7 @@ class ActivationNetwork:
             self._session = ort.InferenceSession(cut.SerializeToString(), options, providers=["CPUExecutionProvider"])
             self(np.zeros((1, 8, 8, 3), np.uint8))
         except Exception as err:  # onnxruntime raises a dozen unrelated classes
-            raise ActivationsError(f"{path} cannot run ({' '.join(str(err).split())})") from err
+            raise ActivationsError(f"{path} cannot run ({shortened(err)})") from err
 
     def __call__(self, images: UInt8) -> Floats:
         """The pooled activations of pictures: the mean over each picture and its mirror image.
@@ -152,7 +153,7 @@ def _shapes(model: onnx.ModelProto, entry: str, path: Path) -> dict[str, tuple[i
     try:
         graph = shape_inference.infer_shapes(cut, data_prop=True).graph
     except Exception as err:  # onnx raises its own and bare RuntimeErrors
-        raise ActivationsError(f"{path} is not a sound ONNX model ({' '.join(str(err).split())})") from err
+        raise ActivationsError(f"{path} is not a sound ONNX model ({shortened(err)})") from err
     known = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
     shapes = {}
     for node in cut.graph.node:
