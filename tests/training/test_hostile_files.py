@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import time
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 
 from avatar_training.archive import ZIP_ERRORS, ArchiveError, pack_arrays, read_arrays, read_pieces
 from avatar_training.config import TrainConfig
+from avatar_training.data.source import DataError, open_source
 from avatar_training.errors import TrainingError
 from avatar_training.report.recorder import Report
 from avatar_training.run_folder import lock
@@ -125,6 +127,16 @@ def test_a_lock_with_nonsense_in_it_is_refused_in_a_sentence(tmp_path: Path) -> 
         (tmp_path / ".lock.pid").write_bytes(b"\xff\x00\n\x1b[2J")
         with pytest.raises(TrainingError, match=r"^process is training in .*; stop it"), lock.held(tmp_path):
             pass
+
+
+@pytest.mark.timeout(60)  # they would be read for ever
+def test_devices_and_pipes_are_no_archives(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ArchiveError, match=r"it is a .*, not a file"):
+            read_arrays(path)
+        with pytest.raises(DataError, match=rf"{path} cannot be used: it is a .*, not a file; name a folder"):
+            open_source(path)
 
 
 def lying(method: int) -> bytes:

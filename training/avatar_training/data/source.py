@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
+from avatar_runtime.model_file.reading import size_of_file
 from avatar_training.archive import ZIP_ERRORS, read_pieces
 from avatar_training.data.decoding import UnusableImageError, is_image, name_kind
 
@@ -39,6 +40,8 @@ def open_source(path: Path) -> Source:
     """List the files of a folder (nested or flat) or of a zip. Raises DataError if it is neither, damaged or empty."""
     try:
         source: Source = _Folder(path) if path.is_dir() else _Zip(path)
+    except ModelFileError as err:
+        raise DataError(f"{path} cannot be used: {err}; name a folder of images or a zip") from err
     except FileNotFoundError as err:
         raise DataError(f"{path} does not exist; name a folder of images or a zip") from err
     except OSError as err:
@@ -119,6 +122,7 @@ class _Zip:
     """A zip. Of several members with one name the last is read, as when unpacking."""
 
     def __init__(self, path: Path) -> None:
+        size_of_file(path)  # a device or a pipe would be read for ever
         self.archive = zipfile.ZipFile(path)
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.left_out: dict[str, str] = {}
