@@ -101,9 +101,8 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
     """Decode an image file, scale its shorter side to image_size (bicubic, antialiased) and crop the centre.
 
     Transparency is laid on white, the first frame of an animation is taken, and EXIF rotation is applied. 16-bit pixels
-    are divided by 257 (12-bit ones by 16.06). Floating-point pixels must reach up to 1, or to
-    more than 16 and up to 255. Colours are
-    converted to sRGB from the picture's ICC profile or, in a PNG without one, from its gamma.
+    are divided by 257 (12-bit ones by 16.06). Floating-point pixels are from 0 to 1, or from 0 to more than 16 and at
+    most 255. Colours are converted to sRGB from the picture's ICC profile or, in a PNG without one, from its gamma.
 
     Args:
         data: the bytes of the file.

@@ -19,13 +19,7 @@ from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
 from avatar_training.run_folder.environment import environment
 from avatar_training.run_folder.growing import grow
-from avatar_training.run_folder.record import (
-    has_record,
-    make_record,
-    read_record,
-    refuse_changes,
-    write_record,
-)
+from avatar_training.run_folder.record import has_record, make_record, read_record, refuse_changes, write_record
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
 
