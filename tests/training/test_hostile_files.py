@@ -115,7 +115,7 @@ def test_a_report_passes_over_lines_and_pictures_that_are_damaged(tmp_path: Path
     report.preview(4, faces)
     said = report.rewind(4)
     assert [sentence.removeprefix(str(tmp_path)) for sentence in said] == [
-        f"/stats.jsonl: {len(hostile)} damaged lines are left out",
+        f"/stats.jsonl: damaged lines left out: {len(hostile)}",
         "/previews/00000000.png is damaged and left out",
     ]
     assert [json.loads(line)["step"] for line in report.stats.read_text().splitlines()] == [1, 2, 3, 4]

@@ -38,7 +38,7 @@ class Report:
     def rewind(self, step: int) -> list[str]:
         """Remove what was reported after a snapshot's step, and what a crash has damaged. Returns sentences of that."""
         sound, lines = self._rows(), len(self._lines())
-        said = [f"{self.stats}: {lines - len(sound)} damaged lines are left out"] if lines > len(sound) else []
+        said = [f"{self.stats}: damaged lines left out: {lines - len(sound)}"] if lines > len(sound) else []
         rows = [row for row in sound if row["step"] <= step]
         write_file(self.stats, "".join(json.dumps(row) + "\n" for row in rows).encode())
         previews = [path for path in sorted(self.previews.glob("*.png")) if path.stem.isdigit()]
