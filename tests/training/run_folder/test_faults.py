@@ -19,6 +19,7 @@ import pytest
 from avatar_runtime.errors import OutputError
 from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.config import TrainConfig
+from avatar_training.data.source import DataError
 from avatar_training.errors import TrainingError
 from avatar_training.loop import Progress, train
 from avatar_training.run_folder import checkpoint, lock
@@ -132,6 +133,19 @@ def test_no_intact_snapshot_is_refused_and_nothing_is_touched(
     with pytest.raises(TrainingError, match=r"no snapshot in .* is intact"):
         train(tiny_config(), out, resume=True)
     assert {path: path.read_bytes() for path in out.rglob("*.*") if path.name != ".lock"} == before
+
+
+def test_a_run_does_not_go_on_with_other_images_or_none(
+    half_run: Path, tiny_config: MakeConfig, pictures: Path, tmp_path: Path
+) -> None:
+    out, data = shutil.copytree(half_run, tmp_path / "run"), shutil.copytree(pictures, tmp_path / "data")
+    (data / "00.png").write_bytes((data / "01.png").read_bytes())
+    with pytest.raises(TrainingError, match=f"{data} holds other images than {out} was trained on"):
+        train(tiny_config(data=str(data)), out, resume=True)
+    shutil.rmtree(data)
+    with pytest.raises(DataError, match=f"{data} does not exist"):
+        train(tiny_config(data=str(data)), out, resume=True)
+    assert kept(out) == kept(half_run)
 
 
 def test_a_snapshot_from_before_checksums_is_taken(half_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:

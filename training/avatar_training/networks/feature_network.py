@@ -111,6 +111,8 @@ class _Reader:
         self.sources: list[tuple[int, ...]] = []
         for i, node in enumerate(nodes):
             self._read(node, nodes[i + 1 :])
+        if padded := [name for name in activations if name not in self.place]:
+            raise FeatureNetworkError(f"{path}: {padded[0]!r} is only padded; give the activation before it")
 
     def _needed(self, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         """The nodes between the images and the activations, without what comes before the first convolution."""
