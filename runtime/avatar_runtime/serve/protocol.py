@@ -35,14 +35,14 @@ class _OneWrite:
 
     def write(self, data: bytes) -> None:
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
 
     def close(self) -> None:
-        self._send()
+        self.flush()
         self._transport.close()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
         if self._held:
             self._transport.write(b"".join(self._held))
             self._held.clear()
@@ -61,7 +61,8 @@ class Protocol(HttpToolsProtocol):
     _half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
-        super().connection_made(cast(asyncio.Transport, _OneWrite(transport, self.loop)))
+        self._written = _OneWrite(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._written))
         connection = transport.get_extra_info("socket")
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so only for a listener that was made with IPPROTO_TCP. Without, each answer waits 40 ms.
@@ -97,6 +98,7 @@ class Protocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection if an answer is still to be sent: the client has closed only its own half."""
+        self._written.flush()  # or asyncio would close the connection first
         self._half_closed = self.cycle is not None and not self.cycle.response_complete
         return self._half_closed
 
