@@ -19,8 +19,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
-import pyarrow
-import pyarrow.parquet as parquet
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.output.picture import Picture
@@ -45,6 +43,8 @@ def main(folder: Path, count: int, shard_size: int, nodes: int, kills: int, mode
     """Draw the shards, kill nodes, read everything back."""
     if kills >= nodes:
         raise click.UsageError("the first node runs the job and cannot be killed: --kills must be less than --nodes")
+    if os.geteuid() != 0:
+        raise click.UsageError("only root can make network namespaces")
     folder = folder.absolute()
     out = folder / "faces"
     if out.exists():
@@ -69,6 +69,9 @@ def main(folder: Path, count: int, shard_size: int, nodes: int, kills: int, mode
 
 
 def _write_names(folder: Path, names: list[str], size: int) -> list[Path]:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for first in range(0, len(names), size):
