@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_training import device
+from avatar_training.classifier.cli import classifier
 from avatar_training.config import (
     DEVICE_TARGETS,
     FACES_URL,
@@ -243,6 +244,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     click.echo(out)
 
 
+main.add_command(classifier)
 main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
@@ -251,14 +253,8 @@ main.add_command(steer)
 def _download(url: str, path: Path) -> None:
     from avatar_training.data.download import download
 
-    fetching = ProgressBar("fetching", show_pos=False)
-
-    def on_received(received: int, total: int | None) -> None:
-        if total:
-            fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-    with fetching:
-        files = download(url, path, on_message=say, on_received=on_received)
+    with ProgressBar("fetching", show_pos=False) as bar:
+        files = download(url, path, on_message=say, on_received=bar.show_bytes)
     click.echo(f"{path}: {files} files, undamaged", err=True)
 
 
