@@ -3,7 +3,8 @@
 wrk (https://github.com/wg/wrk) loads three things in turn over 64 connections, on the same machine: an application of
 uvicorn that answers "Hello, world!", which is the ceiling; one avatar again and again, from the cache; and a new name
 each time. Between them the library draws and encodes as fast as it can. Ratios compare what ran in the same round; the
-server's CPU time for an answer depends least on what else the machine does.
+CPU time for an answer depends least on what else the machine does. In the end it starts the server again and again, for
+the time to the first picture. All takes two minutes.
 --soak asks for new names as long as is said, and prints the server's memory.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import urlopen
 
 import click
@@ -43,63 +45,101 @@ end
 """
 
 
+IMPORTS = "import click, httptools, numpy, onnxruntime, prometheus_client, uvicorn"
+"""What avatar-serve needs before it can answer; it loads Pillow for other formats than PNG only."""
+
+
+class _Found(NamedTuple):
+    """What a round found."""
+
+    rate: float
+    """Answers a second."""
+    cpu: float
+    """ms of CPU time for an answer."""
+    p99: float = float("nan")
+    """Of the latency, in ms."""
+
+
 @click.command(context_settings={"show_default": True})
 @click.option("--rounds", default=5, type=click.IntRange(min=1))
 @click.option("--seconds", default=5, type=click.IntRange(min=1), help="Of each measurement.")
 @click.option("--clients", default=64, type=click.IntRange(min=1))
 @click.option("--soak", type=float, metavar="MINUTES", help="Instead, ask for new names so long.")
-def main(rounds: int, seconds: int, clients: int, soak: float | None) -> None:
+@click.option(
+    "--pause", default=0, type=click.IntRange(min=0), help="ms that a client waits between names of the soak."
+)
+def main(rounds: int, seconds: int, clients: int, soak: float | None, pause: int) -> None:
     """Load avatar-serve by wrk."""
     with tempfile.TemporaryDirectory() as folder, running_server() as (port, pid):
         script = Path(folder) / "names.lua"
-        script.write_text(NEW_NAMES)
+        script.write_text(NEW_NAMES + (f"delay = function() return {pause} end" if soak and pause else ""))
         address = f"http://127.0.0.1:{port}"
         if soak is not None:
             _soak(address, pid, script, clients, soak)
             return
-        found: dict[str, list[tuple[float, float, float]]] = {"hello": [], "cached": [], "drawn": []}
-        library: list[float] = []
-        with _hello() as (hello, hello_pid):
+        hello, cached, library, drawn = [], [], [], []
+        with _hello() as (hello_address, hello_pid):
             for i in range(rounds):
-                found["hello"].append(_wrk(hello, hello_pid, clients, seconds))
-                found["cached"].append(_wrk(f"{address}/v1/anime-faces-64/alice.png", pid, clients, seconds))
-                library.append(best_of_library(list(series(f"round {i}", 1000)))[1])
-                found["drawn"].append(_wrk(address, pid, clients, seconds, script))
-    hello_rates = [rate for rate, *_ in found["hello"]]
-    for name, ceiling, what in (
-        ("hello", hello_rates, "itself"),
-        ("cached", hello_rates, "hello-world"),
-        ("drawn", library, "the library's drawing and encoding"),
-    ):
-        rates = [rate for rate, *_ in found[name]]
-        ratios = [rate / most for rate, most in zip(rates, ceiling, strict=True)]
-        print(
-            f"{name}: {np.median(rates):.0f} answers/s, {np.median(ratios):.2f} ({min(ratios):.2f} to "
-            f"{max(ratios):.2f}) of {what}, p99 {np.median([p99 for _, p99, _ in found[name]]):.1f} ms, "
-            f"CPU {np.median([cpu for *_, cpu in found[name]]):.3f} ms an answer"
-        )
-    print(f"the library: {np.median(library):.0f} images/s; {clients} clients, {rounds} rounds of {seconds} s")
+                hello.append(_wrk(hello_address, hello_pid, clients, seconds))
+                cached.append(_wrk(f"{address}/v1/anime-faces-64/alice.png", pid, clients, seconds))
+                names, before = list(series(f"round {i}", 1000)), time.process_time()
+                rate = best_of_library(names)[1]
+                library.append(_Found(rate, (time.process_time() - before) / len(names) * 1000))
+                drawn.append(_wrk(address, pid, clients, seconds, script))
+    print(f"{clients} clients, medians of {rounds} rounds of {seconds} s; ratios compare what ran in the same round\n")
+    print("| | answers a second | of | p99 | CPU time for an answer |\n|---|---|---|---|---|")
+    _print_row("hello-world", hello)
+    _print_row("one avatar from the cache", cached, hello)
+    _print_row("the library's drawing and encoding", library)
+    _print_row("a new name each time", drawn, library)
+    begun, imported = zip(*(_cold_start() for _ in range(2 * rounds)), strict=True)
+    ratios = np.divide(begun, imported)
+    print(
+        f"\nfrom the start to the first answer: {np.median(begun):.2f} s, {np.median(ratios):.2f} ({min(ratios):.2f} "
+        f"to {max(ratios):.2f}) of the {np.median(imported):.2f} s that importing its dependencies takes"
+    )
+
+
+def _print_row(name: str, found: list[_Found], ceiling: list[_Found] | None = None) -> None:
+    """Print a row of the table; ceiling is what it is compared with."""
+    of = ""
+    if ceiling is not None:
+        ratios = [one.rate / most.rate for one, most in zip(found, ceiling, strict=True)]
+        of = f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of the row above"
+    rate, cpu, p99 = np.median(found, axis=0)
+    print(f"| {name} | {rate:,.0f} | {of} | {'' if np.isnan(p99) else f'{p99:.0f} ms'} | {cpu:.3f} ms |")
+
+
+def _cold_start() -> tuple[float, float]:
+    """Seconds from the start of avatar-serve to its first picture, and those that importing its dependencies takes."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+    imported = time.monotonic() - began
+    began = time.monotonic()
+    with running_server() as (port, _), urlopen(f"http://127.0.0.1:{port}/alice.png") as answer:
+        answer.read()
+        return time.monotonic() - began, imported
 
 
 def _soak(address: str, pid: int, script: Path, clients: int, minutes: float) -> None:
     """Print the memory every half minute."""
-    end = time.monotonic() + 60 * minutes
-    while time.monotonic() < end:
-        rate, p99, _ = _wrk(address, pid, clients, 30, script)
+    began = time.monotonic()
+    print(f"   0.0 min:         0 answers, {resident(pid)} MiB", flush=True)
+    while time.monotonic() - began < 60 * minutes:
+        found = _wrk(address, pid, clients, 30, script)
         with urlopen(f"{address}/metrics") as answer:
             text = answer.read().decode()
         answers = re.search(r'(?m)^avatar_requests_total\{status="200"\} (\S+)', text)
         assert answers is not None
         print(
-            f"{float(answers[1]):9.0f} answers, {resident(pid)} MiB; {rate:.0f} a second, p99 {p99:.0f} ms", flush=True
+            f"{(time.monotonic() - began) / 60:6.1f} min: {float(answers[1]):9.0f} answers, {resident(pid)} MiB; "
+            f"{found.rate:.0f} a second, p99 {found.p99:.0f} ms",
+            flush=True,
         )
 
 
-def _wrk(address: str, pid: int, clients: int, seconds: int, script: Path | None = None) -> tuple[float, float, float]:
-    """Answers a second, the 99th percentile of the latency in ms, and ms of the server's CPU time for an answer.
-
-    Any answer but 2xx is an error.
-    """
+def _wrk(address: str, pid: int, clients: int, seconds: int, script: Path | None = None) -> _Found:
+    """Load an address; the CPU time is that of the process pid. Any answer but 2xx is an error."""
     command = ["wrk", "-t", "1", "-c", str(clients), "-d", f"{seconds}s", "--latency"]
     command += ["-s", str(script)] if script else []
     before = cpu_seconds(pid)
@@ -113,7 +153,8 @@ def _wrk(address: str, pid: int, clients: int, seconds: int, script: Path | None
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
     assert rate is not None
     assert p99 is not None
-    return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]], 1e3 * used / int(answers[1])
+    milliseconds = float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+    return _Found(float(rate[1]), 1e3 * used / int(answers[1]), milliseconds)
 
 
 @contextmanager

@@ -255,10 +255,12 @@ def test_a_client_that_closes_its_half_still_gets_its_answers(
     server: "subprocess.Popen[str]", tiny_model: Path
 ) -> None:
     expected = Picture(("alice",)).render(AvatarGenerator.load(tiny_model), ".png")
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=60) as connection:
-        connection.sendall(b"GET /alice.png HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
-        connection.shutdown(socket.SHUT_WR)
-        assert b"".join(iter(lambda: connection.recv(2**16), b"")).count(expected) == 3
+    port = port_of(server)
+    for count in (3, *[1] * 50):  # those after the first come from the cache, while the end of the request arrives
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(b"GET /alice.png HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+            connection.shutdown(socket.SHUT_WR)
+            assert b"".join(iter(lambda: connection.recv(2**16), b"")).count(expected) == count
 
 
 def test_a_program_without_the_extra_is_told_the_line_that_mends_it() -> None:

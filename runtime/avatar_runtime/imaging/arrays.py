@@ -61,6 +61,9 @@ def grid(images: UInt8, columns: int | None = None, scale: int = 1, empty: Seque
     """
     count, height, width, channels = images.shape
     rows, columns = grid_shape(count, columns, scale, max(height, width))
+    if count == scale == 1 == columns:
+        image: UInt8 = images[0]  # a copy would take 6% of the time that a PNG of 64 pixels takes
+        return image
     cells = np.full((rows * columns, height, width, channels), empty, np.uint8)
     cells[:count] = images
     sheet = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from avatar_runtime.generator import AvatarGenerator
@@ -47,7 +48,8 @@ class Answers:
         self._batcher = Batcher(generator, workers, on_batch)
         self._on_change = on_change
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
-        self._pending: dict[_Key, asyncio.Future[Answer]] = {}
+        self._waiting: dict[_Key, list[asyncio.Future[Answer]]] = {}
+        """Those who wait for a picture that is drawn: each has a future of its own, and may go away."""
 
     async def answer(self, picture: Picture, extension: str) -> Answer:
         """The encoded picture. Raises InputError, or BusyError at once if more than limit avatars are under way."""
@@ -55,14 +57,16 @@ class Answers:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             return kept
-        pending = self._pending.get(key)
-        if pending is None:
-            if self.under_way + len(picture.names) > self.limit:
-                raise BusyError
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if waiting := self._waiting.get(key):
+            waiting.append(future)
+        elif self.under_way + len(picture.names) > self.limit:
+            raise BusyError
+        else:
+            self._waiting[key] = [future]
             self._change(len(picture.names), 0)
-            pending = self._pending[key] = self._batcher.submit(picture, extension)
-            pending.add_done_callback(lambda done: self._drawn(key, done))
-        return await asyncio.shield(pending)  # others may wait for it after this client has gone
+            self._batcher.submit(picture, extension, partial(self._drawn, key))
+        return await future
 
     def close(self) -> None:
         """Wait for the pictures that are being drawn, then end the threads."""
@@ -74,15 +78,21 @@ class Answers:
         self.cached += cached
         self._on_change(avatars, cached)
 
-    def _drawn(self, key: _Key, done: "asyncio.Future[Answer]") -> None:
-        del self._pending[key]
+    def _drawn(self, key: _Key, answer: Answer | Exception) -> None:
         cached = 0
-        if not done.cancelled() and not done.exception():
-            self._kept[key] = done.result()
-            cached = _size(key, done.result())
+        if not isinstance(answer, Exception):
+            self._kept[key] = answer
+            cached = _size(key, answer)
             while self.cached + cached > CACHE_BYTES:
                 cached -= _size(*self._kept.popitem(last=False))
         self._change(-len(key[0].names), cached)
+        for future in self._waiting.pop(key):
+            if future.done():  # who asked has gone
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
 
 def _size(key: _Key, answer: Answer) -> int:

@@ -25,8 +25,8 @@ from avatar_runtime.serve.responses import (
     Scope,
     Sharing,
     header,
+    on_condition,
     sentence,
-    unless_known,
 )
 
 with needs("serve", __name__):
@@ -129,7 +129,7 @@ class Application:
         path, request_id = self._path(scope), self._request_id(scope)
         error = None
         try:
-            response = await self._respond(path, scope)
+            response = on_condition(await self._respond(path, scope), scope)
         except Exception as err:
             error = err
             response = sentence(500, f"the server failed; its log knows this request as {request_id.decode()}")
@@ -160,7 +160,7 @@ class Application:
             return sentence(405, "an address can be read, and nothing else", (b"allow", b"GET, HEAD, OPTIONS"))
         service = self._service
         if document := service.documents.get(path):
-            return unless_known(document.answer(header(scope, b"accept-encoding")), scope)
+            return document.answer(header(scope, b"accept-encoding"))
         if path == "healthz":
             return sentence(200, "ok")
         if path == "readyz":
@@ -168,7 +168,7 @@ class Application:
         if path == "metrics":
             return Response(200, [(b"content-type", MEDIA_TYPE.encode()), NO_STORE], self._metrics.text())
         try:
-            return unless_known(await self._picture(path, service, scope), scope)
+            return await self._picture(path, service, scope)
         except InputError as err:
             return sentence(400, str(err))
         except BusyError:

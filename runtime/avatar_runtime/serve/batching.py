@@ -1,13 +1,12 @@
 """Draw pictures that are asked for at the same time together, in one run of the model.
 
-A free worker takes its share of the waiting pictures, draws it in one thread and encodes it. So an idle server draws at
+A free worker gets its share of the waiting pictures, draws it in one thread and encodes it. So an idle server draws at
 once and a busy one draws batches, without a delay to tune, and no picture moves between threads. The idea: Crankshaw et
 al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI 2017, section 4.3.
 """
 
 import asyncio
 import hashlib
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ class Answer(NamedTuple):
 class _Job(NamedTuple):
     picture: Picture
     extension: str
-    done: "asyncio.Future[Answer]"
+    on_done: Callable[[Answer | Exception], None]
 
 
 class Batcher:
@@ -52,60 +51,58 @@ class Batcher:
         self._workers = workers
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(workers, "avatar-worker")
-        self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
-        self._awake = 0
-        """Workers that will look at _waiting before they stop."""
-        self._drawing = 0
+        self._due = False
+        """Whether `_hand_out` is called soon."""
+        self._batches = 0
+        """Batches that are drawn or handed to a thread."""
 
-    def submit(self, picture: Picture, extension: str) -> "asyncio.Future[Answer]":
-        """Draw a picture: a future of the answer, or of what `Picture.render` raises. Call it in the event loop."""
-        loop = asyncio.get_running_loop()
-        job = _Job(picture, extension, loop.create_future())
-        with self._lock:
-            self._waiting.append(job)
-            first = len(self._waiting) == 1
-        if first:
-            loop.call_soon(self._wake)  # after all requests that came at the same time
-        return job.done
+    def submit(self, picture: Picture, extension: str, on_done: Callable[[Answer | Exception], None]) -> None:
+        """Draw a picture. The event loop calls this and then on_done, also with what `Picture.render` raises."""
+        self._waiting.append(_Job(picture, extension, on_done))
+        self._hand_out_soon()
 
     def close(self) -> None:
         """Wait for the pictures that are being drawn, then end the threads."""
         self._threads.shutdown()
 
-    def _wake(self) -> None:
-        with self._lock:
-            more = min(self._workers - self._awake, len(self._waiting))
-            self._awake += more
-        for _ in range(more):
-            self._threads.submit(self._work)
+    def _hand_out_soon(self) -> None:
+        if self._waiting and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._hand_out)  # after all requests that came at the same time
 
-    def _work(self) -> None:
-        while batch := self._take():
-            self._on_batch(sum(len(job.picture.names) for job in batch))
-            answers = list(self._draw(batch))
-            with self._lock:
-                self._drawing -= 1
-            # All at once: waking the event loop for each answer took a fifth more CPU time.
-            with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
-                batch[0].done.get_loop().call_soon_threadsafe(_deliver, batch, answers)
-
-    def _take(self) -> list[_Job]:
-        """Take a free worker's share of the waiting jobs, oldest first: about CHUNK_SIZE avatars of one truncation."""
-        batch: list[_Job] = []
-        with self._lock:
-            share = -(-len(self._waiting) // (self._workers - self._drawing))
-            size = 0
-            while self._waiting and len(batch) < share and size < CHUNK_SIZE:
-                if batch and self._waiting[0].picture.truncation != batch[0].picture.truncation:
-                    break
-                batch.append(self._waiting.popleft())
-                size += len(batch[-1].picture.names)
-            if batch:
-                self._drawing += 1
+    def _hand_out(self) -> None:
+        """Give the workers what waits."""
+        self._due = False
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            free = self._workers - self._batches
+            if free > 0:
+                share = -(-len(self._waiting) // free)
+            elif len(self._waiting) >= CHUNK_SIZE and free > -self._workers:
+                share = CHUNK_SIZE  # the next one, so that the worker need not wait for the event loop
             else:
-                self._awake -= 1
+                break
+            self._batches += 1
+            self._threads.submit(self._work, self._take(share), loop)
+
+    def _take(self, share: int) -> list[_Job]:
+        """Take a worker's share of the waiting jobs, oldest first: about CHUNK_SIZE avatars of one truncation."""
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].picture.names)
+        while self._waiting and len(batch) < share and size < CHUNK_SIZE:
+            if self._waiting[0].picture.truncation != batch[0].picture.truncation:
+                break
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].picture.names)
         return batch
+
+    def _work(self, batch: list[_Job], loop: asyncio.AbstractEventLoop) -> None:
+        self._on_batch(sum(len(job.picture.names) for job in batch))
+        answers = list(self._draw(batch))
+        # All at once: waking the event loop for each answer took a fifth more CPU time.
+        with suppress(RuntimeError):  # the event loop has ended, and with it all who wait
+            loop.call_soon_threadsafe(self._deliver, batch, answers)
 
     def _draw(self, batch: list[_Job]) -> Iterator[Answer | Exception]:
         """The answer to each job of a batch, or the exception."""
@@ -127,10 +124,8 @@ class Batcher:
             return err
         return Answer(data, f'"{hashlib.sha256(data).hexdigest()}"')
 
-
-def _deliver(batch: list[_Job], answers: list[Answer | Exception]) -> None:
-    for job, answer in zip(batch, answers, strict=True):
-        if isinstance(answer, Exception):
-            job.done.set_exception(answer)
-        else:
-            job.done.set_result(answer)
+    def _deliver(self, batch: list[_Job], answers: list[Answer | Exception]) -> None:
+        self._batches -= 1
+        self._hand_out_soon()
+        for job, answer in zip(batch, answers, strict=True):
+            job.on_done(answer)

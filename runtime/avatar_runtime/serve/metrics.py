@@ -56,8 +56,10 @@ class Metrics:
 
     def on_change(self, avatars: int, cached: int) -> None:
         """Count what is under way, and the bytes in the cache: how many more there are."""
-        self._under_way.inc(avatars)
-        self._cached.inc(cached)
+        if avatars:
+            self._under_way.inc(avatars)
+        if cached:
+            self._cached.inc(cached)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""

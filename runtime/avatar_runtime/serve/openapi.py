@@ -113,5 +113,6 @@ _PICTURE = {
     "304": {"description": "The client has it already."},
     "400": {**_PLAIN, "description": "An option that is unknown, malformed or out of range."},
     "404": {**_PLAIN, "description": "No such model."},
+    "412": {**_PLAIN, "description": "It is none of those that If-Match names."},
     "503": {**_PLAIN, "description": "Too much is asked for at once: try again."},
 }

@@ -7,6 +7,7 @@ never reads the answer, and drops the answer for a client that has closed its ha
 
 import asyncio
 import socket
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -15,6 +16,36 @@ MAX_HEAD = 2**16
 PATIENCE = 20.0
 """Seconds a client may take to send a request, and may read nothing of an answer. It is looked at so often, so that a
 connection is closed after one to two times as many."""
+
+
+class _OneWrite:
+    """A transport that sends at once what is written in one turn of the event loop.
+
+    uvicorn writes the head and the body of an answer apart: two calls of the system, and after each one the event loop
+    waits for Python's lock while other threads draw.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def flush(self) -> None:
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()
 
 
 class Protocol(HttpToolsProtocol):
@@ -30,7 +61,8 @@ class Protocol(HttpToolsProtocol):
     _half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
-        super().connection_made(transport)
+        self._written = _OneWrite(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._written))
         connection = transport.get_extra_info("socket")
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so only for a listener that was made with IPPROTO_TCP. Without, each answer waits 40 ms.
@@ -66,6 +98,7 @@ class Protocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection if an answer is still to be sent: the client has closed only its own half."""
+        self._written.flush()  # or asyncio would close the connection first
         self._half_closed = self.cycle is not None and not self.cycle.response_complete
         return self._half_closed
 

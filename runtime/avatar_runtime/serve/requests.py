@@ -77,6 +77,8 @@ def parse_grid(seed: str, query_string: bytes, accept: bytes | None, image_size:
 
 def parse_query(query_string: bytes, known: Collection[str]) -> dict[str, str]:
     """The options in a query. A misspelt one would be answered, and cached, as if it were not there."""
+    if not query_string:
+        return {}
     if re.search(rb"%(?![0-9a-fA-F]{2})", query_string):
         raise InputError("in an address % stands before two hexadecimal digits; write the sign itself as %25")
     options: dict[str, str] = {}

@@ -78,14 +78,19 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return b",".join(values) if values else None
 
 
-def unless_known(response: Response, scope: Scope) -> Response:
-    """The response, or 304 if the client has it already (RFC 9110, section 13.1.2)."""
-    known = header(scope, b"if-none-match")
-    if known is None or response.status != 200:
+def on_condition(response: Response, scope: Scope) -> Response:
+    """The response; or 304 if the client has it already, or 412 if it wants only one that it knows.
+
+    RFC 9110, section 13.2.2. Nothing here has a date, so that If-Modified-Since and If-Unmodified-Since are ignored, as
+    section 13.1 says; so is Range, as section 14.2 allows.
+    """
+    known, wanted = header(scope, b"if-none-match"), header(scope, b"if-match")
+    if response.status != 200 or known is wanted is None:
         return response
     etag = next((value for key, value in response.headers if key == b"etag"), None)
-    tags = [tag.strip().removeprefix(b"W/") for tag in known.split(b",")]
-    if etag is None or not (etag in tags or tags == [b"*"]):
+    if wanted is not None and not {etag, b"*"} & {tag.strip() for tag in wanted.split(b",")}:
+        return sentence(412, "it is none of those that If-Match names")
+    if known is None or not {etag, b"*"} & {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}:
         return response
     left_out = (b"content-type", b"content-encoding")
     return Response(304, [item for item in response.headers if item[0] not in left_out], b"")
@@ -117,7 +122,7 @@ class Sharing:
         allowed = [
             (b"allow", b"GET, HEAD, OPTIONS"),
             (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
-            (b"access-control-allow-headers", b"If-None-Match, X-Request-Id"),
+            (b"access-control-allow-headers", b"If-Match, If-None-Match, X-Request-Id"),
             (b"access-control-max-age", b"86400"),
             NO_STORE,
         ]
