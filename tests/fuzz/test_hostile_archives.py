@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore:Duplicate nam
 NUMBERS = st.sampled_from(HUGE) | st.integers(0, 300)
 NAMES = st.sampled_from(["a.png", "b/c.png", "../x.png", "/x", "b\\..\\..\\x", "\u30a2.png", "d/", "C:\\x", "a" * 300])
 KINDS = st.sampled_from(["Float32", "F32", "BFloat16", "BF16", "str", "Int64", "I64", "Bool", "", "x", "F8_E4M3"])
+DIGEST = b"\n5\n\6digest\x12+\10 \x12\5UInt8\x1a "
+"""How the last entry of a checkpoint of ours begins."""
 LOCAL, CENTRAL, END = (b"PK\3\4", 26), (b"PK\1\2", 46), (b"PK\5\6", 22)
 """The signatures of a zip's headers, and how long these are: APPNOTE.TXT, sections 4.3.7, 4.3.12 and 4.3.16."""
 
@@ -135,7 +137,7 @@ def checkpoints(draw: st.DrawFn) -> tuple[str, bytes]:
         entry.tensor.dims.extend(draw(st.lists(st.sampled_from([0, 1, 3, 4, 2**31, 2**62, -1]), max_size=40)))
         entry.tensor.tensor_content = draw(st.binary(max_size=64) | st.just(bytes(48)))
     return ".ckpt", checkpoint.SerializeToString() + draw(
-        st.sampled_from([b""] * 4 + [b"crc_num" + bytes(10), b"\xff"])
+        st.sampled_from([b""] * 4 + [b"crc_num" + bytes(10), b"\xff", DIGEST + bytes(32)])
     )
 
 

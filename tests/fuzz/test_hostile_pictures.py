@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from avatar_training.data.decoding import UnusableImageError, decode
 from fuzz.mutations import HUGE, assert_sentence
@@ -19,6 +19,9 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3000"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=list(HealthCheck))
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]  # Pillow warns of much that it then refuses
+
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def sound() -> dict[str, bytes]:
@@ -34,10 +37,12 @@ def sound() -> dict[str, bytes]:
         ("rgba", rgba, "PNG", {}),
         ("16 bits", wide, "PNG", {}),
         ("palette", rgb.quantize(16), "PNG", {"transparency": 0}),
+        ("profile", rgba, "PNG", {"icc_profile": PROFILE}),
         ("animated", rgb, "PNG", {"save_all": True, "append_images": [other]}),
         ("plain", rgb, "JPEG", {}),
         ("progressive", rgb, "JPEG", {"progressive": True}),
         ("cmyk", rgb.convert("CMYK"), "JPEG", {}),
+        ("profile", rgb, "JPEG", {"icc_profile": PROFILE}),
         ("animated", rgb, "GIF", {"save_all": True, "append_images": [other]}),
         ("lossless", rgba, "WEBP", {"lossless": True}),
         ("animated", rgb, "WEBP", {"save_all": True, "append_images": [other]}),
@@ -69,6 +74,16 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 @st.composite
+def profiles(draw: st.DrawFn) -> bytes:
+    """An iCCP chunk whose profile has other numbers in its header, in its table of tags, and in the tags."""
+    profile = bytearray(PROFILE)
+    for _ in range(draw(st.integers(1, 4))):
+        place = 4 * draw(st.integers(0, len(profile) // 4 - 1))
+        profile[place : place + 4] = (draw(NUMBERS) % 2**32).to_bytes(4, "big")
+    return b"a\0\0" + zlib.compress(profile)
+
+
+@st.composite
 def pngs(draw: st.DrawFn) -> bytes:
     """Chunks with other numbers in them, in another order, and some that were never there; their checksums match."""
     data = SOUND[draw(st.sampled_from([name for name in SOUND if name.startswith("PNG")]))]
@@ -96,7 +111,7 @@ def pngs(draw: st.DrawFn) -> bytes:
             case "new":
                 kinds = [b"tRNS", b"PLTE", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"gAMA", b"acTL", b"fcTL", b"fdAT"]
                 bomb = b"a\0\0" + zlib.compress(bytes(10**7))
-                new = draw(st.binary(max_size=64) | st.just(bomb))
+                new = draw(st.binary(max_size=64) | st.just(bomb) | profiles())
                 chunks.insert(draw(st.integers(0, len(chunks))), (draw(st.sampled_from(kinds)), bytearray(new)))
             case "cut":
                 del content[draw(st.integers(0, len(content))) :]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import time
 import zipfile
@@ -13,13 +14,14 @@ import pytest
 
 from avatar_training.archive import ZIP_ERRORS, ArchiveError, pack_arrays, read_arrays, read_pieces
 from avatar_training.config import TrainConfig
+from avatar_training.data.source import DataError, open_source
 from avatar_training.errors import TrainingError
 from avatar_training.report.recorder import Report
 from avatar_training.run_folder import lock
-from avatar_training.run_folder.record import has_record, make_record, read_record, write_record
+from avatar_training.run_folder.record import has_record, make_record, read_record, refuse_changes, write_record
 
 CONFIG = TrainConfig("faces.zip", steps=9)
-RECORD = json.loads(json.dumps(make_record(CONFIG, {"images": 30, "sha256": "ab"}, None, {"device": "CPU"})))
+RECORD = json.loads(json.dumps(make_record(CONFIG, {"images": 30, "sha256": "ab"}, {}, {"device": "CPU"})))
 
 
 def test_a_record_with_any_flipped_bit_is_read_from_its_copy(tmp_path: Path) -> None:
@@ -65,6 +67,27 @@ def test_a_record_without_a_checksum_needs_the_right_types(tmp_path: Path, chang
         read_record(tmp_path)
 
 
+def test_a_run_goes_on_with_the_files_it_was_started_with(tmp_path: Path) -> None:
+    for name in ("critic", "network", "heads"):
+        (tmp_path / name).write_bytes(name.encode())
+    paths = {"critic": "critic", "critic_network": "network", "feature_heads": "heads"}
+    config = CONFIG.with_changes(**{field: str(tmp_path / name) for field, name in paths.items()})
+    run = {**make_record(config, {}, config.file_digests(), {}), "critic": None}
+    older = {name: value for name, value in run.items() if name != "files"}  # it goes on unchecked
+    for record in (run, older):
+        refuse_changes(record, config, tmp_path)
+        with pytest.raises(TrainingError, match="or none, as --feature-heads; pass"):
+            refuse_changes(record, config.with_changes(feature_heads=None), tmp_path)
+    with pytest.raises(TrainingError, match="or none, as --critic and --critic-network; pass"):
+        refuse_changes({**run, "files": {"feature_heads": run["files"]["feature_heads"]}}, config, tmp_path)
+    (tmp_path / "heads").write_bytes(b"retrained")
+    with pytest.raises(TrainingError, match="another file, or none, as --feature-heads; pass"):
+        refuse_changes(run, config, tmp_path)
+    for path, words in ((tmp_path, "it is a folder"), (tmp_path / "none", "No such file"), ("/dev/zero", "a device")):
+        with pytest.raises(TrainingError, match=f"cannot use {path}: .*{words}"):
+            config.with_changes(feature_heads=str(path)).file_digests()
+
+
 def test_a_report_passes_over_lines_and_pictures_that_are_damaged(tmp_path: Path) -> None:
     report = Report(tmp_path)
     report.record = RECORD
@@ -90,7 +113,11 @@ def test_a_report_passes_over_lines_and_pictures_that_are_damaged(tmp_path: Path
     (tmp_path / "previews/00000000.png").write_bytes(b"")
     (tmp_path / "dataset.png").unlink()
     report.preview(4, faces)
-    report.rewind(4)
+    said = report.rewind(4)
+    assert [sentence.removeprefix(str(tmp_path)) for sentence in said] == [
+        f"/stats.jsonl: damaged lines left out: {len(hostile)}",
+        "/previews/00000000.png is damaged and left out",
+    ]
     assert [json.loads(line)["step"] for line in report.stats.read_text().splitlines()] == [1, 2, 3, 4]
     assert "step 4" in (tmp_path / "report.html").read_text()
 
@@ -100,6 +127,16 @@ def test_a_lock_with_nonsense_in_it_is_refused_in_a_sentence(tmp_path: Path) -> 
         (tmp_path / ".lock.pid").write_bytes(b"\xff\x00\n\x1b[2J")
         with pytest.raises(TrainingError, match=r"^process is training in .*; stop it"), lock.held(tmp_path):
             pass
+
+
+@pytest.mark.timeout(60)  # they would be read for ever
+def test_devices_and_pipes_are_no_archives(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ArchiveError, match=r"it is a .*, not a file"):
+            read_arrays(path)
+        with pytest.raises(DataError, match=rf"{path} cannot be used: it is a .*, not a file; name a folder"):
+            open_source(path)
 
 
 def lying(method: int) -> bytes:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
+from avatar_runtime.model_file.reading import size_of_file
 
 ZIP_ERRORS = (
     *(OSError, EOFError, RuntimeError, ValueError, IndexError, NotImplementedError),
@@ -82,6 +83,8 @@ def read_arrays(source: Path | bytes) -> dict[str, npt.NDArray[Any]]:
         ArchiveError: it is no undamaged .npz, or larger than MAX_ARRAYS_BYTES.
     """
     try:
+        if isinstance(source, Path):
+            size_of_file(source)  # a device or a pipe would be read for ever
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             members = archive.infolist()
             if sum(member.file_size for member in members) > MAX_ARRAYS_BYTES:
@@ -89,6 +92,8 @@ def read_arrays(source: Path | bytes) -> dict[str, npt.NDArray[Any]]:
             return {m.filename.removesuffix(".npy"): _array(b"".join(read_pieces(archive, m))) for m in members}
     except OSError:
         raise
+    except ModelFileError as err:
+        raise ArchiveError(str(err)) from err
     except (*ZIP_ERRORS, *_HEADER_ERRORS) as err:
         raise ArchiveError("it is damaged or no .npz") from err
 

@@ -3,15 +3,18 @@
 Imports no MindSpore.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from avatar_runtime.errors import InputError
+from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.model_file.metadata import MAX_LATENT_DIM
+from avatar_runtime.model_file.reading import read_file
 from avatar_training import rng
+from avatar_training.errors import TrainingError
 
 RUNS = Path("runs")
 """Default folder of runs."""
@@ -64,10 +67,13 @@ _MOST = {
     **dict.fromkeys(("beta1", "beta2", "real_label", "ema_decay", "min_truncation"), 1.0),
 }
 
+FILES = ("critic", "critic_network", "feature_heads")
+"""Fields with a file, besides the images, that the steps depend on. It may move, but not change: see `file_digests`."""
+
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
     | {"device_target", "amp", "kid_network", "kid_every"}
-    | {"critic", "critic_network", "feature_heads"}  # The files may move; the digests of the critic's are compared.
+    | {*FILES}
 )
 """Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
 
@@ -205,6 +211,16 @@ class TrainConfig:
         except TypeError as err:
             raise InputError(str(err)) from err
 
+    def file_digests(self) -> dict[str, str]:
+        """SHA-256 of each file in FILES that is set: field -> digest. Raises TrainingError if one cannot be read."""
+        return {name: file_digest(Path(path)) for name in FILES if (path := getattr(self, name)) is not None}
+
+    def changed_files(self, digests: Mapping[str, str]) -> str:
+        """The options whose files have other digests than these, or none, as a phrase; empty if all are the same."""
+        own = self.file_digests()
+        changed = (name for name in FILES if own.get(name) != digests.get(name))
+        return " and ".join(f"--{name.replace('_', '-')}" for name in changed)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return asdict(self)
@@ -237,6 +253,14 @@ class TrainConfig:
             for k in mine
             if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
         }
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises TrainingError if it cannot be read or is no regular file."""
+    try:
+        return hashlib.sha256(read_file(path)).hexdigest()
+    except ModelFileError as err:
+        raise TrainingError(f"cannot use {path}: {err}") from err
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:

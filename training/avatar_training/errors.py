@@ -9,3 +9,9 @@ class TrainingError(AvatarError):
 
 class Diverged(TrainingError):
     """Training has gone wrong in a way that more steps do not repair."""
+
+
+def shortened(err: Exception) -> str:
+    """What another library says, in one line of at most 250 characters."""
+    text = " ".join(str(err).split())
+    return text if len(text) <= 250 else f"{text[:249]}…"

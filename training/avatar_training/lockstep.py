@@ -13,14 +13,13 @@ from avatar_training.data import dataset
 from avatar_training.distributed.worker_group import CONTINUE, RESTORE, join
 from avatar_training.errors import TrainingError
 from avatar_training.networks.gan import Gan
-from avatar_training.objective.reward import critic_digests
 from avatar_training.step import TrainingStep
 
 
 def align_followers(training: TrainingStep, dataset_sha256: str, step: int, steps: int) -> None:
     """Leader: bring every follower to `step` of `steps`, with the leader's state, and have it check its files."""
     workers, rollbacks = training.gan.workers, training.config.rollbacks
-    digests = {"dataset_sha256": dataset_sha256, "critic": critic_digests(training.config)}
+    digests = {"dataset_sha256": dataset_sha256, "files": training.config.file_digests()}
     workers.broadcast({**digests, "step": step, "steps": steps, "rollbacks": rollbacks})
     workers.broadcast_parameters(training.state().values())
 
@@ -32,7 +31,7 @@ def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> t
         The number of steps done, and whether the run is finished.
 
     Raises:
-        TrainingError: the images or the critic are not the leader's.
+        TrainingError: the images or the files of FILES are not the leader's.
         DataError: the images cannot be loaded (`dataset.load`).
     """
     if device.is_scheduler():
@@ -43,8 +42,8 @@ def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> t
         order = workers.broadcast({})
         if order["dataset_sha256"] != faces.sha256:
             raise TrainingError(f"{config.data} holds other images here than on worker 0's machine; copy the same ones")
-        if order["critic"] != critic_digests(config):
-            raise TrainingError("the critic or its classifier differs from worker 0's; copy the same files here")
+        if options := config.changed_files(order["files"]):
+            raise TrainingError(f"{options} names another file here than on worker 0's machine; copy the same one")
         config = replace(config, rollbacks=tuple(order["rollbacks"]))
         training = TrainingStep(Gan(config, workers, amp))  # a compiled step does not see restored parameters
         workers.broadcast_parameters(training.state().values())

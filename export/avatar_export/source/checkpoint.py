@@ -142,6 +142,8 @@ def generator_weights(
     if prefix is None and any(name.startswith("ema.") for name in arrays):
         raise UnsuitableCheckpointError("it is a snapshot for resuming; give the run folder or its generator.ckpt")
     prefix, group = find_generator(arrays, prefix)
+    if any(kind == "running_mean" for _, kind in group):
+        raise UnsuitableCheckpointError("it is PyTorch's (running_mean instead of moving_mean); give one of MindSpore")
     cell = re.sub(r"[^.]*\.$", "", prefix)  # of "network.generator." it is "network."
     layers = _with_blocks(_layers(prefix, group), arrays, cell + _BLOCKS)
     weights = GeneratorWeights(
@@ -249,6 +251,8 @@ def _of_shape(name: str, array: AnyArray | None, shape: tuple[int, ...]) -> AnyA
 
 
 def _finite(name: str, array: AnyArray) -> Array:
+    if array.dtype.kind != "f":
+        raise UnsuitableCheckpointError(f"{name} holds numbers of the type {array.dtype}, not floating-point ones")
     with np.errstate(over="ignore"):  # of float64
         converted = np.asarray(array, np.float32)
     if not np.isfinite(converted).all():

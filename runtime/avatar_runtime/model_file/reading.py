@@ -35,19 +35,25 @@ def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: 
         ModelFileError: It cannot be read, is not a regular file, is empty, or is too large.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"it is {_kind(status.st_mode)}, not a file")
-        if status.st_size > MAX_BYTES:
-            raise ModelFileError(f"it has {status.st_size / 1e6:.0f} MB, and at most {MAX_BYTES / 1e6:.0f} MB are read")
+        size = size_of_file(path)
+        if size > MAX_BYTES:
+            raise ModelFileError(f"it has {size / 1e6:.0f} MB, and at most {MAX_BYTES / 1e6:.0f} MB are read")
         with path.open("rb") as file:
             head = file.read(8)
             if not head:
                 raise ModelFileError("the file is empty")
             check_head(head)
-            return head + file.read(status.st_size)
+            return head + file.read(size)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
         raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
+
+
+def size_of_file(path: Path) -> int:
+    """The bytes of a regular file. Raises ModelFileError if it is something else, or OSError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"it is {_kind(status.st_mode)}, not a file")
+    return status.st_size
 
 
 def _check_is_model(head: bytes) -> None:

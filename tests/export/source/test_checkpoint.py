@@ -116,6 +116,22 @@ def test_something_unrelated_is_told_by_its_names(arrays: Arrays, shown: str) ->
     assert shown in sentence(arrays)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.bool_, np.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_refused(kind: type[np.generic]) -> None:
+    arrays: dict[str, Any] = tiny_arrays()
+    arrays["generator.3.weight"] = arrays["generator.3.weight"].astype(kind)
+    assert f"generator.3.weight holds numbers of the type {np.dtype(kind)}" in sentence(arrays)
+
+
+def test_a_checkpoint_of_pytorch_is_called_that() -> None:
+    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    arrays = {}
+    for name, array in tiny_arrays().items():
+        place, kind = name.rsplit(".", 1)
+        arrays[f"{place}.{names.get(kind, kind)}"] = array
+    assert "PyTorch's" in sentence(arrays)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "name", ["generator.3.weight", "generator.4.gamma", "generator.1.moving_variance", "latent_map.bias"]

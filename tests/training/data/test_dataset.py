@@ -4,17 +4,18 @@ import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from avatar_training.config import TrainConfig
 from avatar_training.data.dataset import batches, load, steps_per_epoch
 from avatar_training.data.decoding import UnusableImageError, decode
-from avatar_training.data.source import DataError
+from avatar_training.data.source import DataError, open_source
 from avatar_training.loop import train
 
 from ..conftest import MakeConfig, png
@@ -211,27 +212,97 @@ def test_a_16_bit_picture_has_the_brightness_of_its_8_bit_twin(brightest: int) -
         assert np.abs(decode(encoded(wide, kind), 32, 3) - twin).max() <= 1
 
 
+def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    chunk = len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    return png[:33] + chunk + png[33:]
+
+
+def profile(gamma: float) -> bytes:
+    """An ICC profile of sRGB's colours with another gamma, by two numbers of the one that LittleCMS makes."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    at = data.index(b"para" + bytes(4))
+    data[at + 8 : at + 16] = bytes(4) + round(gamma * 2**16).to_bytes(4, "big")  # type 0: y = x ** gamma
+    return bytes(data)
+
+
+RAMP = np.repeat(np.arange(0, 256, 4, dtype=np.uint8), 64).reshape(64, 64)
+DARK = Image.fromarray(np.rint(255 * (RAMP / 255) ** 2.2).astype(np.uint8))  # the ramp in linear light
+LINEAR = with_chunk(encoded(DARK, "PNG"), b"gAMA", (100_000).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(encoded(DARK.convert(mode), "PNG", icc_profile=profile(1)) for mode in ("RGB", "RGBA", "L", "LA")),
+        encoded(DARK.convert("RGB"), "WEBP", lossless=True, icc_profile=profile(1)),
+        LINEAR,
+        with_chunk(encoded(Image.fromarray(RAMP), "PNG"), b"gAMA", (45_455).to_bytes(4, "big")),
+        with_chunk(with_chunk(encoded(Image.fromarray(RAMP), "PNG"), b"gAMA", bytes(4)), b"sRGB", bytes(1)),
+        encoded(Image.fromarray(RAMP).convert("RGB"), "JPEG", quality=100, icc_profile=profile(2.2)),
+    ],
+    ids=["RGB", "RGBA", "L", "LA", "WebP", "gAMA", "gAMA of sRGB", "sRGB first", "JPEG"],
+)
+def test_colours_are_converted_to_srgb(data: bytes) -> None:
+    """From a profile or a gamma of their own: seen in a browser, these are one picture."""
+    twin = decode(encoded(Image.fromarray(RAMP), "PNG"), 32, 3).astype(int)
+    difference = np.abs(decode(data, 32, 3) - twin)
+    assert difference[8:].max() <= 4  # sRGB is no power: it is lighter where it is dark
+    assert difference.max() <= 16
+
+
+def test_a_profile_of_srgb_changes_nothing() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with Image.open(io.BytesIO(png(0))) as noise:
+        tagged = encoded(noise, "PNG", icc_profile=srgb)
+    assert (decode(tagged, 32, 3) == decode(png(0), 32, 3)).all()
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (encoded(Image.fromarray(FLOAT * np.float32(np.nan)), "TIFF"), "not finite"),
         (encoded(Image.fromarray(FLOAT - 2), "TIFF"), "floating-point pixels from -2 to -1"),
         (encoded(Image.fromarray(FLOAT * 1000), "TIFF"), "floating-point pixels from 0 to 1000"),
+        (encoded(Image.fromarray(FLOAT * np.float32(1.02)), "TIFF"), "floating-point pixels from 0 to 1.02"),
+        (encoded(Image.fromarray(FLOAT), "TIFF", tiffinfo={262: 0}), "whose 0 is white"),
+        (encoded(Image.new("L", (40, 40), 9), "TIFF", tiffinfo={339: 2}), "signed pixels"),
         (encoded(Image.fromarray(np.full((40, 40), 10**6, np.int32)), "TIFF"), "integer pixels whose range"),
         (encoded(Image.fromarray(np.full((40, 40), 200, np.int32)), "TIFF"), "integer pixels whose range"),
         (encoded(Image.fromarray(np.full((40, 40), 200, np.uint16)), "TIFF", tiffinfo={262: 0}), "whose range"),
         (b'<?xml version="1.0"?><svg/>', "SVG"),
         (b"\0\0\0\x18ftypisom" + bytes(50), "a video"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\n<!doctype HTML><html>", "a web page"),
+        (b"\0\0\0\x18ftypcrx " + bytes(50), "a camera's raw file"),
+        (b"RIFF\0\0\0\0AVI " + bytes(50), "a video"),
         (b"\0\0\0\x20ftypheic" + bytes(50), "HEIC"),
         (b"II*\0" + bytes(50), "TIFF of a kind"),
+        (encoded(Image.new("RGB", (9, 9)), "PNG", icc_profile=b"none"), "profile that cannot be used"),
+        (encoded(Image.new("CMYK", (9, 9)), "JPEG", icc_profile=profile(1)), "profile that is for other pixels"),
+        (with_chunk(png(0), b"gAMA", bytes(4)), "a gamma of 0, which no picture has"),
         (deflate64(b"x"), "a zip archive; unpack it"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
     ],
     ids=[
-        *("nan", "negative", "beyond", "int32", "dark int32", "white is zero", "svg", "video", "lfs", "html"),
-        *("heic", "odd tiff", "zip", "7z"),
+        *(
+            "nan",
+            "negative",
+            "beyond",
+            "above 1",
+            "float, white is zero",
+            "int8",
+            "int32",
+            "dark int32",
+            "white is zero",
+            "svg",
+            "video",
+            "lfs",
+            "html",
+            "raw",
+            "avi",
+        ),
+        *("heic", "odd tiff", "profile", "CMYK as RGB", "gamma", "zip", "7z"),
     ],
 )
 def test_the_reason_given_is_the_real_one(data: bytes, reason: str) -> None:
@@ -242,8 +313,19 @@ def test_the_reason_given_is_the_real_one(data: bytes, reason: str) -> None:
 def test_an_avif_is_read_or_the_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     avif = b"\0\0\0\x1cftypavif" + bytes(50)
     monkeypatch.setattr(Image, "OPEN", {name: kind for name, kind in Image.OPEN.items() if name != "AVIF"})
-    with pytest.raises(UnusableImageError, match="AVIF image, for which this Pillow has no decoder"):
+    with pytest.raises(UnusableImageError, match="AVIF image that this Pillow cannot decode"):
         decode(avif, 32, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
+def test_a_single_image_is_called_that(tmp_path: Path, kind: str) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {kind}")
+    for name in ("face", "face.zip", "face.h5"):
+        (tmp_path / name).write_bytes(encoded(Image.new("RGB", (40, 40), GREEN), kind))
+        with pytest.raises(DataError, match=f"{name} is a single image; name the folder"):
+            load(tmp_path / name, 32)
 
 
 def test_archives_that_are_no_zip_are_named(tmp_path: Path) -> None:
@@ -287,6 +369,25 @@ def test_linked_folders_are_read_once_and_dead_links_are_listed(tmp_path: Path) 
         "a link to nothing": ["dead.png"],
         "not a regular file": ["pipe"],
     }
+
+
+def test_files_that_change_while_they_are_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(0))
+    for name in ("gone.png", "link.png", "pipe.png"):
+        (tmp_path / name).write_bytes(png(0))
+    source = open_source(tmp_path)
+    for name in ("gone.png", "link.png", "pipe.png"):
+        (tmp_path / name).unlink()
+    (tmp_path / "link.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it
+    assert source.read("a.png") == png(0)
+    for name, reason in (
+        ("gone.png", "No such file"),
+        ("link.png", "a link to nothing"),
+        ("pipe.png", "not a regular file"),
+    ):
+        with pytest.raises(UnusableImageError, match=reason):
+            source.read(name)
 
 
 def test_what_was_skipped_is_in_the_report_of_the_run(pictures: Path, tmp_path: Path) -> None:

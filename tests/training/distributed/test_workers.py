@@ -192,7 +192,7 @@ healthy = TrainingStep.run
 
 def run(training, step, real, learning_rate):
     losses = healthy(training, step, real, learning_rate)
-    return (float("nan"), 0.0) if step == 5 and not training.config.rollbacks else losses
+    return (float("nan"), 0.0, 0.0) if step == 5 and not training.config.rollbacks else losses
 
 TrainingStep.run = run
 """

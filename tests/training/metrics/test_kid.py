@@ -92,8 +92,8 @@ def test_what_is_no_feature_network_is_refused_in_a_sentence(tmp_path: Path, tin
     write_feature_network(tmp_path / "half.onnx", element=TensorProto.FLOAT16)
     write_feature_network(tmp_path / "five.onnx", ("n", 5, "h", "w"))
     for path, message in [
-        (tmp_path / "none.onnx", "cannot read the feature network"),
-        (tmp_path, "cannot read the feature network"),
+        (tmp_path / "none.onnx", "cannot use the feature network"),
+        (tmp_path, "cannot use the feature network"),
         (tmp_path / "text.onnx", "not an ONNX model"),
         (tmp_path / "map.onnx", r"gives \[1, 8, 4, 4\] for 1 images, not \[N, features\]"),
         (tmp_path / "short.onnx", r"gives \[5, 8\] for 1 images"),

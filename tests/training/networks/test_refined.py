@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 
 from avatar_training import device
 from avatar_training.config import TrainConfig
+from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.networks import channels_last as cl
 from avatar_training.networks import feature_heads
@@ -94,7 +95,12 @@ def test_a_run_with_both_starts_from_a_tutorial_pair_and_resumes_to_the_bit(
     train(config, whole)
     shutil.copytree(whole, parts)
     (parts / "snapshots" / "step-00000004.ckpt").unlink()
-    train(config, parts, resume=True)
+    damaged = tmp_path / "moved.onnx"
+    damaged.write_bytes(Path(heads).read_bytes() + b"\x0a\x00")
+    with pytest.raises(TrainingError, match="another file, or none, as --feature-heads; pass the same"):
+        train(config.with_changes(feature_heads=str(damaged)), parts, resume=True)
+    damaged.write_bytes(Path(heads).read_bytes())
+    train(config.with_changes(feature_heads=str(damaged)), parts, resume=True)
     assert weights(parts) == weights(whole)
     judges, drawn = read(whole / "discriminator.ckpt"), read(whole / "generator.ckpt")
     assert {"heads.0.0.weight", "across_scales.0.weight", "discriminator.0.weight"} < set(judges)

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import mindspore
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 import pytest
 from mindspore import Tensor
@@ -20,6 +23,7 @@ from avatar_training.networks.feature_network import FeatureNetworkError, Frozen
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.resize import Resize
 from avatar_training.objective.reward import Reward, penalty
+from avatar_training.steering.activations import ActivationNetwork, ActivationsError
 from avatar_training.steering.critic import read_critic
 from avatar_training.step import TrainingStep
 
@@ -67,7 +71,7 @@ def test_a_grey_image_stands_for_three_equal_channels(network: Path) -> None:
 @pytest.mark.parametrize(
     ("last", "names", "said"),
     [
-        ("Sigmoid", ("late",), r"operator Sigmoid \(late\)"),
+        ("Sigmoid", ("late",), r"operator Sigmoid \('late'\)"),
         ("Relu", ("early", "nose"), "computes no nose"),
         ("Relu", ("entry",), "no convolution before entry"),
     ],
@@ -80,11 +84,42 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, last: str, names: tuple[st
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "classifier.onnx"
-    with pytest.raises(FeatureNetworkError, match="cannot read"):
+    with pytest.raises(FeatureNetworkError, match="cannot use"):
         FrozenFeatures(path, ACTIVATIONS)
     path.write_bytes(b"not a protobuf")
     with pytest.raises(FeatureNetworkError, match="not an ONNX model"):
         FrozenFeatures(path, ACTIVATIONS)
+
+
+def cut_weights(model: onnx.ModelProto) -> None:
+    model.graph.initializer[-1].raw_data = b"1"
+
+
+def feed_a_pad_itself(model: onnx.ModelProto) -> None:
+    next(node for node in model.graph.node if node.op_type == "Pad").input[0] = "padded"
+
+
+def take_inputs_away(model: onnx.ModelProto) -> None:
+    del next(node for node in model.graph.node if node.op_type == "Conv").input[:]
+
+
+def make_variances_negative(model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("_variance"):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
+
+
+@pytest.mark.parametrize("damage", [cut_weights, feed_a_pad_itself, take_inputs_away, make_variances_negative])
+def test_a_damaged_classifier_is_a_sentence(tmp_path: Path, damage: Callable[[onnx.ModelProto], None]) -> None:
+    path = write_classifier(tmp_path / "classifier.onnx")
+    model = onnx.load(path)
+    damage(model)
+    onnx.save(model, path)
+    with pytest.raises(FeatureNetworkError) as refusal:
+        FrozenFeatures(path, ACTIVATIONS)
+    assert "\n" not in str(refusal.value)
+    with suppress(ActivationsError):
+        ActivationNetwork(path)
 
 
 def resized(images: Array, wanted: int, offset: float = 0.0, mirrored: float = 0.0) -> Array:
@@ -146,7 +181,7 @@ def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
     (parts / "snapshots" / "step-00000004.ckpt").unlink()
     other = config.with_changes(critic=str(write_critic(tmp_path / "other.npz", network, seed=1)))
     for changed in (other, tiny_config(steps=4, snapshot_every=2, reward_images=2)):
-        with pytest.raises(TrainingError, match="another critic"):
+        with pytest.raises(TrainingError, match="another file, or none, as --critic"):
             train(changed, parts, resume=True)
     train(config, parts, resume=True)
     assert weights(parts) == weights(whole)

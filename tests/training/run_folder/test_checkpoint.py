@@ -12,7 +12,6 @@ from avatar_training.run_folder.checkpoint import (  # noqa: E402
     read,
     read_pair,
     save,
-    save_snapshot,
 )
 from tiny_model import tiny_arrays  # noqa: E402
 
@@ -89,8 +88,13 @@ def readable(path: Path, content: bytes) -> dict[str, bytes] | None:
         return None
 
 
-def test_a_snapshot_with_one_byte_changed_anywhere_is_refused(tmp_path: Path) -> None:
-    path = save_snapshot(tmp_path, 4, {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+def saved(path: Path) -> Path:
+    save(path, {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+    return path
+
+
+def test_a_file_with_one_byte_changed_anywhere_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "generator.ckpt")
     sound = path.read_bytes()
     assert readable(path, sound) == {name: array.tobytes() for name, array in SMALL.items()}
     for place in range(len(sound)):
@@ -100,18 +104,32 @@ def test_a_snapshot_with_one_byte_changed_anywhere_is_refused(tmp_path: Path) ->
             assert readable(path, bytes(changed)) is None
 
 
-def test_a_snapshot_cut_anywhere_is_refused_or_lacks_an_array(tmp_path: Path) -> None:
-    path = save_snapshot(tmp_path, 4, {name: mindspore.Tensor(array) for name, array in SMALL.items()})
+def test_a_file_cut_anywhere_is_refused_or_lacks_an_array(tmp_path: Path) -> None:
+    path = saved(tmp_path / "generator.ckpt")
     sound = path.read_bytes()
-    for length in range(len(sound) - 17):  # without its last 17 bytes, the checksum, it is as whole as before
+    whole = sound.index(b"digest") - 4  # without its digest a file is as whole as before
+    for length in (*range(whole), *range(whole + 1, len(sound))):
         arrays = readable(path, sound[:length])
         assert arrays is None or len(arrays) < len(SMALL)
 
 
-def test_only_snapshots_have_a_checksum(tmp_path: Path) -> None:
-    """Older versions of MindSpore, which the tutorial is for, cannot read a file that has one."""
-    save(tmp_path / "generator.ckpt", {name: mindspore.Tensor(array) for name, array in SMALL.items()})
-    assert b"crc_num" not in (tmp_path / "generator.ckpt").read_bytes()
+def test_a_digest_is_an_entry_that_every_mindspore_reads(tmp_path: Path) -> None:
+    """The checksum of crc_check is none: older versions, which the tutorial is for, cannot read a file that has it."""
+    from mindspore.train.checkpoint_pb2 import Checkpoint
+
+    path = saved(tmp_path / "generator.ckpt")
+    assert [entry.tag for entry in Checkpoint.FromString(path.read_bytes()).value] == [*SMALL, "digest"]
+    assert mindspore.load_checkpoint(str(path)).keys() == {*SMALL, "digest"}
+
+
+def test_a_digest_of_something_else_at_the_end_is_an_array(tmp_path: Path) -> None:
+    """MindSpore's own files have none: whatever they end with is read."""
+    last = np.arange(32, dtype=np.uint8)
+    for name in ("features_sha256", "sha256"):
+        arrays = {**SMALL, name: last}
+        entries = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
+        mindspore.save_checkpoint(entries, str(tmp_path / "saved.ckpt"))
+        np.testing.assert_array_equal(read(tmp_path / "saved.ckpt")[name], last)
 
 
 def test_a_latent_map_is_applied_before_the_first_layer() -> None:

@@ -11,17 +11,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from avatar_runtime.errors import OutputError
+from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.config import TrainConfig
+from avatar_training.data.source import DataError
 from avatar_training.errors import TrainingError
 from avatar_training.loop import Progress, train
 from avatar_training.run_folder import checkpoint, lock
+from avatar_training.run_folder.record import read_record
 
 from ..conftest import MakeConfig, losses, weights
+from ..feature_network import write_feature_network
 
 
 def killed(config: TrainConfig, out: Path, moment: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +96,33 @@ def test_a_newest_snapshot_that_is_harmed_is_passed_over_but_kept(
     assert [name for name in kept(out) if name.endswith(".ckpt")] == ["step-00000014.ckpt"]
 
 
+def test_a_flipped_bit_in_any_saved_file_is_told(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """Pictures and the report are left out: they are written again, and nothing is computed from them."""
+    network = write_feature_network(tmp_path / "features.onnx", scale=1 / 64)
+    out, chosen = tmp_path / "run", random.Random(0)
+    train(tiny_config(steps=4, kid_network=str(network), kid_every=4), out)
+    record = read_record(out)
+    files = [path for path in sorted(out.rglob("*.*")) if path.suffix in (".ckpt", ".npz", ".json")]
+    assert {"best.ckpt", "generator.ckpt", "discriminator.ckpt", "real-features.npz"} <= {path.name for path in files}
+    for path in files:
+        sound = path.read_bytes()
+        for place in chosen.sample(range(len(sound)), 20):
+            damaged = bytearray(sound)
+            damaged[place] ^= 1 << chosen.randrange(8)
+            path.write_bytes(damaged)
+            said: list[str] = []
+            if path.suffix == ".ckpt":
+                with pytest.raises(checkpoint.CheckpointError, match=f"{path.name} is damaged"):
+                    checkpoint.read(path)
+            elif path.suffix == ".npz":  # computed again
+                with suppress(ArchiveError):
+                    assert pack_arrays(**read_arrays(path)) == sound
+            elif path.suffix == ".json":
+                assert read_record(out, said.append) == record
+                assert len(said) == (path.name == "config.json")
+        path.write_bytes(sound)
+
+
 def test_no_intact_snapshot_is_refused_and_nothing_is_touched(
     half_run: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -103,10 +135,24 @@ def test_no_intact_snapshot_is_refused_and_nothing_is_touched(
     assert {path: path.read_bytes() for path in out.rglob("*.*") if path.name != ".lock"} == before
 
 
+def test_a_run_does_not_go_on_with_other_images_or_none(
+    half_run: Path, tiny_config: MakeConfig, pictures: Path, tmp_path: Path
+) -> None:
+    out, data = shutil.copytree(half_run, tmp_path / "run"), shutil.copytree(pictures, tmp_path / "data")
+    (data / "00.png").write_bytes((data / "01.png").read_bytes())
+    with pytest.raises(TrainingError, match=f"{data} holds other images than {out} was trained on"):
+        train(tiny_config(data=str(data)), out, resume=True)
+    shutil.rmtree(data)
+    with pytest.raises(DataError, match=f"{data} does not exist"):
+        train(tiny_config(data=str(data)), out, resume=True)
+    assert kept(out) == kept(half_run)
+
+
 def test_a_snapshot_from_before_checksums_is_taken(half_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
     out = shutil.copytree(half_run, tmp_path / "run")
     newest = checkpoint.snapshots(out / "snapshots")[0]
-    newest.write_bytes(newest.read_bytes()[:-17])
+    content = newest.read_bytes()
+    newest.write_bytes(content[: content.rindex(b"digest") - 4])
     said = resumed(tiny_config(steps=9), out)
     assert "step-00000009.ckpt has no checksum" in said[-2]
     assert said[-1] == f"resuming from {newest}"

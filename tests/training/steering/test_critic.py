@@ -127,7 +127,7 @@ def test_a_critic_that_cannot_tell_is_refused_with_what_to_do(network: Activatio
 def test_files_that_are_no_classifier_or_no_critic_are_refused_in_a_sentence(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     for path, message in [
-        (tmp_path / "none.onnx", "cannot read the classifier"),
+        (tmp_path / "none.onnx", "cannot use the classifier"),
         (tmp_path / "text.onnx", "is not an ONNX model"),
         (write_feature_network(tmp_path / "mosaic.onnx"), "has no convolution"),
     ]:

@@ -33,7 +33,7 @@ def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     arrays = {**tiny_arrays(), "pixel_range": np.array([-1, 1], np.float32)}
     checkpoint.save(folder / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
     checkpoint.save(folder / "discriminator.ckpt", {"discriminator.0.weight": Tensor(np.ones(3, np.float32))})
-    write_record(folder, make_record(tiny_config(), {"images": 22, "sha256": "feed"}, None, {}))
+    write_record(folder, make_record(tiny_config(), {"images": 22, "sha256": "feed"}, {}, {}))
     return folder
 
 
@@ -175,7 +175,7 @@ def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifi
     refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "separated by commas")
     refused(run(*given, "--out", tmp_path, "--strength", 1), "exists already")
     refused(run(*given, "--out", classifier / "out", "--strength", 1), "cannot", "tiny.onnx")
-    refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot read", "faces.npz")
+    refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot", "faces.npz")
     refused(run(*given[:5], "--network", tmp_path / "no.onnx", *out, "--strength", 1), "no.onnx")
     refused(run("steer", "--checkpoint", tmp_path, *given[3:], *out, "--strength", 1), "config.json")
     refused(run("--steps", 3, *given, *out), "takes its options")

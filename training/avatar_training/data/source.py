@@ -1,15 +1,15 @@
 """The files of a folder or a zip: their names, their bytes, and what was left out and why."""
 
 import os
+import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from PIL import Image
-
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
+from avatar_runtime.model_file.reading import size_of_file
 from avatar_training.archive import ZIP_ERRORS, read_pieces
-from avatar_training.data.decoding import UnusableImageError, name_kind
+from avatar_training.data.decoding import UnusableImageError, is_image, name_kind
 
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file is skipped: it is no photograph, but perhaps a zip bomb."""
@@ -40,14 +40,16 @@ def open_source(path: Path) -> Source:
     """List the files of a folder (nested or flat) or of a zip. Raises DataError if it is neither, damaged or empty."""
     try:
         source: Source = _Folder(path) if path.is_dir() else _Zip(path)
+    except ModelFileError as err:
+        raise DataError(f"{path} cannot be used: {err}; name a folder of images or a zip") from err
     except FileNotFoundError as err:
         raise DataError(f"{path} does not exist; name a folder of images or a zip") from err
     except OSError as err:
         raise DataError(f"cannot read {path}: {err.strerror or err}") from err
     except ZIP_ERRORS as err:
-        kind = _kind_of_file(path)
-        if kind is None and path.suffix.lower() in Image.registered_extensions():
+        if is_image(path):
             raise DataError(f"{path} is a single image; name the folder that holds your images, or a zip") from err
+        kind = _kind_of_file(path)
         if kind and "zip" not in kind.split():
             raise DataError(f"{path} is {kind}, then name the folder of its images or a zip") from err
         raise DataError(
@@ -81,15 +83,16 @@ class _Folder:
             folders.sort()  # so that the same one of two links to a folder is read
             for file in files:
                 name = self._name(Path(folder) / file)
-                if (path / name).is_file():
-                    self.names.append(name)
+                if fault := _fault(path / name):
+                    self.left_out[name] = fault
                 else:
-                    link = (path / name).is_symlink()
-                    self.left_out[name] = "a link to nothing" if link else "not a regular file"
+                    self.names.append(name)
         self.names.sort()
 
     def read(self, name: str) -> bytes:
         path = self.path / name
+        if fault := _fault(path):  # it may have changed since it was listed
+            raise UnusableImageError(fault)
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise UnusableImageError(_TOO_LARGE)
@@ -106,10 +109,20 @@ class _Folder:
         self.left_out[self._name(Path(err.filename))] = f"unreadable: {err.strerror or err}"
 
 
+def _fault(path: Path) -> str | None:
+    """Why a file cannot be read; None if it is a regular one."""
+    try:
+        return None if stat.S_ISREG(path.stat().st_mode) else "not a regular file"
+    except OSError as err:
+        dead = isinstance(err, FileNotFoundError) and path.is_symlink()
+        return "a link to nothing" if dead else f"unreadable: {err.strerror or err}"
+
+
 class _Zip:
     """A zip. Of several members with one name the last is read, as when unpacking."""
 
     def __init__(self, path: Path) -> None:
+        size_of_file(path)  # a device or a pipe would be read for ever
         self.archive = zipfile.ZipFile(path)
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.left_out: dict[str, str] = {}

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import onnxruntime as ort
 from PIL import Image
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
+from avatar_runtime.model_file.reading import read_file
+from avatar_training.errors import shortened
 
 Features = npt.NDArray[np.float32]
 
@@ -36,13 +38,12 @@ class FeatureNetwork:
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL
         try:
-            self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.sha256 = hashlib.sha256(read_file(path)).hexdigest()
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except OSError as err:
-            raise FeaturesError(f"cannot read the feature network {path}: {err.strerror or err}") from err
+        except ModelFileError as err:
+            raise FeaturesError(f"cannot use the feature network {path}: {err}") from err
         except Exception as err:  # onnxruntime raises a dozen unrelated classes, bare RuntimeError among them
-            reason = " ".join(str(err).split())
-            raise FeaturesError(f"{path} is not an ONNX model that onnxruntime can load ({reason})") from err
+            raise FeaturesError(f"{path} is not an ONNX model that onnxruntime can load ({shortened(err)})") from err
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         fits = len(shape) == 4 and 3 in (shape[1], shape[3]) and inputs[0].type in ("tensor(uint8)", "tensor(float)")
@@ -68,7 +69,7 @@ class FeatureNetwork:
         try:
             features = np.asarray(self._session.run(None, {self._name: batch})[0], np.float32)
         except Exception as err:  # as above
-            raise FeaturesError(f"{self.path} cannot run ({' '.join(str(err).split())})") from err
+            raise FeaturesError(f"{self.path} cannot run ({shortened(err)})") from err
         if features.ndim != 2 or len(features) != len(batch):
             raise FeaturesError(f"{self.path} gives {list(features.shape)} for {len(batch)} images, not [N, features]")
         return features[: len(images)]

@@ -8,7 +8,6 @@ leave a checkerboard.
 
 from pathlib import Path
 
-import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Normal
 
@@ -52,8 +51,7 @@ class FeatureHeads(nn.Cell):
         self.features = FrozenFeatures(path, ACTIVATIONS, grey=channels == 1)
         self.features.update_parameters_name(FROZEN)
         self.enlarge = Resize(image_size, INPUT_SIZE)(Tensor([0.0]), Tensor([0.0]))[0]  # neither shifted nor mirrored
-        blank = Tensor(np.zeros((1, channels, INPUT_SIZE, INPUT_SIZE), np.float32))
-        shapes = [activation.shape for activation in self.features(blank)]
+        shapes = self.features.shapes(channels, INPUT_SIZE)
         self.across_channels = nn.CellList([_random(width, 1) for _, width, _, _ in shapes])
         self.across_scales = nn.CellList([_random(WIDTH, 3) for _ in shapes])
         self.heads = nn.CellList([_head(side, channels_last) for _, _, side, _ in shapes])

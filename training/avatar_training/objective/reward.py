@@ -5,7 +5,6 @@ the push is weak where a face is fine already. The adversarial loss has to stay 
 against wears out, so another one, trained on other graders, must judge the result.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from avatar_training import device
-from avatar_training.config import TrainConfig
+from avatar_training.config import TrainConfig, file_digest
 from avatar_training.errors import TrainingError
 from avatar_training.networks.feature_network import FrozenFeatures
 from avatar_training.networks.generator import PIXEL_RANGE
@@ -60,7 +59,7 @@ class Reward(nn.Cell):
 
     def __init__(self, critic: "Critic", network: Path, image_size: int, channels: int) -> None:
         super().__init__()
-        if critic.network_sha256 != _digest(network):
+        if critic.network_sha256 != file_digest(network):
             raise TrainingError(f"the critic was trained with another classifier than {network}; pass that classifier")
         self.features = FrozenFeatures(network, critic.tensors, grey=True)
         (low, high), (black, white) = PIXEL_RANGE, CLASSIFIER_RANGE
@@ -69,8 +68,7 @@ class Reward(nn.Cell):
         self.bias = critic.bias
         self.grey = Tensor(np.array(GREY if channels == 3 else (1.0,), np.float32).reshape(1, channels, 1, 1))
         self.resize = Resize(image_size, INPUT_SIZE)
-        blank = Tensor(np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32))
-        shapes = [activation.shape for activation in self.features(blank)]
+        shapes = self.features.shapes(1, INPUT_SIZE)
         self.weights = tuple(Tensor(part) for part in _spread(critic.weights, shapes))
 
     def construct(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -109,16 +107,6 @@ def penalty(logits: Tensor) -> Tensor:
     return (ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))).mean()
 
 
-def critic_digests(config: TrainConfig) -> dict[str, str] | None:
-    """SHA-256 of the critic and of its classifier, None without a critic: what a resumed run must find unchanged.
-
-    Raises TrainingError if one of the files cannot be read.
-    """
-    if config.critic is None or config.critic_network is None:
-        return None
-    return {"sha256": _digest(Path(config.critic)), "network_sha256": _digest(Path(config.critic_network))}
-
-
 def _spread(weights: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     """Weights of averaged activations as those of all activations: per shape [1, C, S, S] float32 [C * S * S, 1]."""
     parts, taken = [], 0
@@ -129,10 +117,3 @@ def _spread(weights: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         parts.append(spread.reshape(-1, 1))
         taken += width * POOL * POOL
     return parts
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as err:
-        raise TrainingError(f"cannot read {path}: {err.strerror or err}") from err

@@ -35,13 +35,18 @@ class Report:
         self.record: dict[str, Any] = {}
         """What config.json holds."""
 
-    def rewind(self, step: int) -> None:
-        """Remove what was reported after a snapshot's step, and what a crash has damaged."""
-        rows = [row for row in self._rows() if row["step"] <= step]
+    def rewind(self, step: int) -> list[str]:
+        """Remove what was reported after a snapshot's step, and what a crash has damaged. Returns sentences of that."""
+        sound, lines = self._rows(), len(self._lines())
+        said = [f"{self.stats}: damaged lines left out: {lines - len(sound)}"] if lines > len(sound) else []
+        rows = [row for row in sound if row["step"] <= step]
         write_file(self.stats, "".join(json.dumps(row) + "\n" for row in rows).encode())
-        for path in self.previews.glob("*.png"):
-            if path.stem.isdigit() and (int(path.stem) > step or read_preview(path) is None):
+        previews = [path for path in sorted(self.previews.glob("*.png")) if path.stem.isdigit()]
+        damaged = [path for path in previews if int(path.stem) <= step and read_preview(path) is None]
+        for path in previews:
+            if int(path.stem) > step or path in damaged:
                 path.unlink(missing_ok=True)
+        return said + [f"{path} is damaged and left out" for path in damaged]
 
     def samples(self, images: UInt8) -> None:
         """Write dataset.png: thirty training images in three rows, as in the tutorial."""
@@ -82,8 +87,10 @@ class Report:
         self._page.write(self._rows(), self.record)
 
     def _rows(self) -> list[dict[str, Any]]:
-        lines = self.stats.read_bytes().splitlines() if self.stats.exists() else ()
-        return [row for line in lines if (row := _read_row(line)) is not None]
+        return [row for line in self._lines() if (row := _read_row(line)) is not None]
+
+    def _lines(self) -> list[bytes]:
+        return self.stats.read_bytes().splitlines() if self.stats.exists() else []
 
     def _animate(self) -> None:
         paths = sorted(self.previews.glob("*.png"))

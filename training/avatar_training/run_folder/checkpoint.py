@@ -1,6 +1,8 @@
 """Checkpoints: networks in files that MindSpore loads by itself, and snapshots from which a run resumes exactly."""
 
+import hashlib
 import logging
+import operator
 import os
 import re
 import zlib
@@ -25,9 +27,11 @@ from avatar_training.networks.generator import PIXEL_RANGE, Generator
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
-_CHECKSUM = b"crc_num"
+_CRC = b"crc_num"
 """save_checkpoint(crc_check=True) ends a file with this and, in ten bytes, the CRC-32 of everything before."""
 
+_DIGEST = "digest"
+"""The last entry of a file that `save` wrote: the SHA-256 of all bytes before it. Every MindSpore reads such a file."""
 
 MAX_BYTES = 2**31
 """The largest checkpoint that is read: eight times a snapshot of the tutorial's networks."""
@@ -45,17 +49,14 @@ class CheckpointError(AvatarError):
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
-def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = False) -> None:
-    """Write named tensors as a MindSpore checkpoint, whole or not at all. Raises OutputError.
-
-    The checksum is MindSpore's crc_check. Versions of MindSpore that do not know it cannot load such a file.
-    """
+def save(path: Path, arrays: Mapping[str, Parameter | Tensor]) -> None:
+    """Write named tensors as a MindSpore checkpoint with a digest, whole or not at all. Raises OutputError."""
     with replacing(path) as temporary:
         entries = [{"name": name, "data": value} for name, value in arrays.items()]
         logger = logging.getLogger(f"ME.mindspore.log.{os.getpid()}")
         logger.disabled = True  # MindSpore would also print what it raises
         try:
-            mindspore.save_checkpoint(entries, str(temporary), crc_check=checksum)
+            mindspore.save_checkpoint(entries, str(temporary))
         except RuntimeError as err:
             raise OSError(str(err)) from err
         finally:
@@ -63,6 +64,8 @@ def save(path: Path, arrays: Mapping[str, Parameter | Tensor], checksum: bool = 
             temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves it behind when it fails
         temporary.chmod(0o644)  # MindSpore leaves 0400
         with temporary.open("rb+") as file:
+            file.write(_digest_entry(file.read()))
+            file.flush()
             os.fsync(file.fileno())
 
 
@@ -118,10 +121,7 @@ def read_pair(folder: Path) -> Arrays:
 
 def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays in the bytes of a .ckpt; a large one comes in several entries, each with the whole shape."""
-    if data[-17:-10] == _CHECKSUM:
-        if zlib.crc32(memoryview(data)[:-17]) != int.from_bytes(data[-10:], "big"):
-            raise ValueError("the checksum does not match")
-        data = data[:-17]
+    data = data[: len(data) - _checksum_size(data)]
     tensors: dict[str, list[Any]] = {}
     for entry in Checkpoint.FromString(data).value:
         if entry.HasField("tensor"):
@@ -145,6 +145,30 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     return arrays
 
 
+def _checksum_size(data: bytes) -> int:
+    """How many of the last bytes are a checksum, `save`'s or MindSpore's. Raises ValueError if it does not match."""
+    if data[-17:-10] == _CRC:
+        if zlib.crc32(memoryview(data)[:-17]) != int.from_bytes(data[-10:], "big"):
+            raise ValueError("the checksum does not match")
+        return 17
+    size = len(_digest_entry(b""))
+    frame = _digest_entry(b"")[: -hashlib.sha256().digest_size]
+    if sum(map(operator.eq, data[-size:], frame)) < len(frame) - 4:  # a damaged one is still known
+        return 0
+    if data[-size:] != _digest_entry(memoryview(data)[:-size]):
+        raise ValueError("the digest does not match")
+    return size
+
+
+def _digest_entry(data: bytes | memoryview) -> bytes:
+    entry = Checkpoint()
+    tensor = entry.value.add(tag=_DIGEST).tensor
+    tensor.dims.append(hashlib.sha256().digest_size)
+    tensor.tensor_type = "UInt8"
+    tensor.tensor_content = hashlib.sha256(data).digest()
+    return bytes(entry.SerializeToString(deterministic=True))
+
+
 def _parse_safetensors(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, tensor in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
@@ -163,9 +187,7 @@ def _widened(content: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
 
 def has_checksum(path: Path) -> bool:
     """Whether a .ckpt file carries a checksum, which `read` then compares. Raises OSError."""
-    with path.open("rb") as file:
-        file.seek(-17, os.SEEK_END)
-        return file.read(7) == _CHECKSUM
+    return _checksum_size(path.read_bytes()) > 0
 
 
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
@@ -240,10 +262,10 @@ def snapshot_step(path: Path) -> int:
 
 
 def save_snapshot(folder: Path, step: int, arrays: Mapping[str, Parameter | Tensor], keep: int = 2) -> Path:
-    """Write the state after `step` steps, with a checksum, and remove all but the newest `keep` snapshots."""
+    """Write the state after `step` steps, and remove all but the newest `keep` snapshots."""
     make_folder(folder)
     path = folder / f"step-{step:08}.ckpt"
-    save(path, arrays, checksum=True)
+    save(path, arrays)
     for old in snapshots(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path

@@ -6,14 +6,16 @@ It is kept twice, with a checksum, because no snapshot can be used without it.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from avatar_runtime.output.atomic import replacing
-from avatar_training.config import TrainConfig
+from avatar_training.config import FILES, TrainConfig
 from avatar_training.errors import TrainingError
 
-_FIELDS = {"config", "dataset", "critic", "environment", "interpolation", "steering"}
+_FIELDS = {"config", "dataset", "files", "critic", "environment", "interpolation", "steering"}
+"""`critic` held the digests before `files` did."""
 
 
 def record_path(out: Path) -> Path:
@@ -30,17 +32,17 @@ def has_record(out: Path) -> bool:
     return any(path.exists() for path in _copies(out))
 
 
-def make_record(config: TrainConfig, dataset: dict[str, Any], critic: dict[str, str] | None,
+def make_record(config: TrainConfig, dataset: dict[str, Any], files: dict[str, str],
                 environment: dict[str, str]) -> dict[str, Any]:  # fmt: skip
     """The record of a run.
 
     Args:
         config: the configuration.
         dataset: number and digest of the images, and how many files were skipped for which reason.
-        critic: digests of the critic and its classifier, None without a critic.
+        files: digests of the other files that it depends on, as `TrainConfig.file_digests` gives them.
         environment: what the run is computed with.
     """
-    return {"config": config.to_dict(), "dataset": dataset, "critic": critic, "environment": environment}
+    return {"config": config.to_dict(), "dataset": dataset, "files": files, "environment": environment}
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
@@ -53,8 +55,8 @@ def write_record(out: Path, record: dict[str, Any]) -> None:
             os.fsync(file.fileno())  # or a power cut could leave an empty file
 
 
-def read_record(out: Path) -> dict[str, Any] | None:
-    """Read config.json, or its copy if it is damaged; None if there is no run in the folder.
+def read_record(out: Path, on_message: Callable[[str], None] = lambda message: None) -> dict[str, Any] | None:
+    """Read config.json, or its copy if it is damaged, and say so; None if there is no run in the folder.
 
     Raises TrainingError if neither can be used.
     """
@@ -62,9 +64,13 @@ def read_record(out: Path) -> dict[str, Any] | None:
     for path in _copies(out):
         if path.exists():
             try:
-                return _read(path)
+                record = _read(path)
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
                 problems.append(f"{path} is damaged ({getattr(err, 'strerror', None) or err})")
+                continue
+            if problems:
+                on_message(f"{problems[0]}; using its copy, {path.name}")
+            return record
     if not problems:
         return None
     advice = f"train on from its networks with --init-from {out} and another --out, or start over with --restart"
@@ -82,6 +88,8 @@ def _read(path: Path) -> dict[str, Any]:
     dataset = record["dataset"]
     if not (isinstance(dataset["sha256"], str) and isinstance(dataset.get("images", 0), int)):
         raise ValueError("dataset has no digest and number of images")
+    if not isinstance(record.get("files", {}), dict):
+        raise ValueError("files is no object")
     return record
 
 
@@ -90,11 +98,18 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:
-    """Raise TrainingError, naming the fields, if config would not continue the recorded run exactly."""
+    """Raise TrainingError, naming the fields, if config or its files would not continue the recorded run exactly."""
     changed = TrainConfig.from_dict(run["config"]).differences(config)
     if changed:
         fields = ", ".join(f"{name} {old} there and {new} here" for name, (old, new) in changed.items())
         raise TrainingError(f"{out} was started with other settings: {fields}; resume it unchanged or pass --restart")
+    own = config.file_digests()
+    unchecked = {name: own.get(name, "") for name in FILES if run["config"].get(name)}
+    if options := config.changed_files(run.get("files", unchecked)):  # an older version wrote no digests
+        raise TrainingError(
+            f"{out} was started with another file, or none, as {options}; pass the same file, or start another run "
+            "from its networks with --init-from"
+        )
 
 
 def widths(pair: Path, image_size: int | None) -> dict[str, int]:

@@ -14,7 +14,6 @@ from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
 from avatar_training.errors import Diverged, TrainingError
 from avatar_training.metrics.features import FeatureNetwork
-from avatar_training.objective.reward import critic_digests
 from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
@@ -46,7 +45,7 @@ def open_run(
         exists = has_record(out)
         if exists:
             locks.enter_context(lock.held(out))
-        saved = None if restart else read_record(out)
+        saved = None if restart else read_record(out, on_message)
         if resume and saved is None:
             raise TrainingError(f"{out} holds no run to resume; leave out --resume to start one")
         if not resume and saved is not None:
@@ -61,11 +60,6 @@ def open_run(
         steps = config.total_steps(dataset.steps_per_epoch(len(faces.images), config.batch_size))
         if saved is not None and saved["dataset"]["sha256"] != faces.sha256:
             raise TrainingError(f"{config.data} holds other images than {out} was trained on; pass the same --data")
-        if saved is not None and saved.get("critic") != critic_digests(config):
-            raise TrainingError(
-                f"{out} was started with another critic, or none; pass the same --critic and --critic-network, or "
-                "start another run from its networks with --init-from"
-            )
         if restart and exists:
             on_message(f"the run that was in {out} is now in {set_aside(out)}")
         if saved is None:
@@ -95,6 +89,7 @@ class Run:
     ) -> None:
         self.config, self.out, self.faces, self.steps, self.on_message = config, out, faces, steps, on_message
         self.report = Report(out)
+        self._files = config.file_digests()
         self.best: Best | None = None
         self.devices = ""
         """Devices in words, for config.json."""
@@ -120,7 +115,7 @@ class Run:
         """Load the newest intact snapshot. Returns the number of steps it has behind it."""
         remove_temporary_files(self.out)
         step = restore(training.state().values(), self.out, self.on_message)
-        self.report.rewind(step)
+        self._rewind(step)
         if step == 0:
             return self.start(training)
         self._write_record()
@@ -165,17 +160,21 @@ class Run:
         step = restore(training.state().values(), self.out, self.on_message)
         self.config = training.config = replace(self.config, rollbacks=(*self.config.rollbacks, step))
         self._write_record()  # before the first step: whoever resumes must draw the same numbers
-        self.report.rewind(step)
+        self._rewind(step)
         return step
 
     def newest_snapshot(self) -> Path | None:
         """The newest snapshot, for a message."""
         return next(iter(checkpoint.snapshots(self.out / "snapshots")), None)
 
+    def _rewind(self, step: int) -> None:
+        for sentence in self.report.rewind(step):
+            self.on_message(sentence)
+
     def _write_record(self) -> None:
         skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
-        self.report.record = make_record(self.config, images, critic_digests(self.config), environment(self.devices))
+        self.report.record = make_record(self.config, images, self._files, environment(self.devices))
         write_record(self.out, self.report.record)
 
 

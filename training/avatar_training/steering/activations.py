@@ -13,8 +13,10 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, shape_inference
 from PIL import Image
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.model_file.reading import read_file
+from avatar_training.errors import shortened
 
 POOL = 4
 """Each activation is averaged over the cells of a grid of this many rows and columns."""
@@ -58,15 +60,18 @@ class ActivationNetwork:
     def __init__(self, path: Path, tensors: tuple[str, ...] = ()) -> None:
         self.path = path
         try:
-            data = path.read_bytes()
+            data = read_file(path)
             model = onnx.load_from_string(data)
-        except OSError as err:
-            raise ActivationsError(f"cannot read the classifier {path}: {err.strerror or err}") from err
+        except ModelFileError as err:
+            raise ActivationsError(f"cannot use the classifier {path}: {err}") from err
         except Exception as err:  # protobuf's DecodeError
             raise ActivationsError(f"{path} is not an ONNX model") from err
         self.sha256 = hashlib.sha256(data).hexdigest()
-        entry = _entry(model, path)
-        shapes = _shapes(model, entry, path)
+        try:
+            entry = _entry(model, path)
+            shapes = _shapes(model, entry, path)
+        except (ValueError, IndexError) as err:  # names that are no text, nodes without inputs
+            raise ActivationsError(f"{path} is a damaged ONNX model ({shortened(err)})") from err
         self.tensors = tensors or _widest(shapes, path)
         for name in self.tensors:
             shape = shapes.get(name)
@@ -85,7 +90,7 @@ class ActivationNetwork:
             self._session = ort.InferenceSession(cut.SerializeToString(), options, providers=["CPUExecutionProvider"])
             self(np.zeros((1, 8, 8, 3), np.uint8))
         except Exception as err:  # onnxruntime raises a dozen unrelated classes
-            raise ActivationsError(f"{path} cannot run ({' '.join(str(err).split())})") from err
+            raise ActivationsError(f"{path} cannot run ({shortened(err)})") from err
 
     def __call__(self, images: UInt8) -> Floats:
         """The pooled activations of pictures: the mean over each picture and its mirror image.
@@ -131,13 +136,14 @@ def _pool(activation: Floats) -> Floats:
 
 def _entry(model: onnx.ModelProto, path: Path) -> str:
     """The tensor that the first convolution, or the padding before it, reads."""
-    makers = {output: node for node in model.graph.node for output in node.output}
-    first = next((node for node in model.graph.node if node.op_type == "Conv"), None)
+    nodes = list(model.graph.node)
+    first = next((i for i, node in enumerate(nodes) if node.op_type == "Conv"), None)
     if first is None:
         raise ActivationsError(f"{path} has no convolution: it is not an image classifier")
-    entry: str = first.input[0]
-    while entry in makers and makers[entry].op_type == "Pad":
-        entry = makers[entry].input[0]
+    entry: str = nodes[first].input[0]
+    for node in reversed(nodes[:first]):
+        if node.op_type == "Pad" and entry in node.output:
+            entry = node.input[0]
     return entry
 
 
@@ -147,7 +153,7 @@ def _shapes(model: onnx.ModelProto, entry: str, path: Path) -> dict[str, tuple[i
     try:
         graph = shape_inference.infer_shapes(cut, data_prop=True).graph
     except Exception as err:  # onnx raises its own and bare RuntimeErrors
-        raise ActivationsError(f"{path} is not a sound ONNX model ({' '.join(str(err).split())})") from err
+        raise ActivationsError(f"{path} is not a sound ONNX model ({shortened(err)})") from err
     known = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
     shapes = {}
     for node in cut.graph.node:

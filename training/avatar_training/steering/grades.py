@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avatar_runtime.errors import AvatarError
+from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.model_file.reading import read_file
 from avatar_training.archive import ArchiveError, read_arrays
 from avatar_training.steering.activations import Floats
 
@@ -163,15 +164,15 @@ def _read_folder(folder: Path) -> Grades:
 
 def _read_archive(path: Path, draw: Draw | None) -> Grades:
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         saved = read_arrays(data)
         latents = saved["latents"].astype(np.float32, casting="same_kind")
         grade, grader, sheet = (saved[name] for name in ("grade", "grader", "sheet"))
         if latents.ndim != 2 or any(values.shape != (len(latents),) for values in (grade, grader, sheet)):
             raise ValueError
         grade = grade.astype(np.int64, casting="safe")
-    except OSError as err:
-        raise GradesError(f"cannot read {path}: {err.strerror or err}") from err
+    except ModelFileError as err:
+        raise GradesError(f"cannot use {path}: {err}") from err
     except (ValueError, KeyError, TypeError, ArchiveError) as err:
         raise GradesError(f"{path} is not an archive of grades: latents [N, D], grade, grader and sheet [N]") from err
     if draw is None:

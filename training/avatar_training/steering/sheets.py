@@ -6,7 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from avatar_runtime.errors import ModelFileError
 from avatar_runtime.imaging.arrays import to_pil
+from avatar_runtime.model_file.reading import read_file
 from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training.steering.grades import GRADES, GradesError
 from avatar_training.steering.grading import SHEET, Grading
@@ -53,9 +55,10 @@ def take_numbers(grading: Grading, path: Path) -> int:
     of the file is taken; or OutputError.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as err:
-        raise GradesError(f"cannot read {path}: {getattr(err, 'strerror', None) or 'it is not a text file'}") from err
+        lines = read_file(path).decode().splitlines()
+    except (ModelFileError, UnicodeDecodeError) as err:
+        reason = err if isinstance(err, ModelFileError) else "it is not a text file"
+        raise GradesError(f"cannot use {path}: {reason}") from err
     words = {word: grade for grade, word in GRADES.items()}
     answers: dict[int, int] = {}
     about = set(range(len(grading)))
