@@ -72,14 +72,22 @@ def test_a_run_goes_on_with_the_files_it_was_started_with(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(name.encode())
     paths = {"critic": "critic", "critic_network": "network", "feature_heads": "heads"}
     config = CONFIG.with_changes(**{field: str(tmp_path / name) for field, name in paths.items()})
-    run = {**make_record(config, {}, config.file_digests(), {}), "critic": None}
-    older = {name: value for name, value in run.items() if name != "files"}  # it goes on unchecked
-    for record in (run, older):
-        refuse_changes(record, config, tmp_path)
-        with pytest.raises(TrainingError, match="or none, as --feature-heads; pass"):
-            refuse_changes(record, config.with_changes(feature_heads=None), tmp_path)
+    run = make_record(config, {}, config.file_digests(), {})
+    assert not refuse_changes(run, config, tmp_path)
+    with pytest.raises(TrainingError, match="or none, as --feature-heads; pass"):
+        refuse_changes(run, config.with_changes(feature_heads=None), tmp_path)
     with pytest.raises(TrainingError, match="or none, as --critic and --critic-network; pass"):
         refuse_changes({**run, "files": {"feature_heads": run["files"]["feature_heads"]}}, config, tmp_path)
+    (tmp_path / "moved").write_bytes(b"critic")
+    assert not refuse_changes(run, config.with_changes(critic=str(tmp_path / "moved")), tmp_path)
+    (tmp_path / "newer").write_bytes(b"learnt from newer grades")
+    assert refuse_changes(run, config.with_changes(critic=str(tmp_path / "newer")), tmp_path)
+    with pytest.raises(TrainingError, match="or none, as --critic and --critic-network; pass"):
+        refuse_changes(run, config.with_changes(critic=None, critic_network=None), tmp_path)
+    (tmp_path / "critic").write_bytes(b"written over")
+    with pytest.raises(TrainingError, match="another file, or none, as --critic; pass"):
+        refuse_changes(run, config, tmp_path)
+    (tmp_path / "critic").write_bytes(b"critic")
     (tmp_path / "heads").write_bytes(b"retrained")
     with pytest.raises(TrainingError, match="another file, or none, as --feature-heads; pass"):
         refuse_changes(run, config, tmp_path)

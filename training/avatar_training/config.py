@@ -68,7 +68,7 @@ _MOST = {
 }
 
 FILES = ("critic", "critic_network", "feature_heads")
-"""Fields with a file, besides the images, that the steps depend on. It may move, but not change: see `file_digests`."""
+"""Fields with a file, besides the images, that the steps depend on: see `file_digests`."""
 
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
@@ -215,11 +215,10 @@ class TrainConfig:
         """SHA-256 of each file in FILES that is set: field -> digest. Raises TrainingError if one cannot be read."""
         return {name: file_digest(Path(path)) for name in FILES if (path := getattr(self, name)) is not None}
 
-    def changed_files(self, digests: Mapping[str, str]) -> str:
-        """The options whose files have other digests than these, or none, as a phrase; empty if all are the same."""
+    def changed_files(self, digests: Mapping[str, str]) -> list[str]:
+        """The fields of FILES whose files have other digests than these, or none."""
         own = self.file_digests()
-        changed = (name for name in FILES if own.get(name) != digests.get(name))
-        return " and ".join(f"--{name.replace('_', '-')}" for name in changed)
+        return [name for name in FILES if own.get(name) != digests.get(name)]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -253,6 +252,11 @@ class TrainConfig:
             for k in mine
             if k not in CHANGEABLE | {"recipe", "rollbacks"} and mine[k] != theirs[k]
         }
+
+
+def as_options(names: Sequence[str]) -> str:
+    """Names of fields as a phrase of options."""
+    return " and ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def file_digest(path: Path) -> str:

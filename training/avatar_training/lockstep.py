@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar_training import device
-from avatar_training.config import TrainConfig
+from avatar_training.config import TrainConfig, as_options
 from avatar_training.data import dataset
 from avatar_training.distributed.worker_group import CONTINUE, RESTORE, join
 from avatar_training.errors import TrainingError
@@ -42,8 +42,10 @@ def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> t
         order = workers.broadcast({})
         if order["dataset_sha256"] != faces.sha256:
             raise TrainingError(f"{config.data} holds other images here than on worker 0's machine; copy the same ones")
-        if options := config.changed_files(order["files"]):
-            raise TrainingError(f"{options} names another file here than on worker 0's machine; copy the same one")
+        if changed := config.changed_files(order["files"]):
+            raise TrainingError(
+                f"{as_options(changed)} names another file here than on worker 0's machine; copy the same one"
+            )
         config = replace(config, rollbacks=tuple(order["rollbacks"]))
         training = TrainingStep(Gan(config, workers, amp))  # a compiled step does not see restored parameters
         workers.broadcast_parameters(training.state().values())

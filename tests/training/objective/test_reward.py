@@ -171,7 +171,7 @@ def test_a_critic_of_another_classifier_is_refused(network: Path, tmp_path: Path
 
 
 @pytest.mark.timeout(300)  # two graphs to compile
-def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
+def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
     network: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(network), reward_images=2)
@@ -179,16 +179,21 @@ def test_a_rewarded_run_resumes_to_the_bit_and_with_no_other_critic(
     train(config, whole)
     shutil.copytree(whole, parts)
     (parts / "snapshots" / "step-00000004.ckpt").unlink()
-    other = config.with_changes(critic=str(write_critic(tmp_path / "other.npz", network, seed=1)))
-    for changed in (other, tiny_config(steps=4, snapshot_every=2, reward_images=2)):
-        with pytest.raises(TrainingError, match="another file, or none, as --critic"):
-            train(changed, parts, resume=True)
+    with pytest.raises(TrainingError, match="another file, or none, as --critic"):
+        train(tiny_config(steps=4, snapshot_every=2, reward_images=2), parts, resume=True)
+    shutil.copytree(parts, tmp_path / "other")
     train(config, parts, resume=True)
     assert weights(parts) == weights(whole)
     rows = [json.loads(line) for line in (whole / "stats.jsonl").read_text().splitlines()]
     assert [row["critic"] for row in rows if "g_loss" in row] != [0.0] * 4
     assert "critic's mean logit" in (whole / "report.html").read_text()
     assert losses(whole) == losses(parts)
+    said: list[str] = []
+    newer = config.with_changes(critic=str(write_critic(tmp_path / "newer.npz", network, seed=1)))
+    train(newer, tmp_path / "other", resume=True, on_message=said.append)
+    assert any("newer.npz is the critic" in line for line in said)
+    assert losses(whole)[:2] == losses(tmp_path / "other")[:2]
+    assert losses(whole) != losses(tmp_path / "other")
 
 
 def test_a_reward_makes_the_critic_find_less_in_float16_too(

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from avatar_runtime.output.atomic import replacing
-from avatar_training.config import FILES, TrainConfig
+from avatar_training.config import TrainConfig, as_options
 from avatar_training.errors import TrainingError
 
-_FIELDS = {"config", "dataset", "files", "critic", "environment", "interpolation", "steering"}
-"""`critic` held the digests before `files` did."""
+_FIELDS = {"config", "dataset", "files", "environment", "interpolation", "steering"}
 
 
 def record_path(out: Path) -> Path:
@@ -97,19 +96,26 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> None:
-    """Raise TrainingError, naming the fields, if config or its files would not continue the recorded run exactly."""
-    changed = TrainConfig.from_dict(run["config"]).differences(config)
+def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> bool:
+    """Raise TrainingError, naming the fields, if config or its files would not continue the recorded run.
+
+    It continues exactly, unless --critic or --critic-network names another file, as it may: a critic wears out.
+    Returns whether that is so.
+    """
+    before = TrainConfig.from_dict(run["config"])
+    changed = before.differences(config)
     if changed:
         fields = ", ".join(f"{name} {old} there and {new} here" for name, (old, new) in changed.items())
         raise TrainingError(f"{out} was started with other settings: {fields}; resume it unchanged or pass --restart")
-    own = config.file_digests()
-    unchecked = {name: own.get(name, "") for name in FILES if run["config"].get(name)}
-    if options := config.changed_files(run.get("files", unchecked)):  # an older version wrote no digests
+    files = config.changed_files(run.get("files", {}))
+    may_change = {"critic", "critic_network"} if before.critic and config.critic else set()
+    wrong = [name for name in files if name not in may_change or getattr(before, name) == getattr(config, name)]
+    if wrong:
         raise TrainingError(
-            f"{out} was started with another file, or none, as {options}; pass the same file, or start another run "
-            "from its networks with --init-from"
+            f"{out} was started with another file, or none, as {as_options(wrong)}; pass the same file, or start "
+            "another run from its networks with --init-from"
         )
+    return bool(files)
 
 
 def widths(pair: Path, image_size: int | None) -> dict[str, int]:
