@@ -70,7 +70,8 @@ def test_operators_of_one_processor_are_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("format_", ["ort", "mindir"])
 @pytest.mark.parametrize("bytes_left", [1000, 20_000])
 def test_a_full_disk_for_temporary_files_is_said(weights: GeneratorWeights, format_: str, bytes_left: int) -> None:
-    pytest.importorskip("mindspore")
+    mindspore = pytest.importorskip("mindspore")
+    syntax = mindspore.get_context("jit_syntax_level")
     build_candidate(weights, Variant("mindir"))  # what is loaded only once writes files of its own
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, before[1]))
@@ -80,6 +81,7 @@ def test_a_full_disk_for_temporary_files_is_said(weights: GeneratorWeights, form
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+    assert mindspore.get_context("jit_syntax_level") == syntax, "later graphs of this process compile differently"
 
 
 def test_what_cannot_be_converted_is_said() -> None:

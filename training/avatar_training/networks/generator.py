@@ -50,39 +50,30 @@ class Generator(nn.Cell):
             layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
             layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
-        self.block_counts = (*BLOCKS, *[0] * len(widths))[: len(widths)] if refined else (0,) * len(widths)
+        blocks = (*BLOCKS, *[0] * len(widths)) if refined else [0] * len(widths)
         self.residual_blocks = nn.CellList(
             [
                 nn.SequentialCell([ResidualBlock(width, norm, channels_last) for _ in range(count)])
-                for width, count in zip(widths, self.block_counts, strict=True)
-                if count
+                for width, count in zip(widths, blocks, strict=False)
             ]
         )
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""
-        x = self._mapped(z)
-        for i in range(len(self.generator)):
-            x = self.generator[i](x)
-            if i % 3 == 2 and self.block_counts[i // 3]:  # a ReLU with blocks after it
-                x = self.residual_blocks[i // 3](x)
-        return cl.to_channels_first(x) if self.channels_last else x
+        return self.with_excess(z, 0.0)[0]
 
     def with_excess(self, z: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-        """The images, and how far hidden activations exceed a limit: float32 [], squares summed over an image.
+        """The images, and how far hidden activations exceed a limit, 0 for none: float32 [], squares summed per image.
 
         Activations are the outputs of the ReLUs that residual blocks may follow.
         """
-        x = self._mapped(z)
+        x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
+        x = cl.to_channels_last(x) if self.channels_last else x
         squares = ops.zeros((), mstype.float32)
         for i in range(len(self.generator)):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
-                squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
-                if self.block_counts[i // 3]:
-                    x = self.residual_blocks[i // 3](x)
+                if limit:
+                    squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+                x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]
-
-    def _mapped(self, z: Tensor) -> Tensor:
-        x = self.latent_map(z.reshape((z.shape[0], -1))).reshape(z.shape)
-        return cl.to_channels_last(x) if self.channels_last else x
