@@ -29,8 +29,8 @@ from avatar_runtime.serve.cli import main as avatar_serve
 from tiny_model import tiny_arrays
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["main", "prepare", "grade", "steer", "interpolate"]
-"""The commands of avatar-train, in the order in which one uses them."""
+ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier"]
+"""The commands of avatar-train, in the order in which the examples run."""
 HAS_MINDSPORE = pytest.mark.skipif(find_spec("mindspore") is None, reason="MindSpore has no wheel for this Python")
 
 
@@ -167,9 +167,11 @@ def test_the_examples_of_avatar_export_run(folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="avatar-edge.toml makes the networks small")
 def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avatar_training.classifier import classifier
     from avatar_training.cli import main as avatar_train
     from avatar_training.steering import grading_server
     from avatar_training.steering.grading import Grading
+    from training.nsfwjs_package import write_package
     from training.steering.tiny_classifier import write_classifier
 
     def interrupted(server: object) -> None:
@@ -188,6 +190,9 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
     handler = partial(QuietHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
         Thread(target=site.serve_forever, daemon=True).start()
+        tiny = write_package(Path("nsfwjs-0.0.1.tgz"), "")
+        monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", f"http://127.0.0.1:{site.server_port}")
+        monkeypatch.setattr(classifier, "make_classifier", partial(classifier.make_classifier, package=tiny))
         smaller = {
             "--steps 60": "--steps 2",
             "--steps 40000": "--steps 3",

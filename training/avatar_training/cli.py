@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from avatar_runtime.command.progress import ProgressBar, say
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_training import device
+from avatar_training.classifier.cli import classifier
 from avatar_training.config import (
     DEVICE_TARGETS,
     FACES_URL,
@@ -165,10 +166,21 @@ class _Group(Command, click.Group):
 @_machine(
     "--device-target", type=click.Choice(DEVICE_TARGETS), help="auto takes Ascend, else GPU, else CPU.  [default: auto]"
 )
+@_machine(
+    "--check-device", is_flag=True, help="Say what devices there are, compare a few steps with the CPU's, and stop."
+)
 @_machine("--amp/--no-amp", default=None, help="Mixed precision with loss scaling.  [default: on, except on CPU]")
 @_machine("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every random number.  [default: 0]")
 @version_option
-def main(download: str | None, out: Path | None, resume: bool, restart: bool, dry_run: bool, **options: Any) -> None:
+def main(
+    download: str | None,
+    out: Path | None,
+    resume: bool,
+    restart: bool,
+    dry_run: bool,
+    check_device: bool,
+    **options: Any,
+) -> None:
     """Train a DCGAN on images of faces.
 
     A run can be stopped and resumed at any time. Options without a default use the recipe's value; --dry-run shows it.
@@ -180,6 +192,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
       avatar-train --out runs/night --resume --steps 40000
       avatar-train --data more.zip --init-from runs/night --out runs/more
       avatar-train --data more.zip --init-from runs/night --image-size 128 --out runs/larger
+      avatar-train --check-device
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     context = click.get_current_context()
@@ -187,6 +200,12 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
     if other := context.invoked_subcommand:
         if typed:
             raise click.UsageError(f"avatar-train {other} takes its options after its name")
+        return
+    if check_device:
+        from avatar_training.device_check import check_device as check
+
+        for sentence in check(options["device_target"] or "auto"):
+            click.echo(sentence)
         return
     if resume and restart:
         raise click.UsageError("--resume continues a run and --restart starts over: use one of them")
@@ -209,6 +228,7 @@ def main(download: str | None, out: Path | None, resume: bool, restart: bool, dr
         )
         out = out or RUNS / config.recipe
     if not dry_run:
+        device.prepare(config.device_target)
         import avatar_training.loop  # noqa: F401  # a missing package is told before all else
     if device.is_leader():
         click.echo(json.dumps({"out": str(out), **config.to_dict()}, indent=2))
@@ -243,6 +263,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     click.echo(out)
 
 
+main.add_command(classifier)
 main.add_command(prepare)
 main.add_command(grade)
 main.add_command(steer)
@@ -251,14 +272,8 @@ main.add_command(steer)
 def _download(url: str, path: Path) -> None:
     from avatar_training.data.download import download
 
-    fetching = ProgressBar("fetching", show_pos=False)
-
-    def on_received(received: int, total: int | None) -> None:
-        if total:
-            fetching.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-    with fetching:
-        files = download(url, path, on_message=say, on_received=on_received)
+    with ProgressBar("fetching", show_pos=False) as bar:
+        files = download(url, path, on_message=say, on_received=bar.show_bytes)
     click.echo(f"{path}: {files} files, undamaged", err=True)
 
 

@@ -1,12 +1,15 @@
 """The device MindSpore computes on, its mixed precision, and the other workers of a job.
 
-Only this file calls what a machine with a CPU alone cannot run: what MindSpore documents for Ascend and GPU.
+Only this file calls what a machine with a CPU alone cannot run: what MindSpore documents for Ascend and GPU. How
+MindSpore finds CUDA is in cuda.py.
 """
 
 import os
+import re
 from typing import Any
 
 from avatar_runtime.errors import InputError
+from avatar_training import cuda
 
 TARGETS = ("Ascend", "GPU", "CPU")
 """Devices, in the order in which `auto` tries them."""
@@ -15,8 +18,25 @@ LOSS_SCALE = "loss_scale."
 """Prefix of the names of a loss scaler's parameters."""
 
 
+def prepare(target: str = "auto") -> None:
+    """Let MindSpore find CUDA. Call it before MindSpore is imported, for MindSpore looks for devices then.
+
+    Args:
+        target: CPU, GPU, Ascend, or auto.
+
+    Raises:
+        InputError: the target is GPU and something is missing.
+    """
+    if target in ("auto", "GPU"):
+        try:
+            cuda.provide()
+        except InputError:
+            if target == "GPU":
+                raise
+
+
 def select(target: str = "auto") -> str:
-    """Make MindSpore compile graphs for a device. Call it before anything else of MindSpore.
+    """Make MindSpore compile graphs for a device. Call it after `prepare` and before anything else of MindSpore.
 
     Args:
         target: CPU, GPU, Ascend, or auto.
@@ -39,8 +59,10 @@ def select(target: str = "auto") -> str:
     try:
         mindspore.set_device(target)
     except (RuntimeError, ValueError, TypeError) as err:
+        plugin = re.search(r"Load dynamic library: libmindspore_gpu.*", str(err)) if target == "GPU" else None
         raise InputError(
-            f"MindSpore {mindspore.__version__} has no {target} here; install the build for it or choose another device"
+            f"MindSpore {mindspore.__version__} has no {target} here{f' ({plugin[0]})' if plugin else ''}; "
+            "install the build for it or choose another device"
         ) from err
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     if target == "CPU":

@@ -74,14 +74,8 @@ def fetch(id: str) -> None:
     """
     from avatar_runtime.model_file.fetching import fetch_model
 
-    bar = ProgressBar("fetching", show_pos=False)
-
-    def on_received(received: int, total: int | None) -> None:
-        if total:
-            bar.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-    with bar:
-        path = fetch_model(id, on_message=say, on_received=on_received)
+    with ProgressBar("fetching", show_pos=False) as bar:
+        path = fetch_model(id, on_message=say, on_received=bar.show_bytes)
     click.echo(f"{id} is in {click.format_filename(path)}")
 
 

@@ -60,6 +60,11 @@ class ProgressBar(ExitStack):
             self.close()
             self.bar = None
 
+    def show_bytes(self, received: int, total: int | None) -> None:
+        """Show how much of a transfer has come, if its length is known."""
+        if total:
+            self.show(received, total, f"{received / 1e6:.1f} of {total / 1e6:.1f} MB")
+
     def watch(self, items: Iterable[T], total: int) -> Iterator[T]:
         """Pass items through, and show how many have passed."""
         with self:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 MIRROR_VARIABLE = "AVATAR_EDGE_MODEL_URL"
 
 
+def address(name: str, url: str) -> str:
+    """Where a file comes from: its own address, or AVATAR_EDGE_MODEL_URL/name if that is set."""
+    mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
+    return f"{mirror}/{name}" if mirror else url
+
+
 def fetch_model(
     id: str,
     *,
@@ -49,8 +55,7 @@ def fetch_model(
         raise missing(id, path)
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256:
         return path
-    mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
-    url = f"{mirror}/{path.name}" if mirror else known.url
+    url = address(path.name, known.url)
     if not url:
         raise DownloadError(
             f"the registry has no address for {id}: set {MIRROR_VARIABLE} to that of a mirror, or put it into {path}"

@@ -1,7 +1,9 @@
 """A critic, trained on grades: one linear map from a classifier's activations to "how broken is this face".
 
-Pooled activations are standardised, reduced to their first 120 principal components and weighted by a logistic
-regression. All three are linear, so they reduce to one vector and one number.
+Pooled activations are standardised and reduced to their first 300 principal components; a ridge regression predicts the
+grade from those, and a logistic regression the logit of "broken" from the grade. All four are affine, so they reduce to
+one vector and one number. Learning the grade uses what is said of doubtful faces: on 704 faces of other graders the AUC
+of "not fine" is 0.78, and 0.72 if "broken" is learnt alone; that of "broken" is 0.82 and 0.81.
 
 The file, `critic.npz`, holds no pickles, so any program can read it:
 
@@ -32,8 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from avatar_runtime.errors import AvatarError
@@ -42,12 +43,12 @@ from avatar_runtime.output.atomic import write_file
 from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.steering.activations import GREY, INPUT_SIZE, PIXEL_RANGE, POOL, ActivationNetwork, Floats
 
-COMPONENTS = 120
-INVERSE_PENALTY = 0.001
-"""C of the logistic regression: from 1 to 0.0001 the AUC on unseen graders hardly moves (0.856 to 0.866)."""
+COMPONENTS = 300
+PENALTY = 2.0
+"""Alpha of the ridge regression, for each activation: standardised, they have as much variance as there are of them."""
 
-MIN_EACH = 30
-"""The least number of broken and of whole faces to train on."""
+MIN_FACES, MIN_EACH = 120, 30
+"""The least number of faces to train on, and of broken and of whole ones among them."""
 
 
 class CriticError(AvatarError):
@@ -142,30 +143,31 @@ def read_critic(path: Path) -> Critic:
     return critic
 
 
-def pipeline() -> Pipeline:
-    """The untrained critic, in three steps."""
-    return make_pipeline(
-        StandardScaler(),
-        PCA(COMPONENTS, svd_solver="randomized", random_state=0),
-        LogisticRegression(C=INVERSE_PENALTY, max_iter=2000),
-    )
+def fit(activations: Floats, grade: npt.NDArray[np.int64]) -> tuple[Floats, float]:
+    """Train a critic: weights float32 [F] and a bias.
 
+    Args:
+        activations: Pooled, float32 [N, F].
+        grade: How good each face is, [N]; 0 is broken.
 
-def fit(activations: Floats, broken: npt.NDArray[np.bool_]) -> Pipeline:
-    """Train a critic on pooled activations float32 [N, F] and on which faces are broken. Raises CriticError."""
+    Raises:
+        CriticError: There are too few faces.
+    """
+    broken = grade == 0
     few = min(broken.sum(), (~broken).sum())
-    if few < MIN_EACH or len(broken) < COMPONENTS:
+    if few < MIN_EACH or len(broken) < MIN_FACES:
         raise CriticError(
             f"{len(broken)} graded faces, {broken.sum()} of them broken, are too few to learn from; grade until there "
-            f"are at least {COMPONENTS} faces, {MIN_EACH} of them broken and {MIN_EACH} not"
+            f"are at least {MIN_FACES} faces, {MIN_EACH} of them broken and {MIN_EACH} not"
         )
-    return pipeline().fit(activations, broken)
-
-
-def collapse(fitted: Pipeline) -> tuple[Floats, float]:
-    """The three steps as one linear map: weights float32 [F] and a bias."""
-    scaler, pca, regression = (step for _, step in fitted.steps)
-    by_component = regression.coef_[0].astype(np.float64) @ pca.components_.astype(np.float64)  # [F]
+    scaler, ridge = StandardScaler(), Ridge(PENALTY * activations.shape[1])
+    pca = PCA(min(COMPONENTS, *activations.shape), svd_solver="randomized", random_state=0)
+    components = pca.fit_transform(scaler.fit_transform(activations))
+    ridge.fit(components, grade)
+    logistic = LogisticRegression().fit(ridge.predict(components)[:, None], broken)
+    # Each of the four is affine: their product is one vector, and the rest one number.
+    by_component = logistic.coef_[0, 0] * ridge.coef_.astype(np.float64) @ pca.components_.astype(np.float64)  # [F]
     weights = by_component / scaler.scale_
-    bias = regression.intercept_[0] - weights @ scaler.mean_ - by_component @ pca.mean_.astype(np.float64)
+    at_mean = logistic.intercept_[0] + logistic.coef_[0, 0] * ridge.intercept_
+    bias = at_mean - weights @ scaler.mean_ - by_component @ pca.mean_.astype(np.float64)
     return weights.astype(np.float32), float(np.float32(bias))  # what the file holds
