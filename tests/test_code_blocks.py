@@ -6,6 +6,7 @@ Blocks of HTML and JavaScript run in tests/web/test_code_blocks.py. What trains 
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -77,7 +78,14 @@ def run(block: Block, folder: Path) -> None:
         program.write_text(f"#!{sys.executable}\n{code.format(root=str(ROOT), scripts=scripts)}")
         program.chmod(0o755)
     path = os.pathsep.join([str(programs), scripts, os.environ["PATH"]])
-    subprocess.run(["bash", "-euc", block.code], cwd=folder, env={**os.environ, "PATH": path}, check=True)
+    command, environment = ["bash", "-euc", block.code], {**os.environ, "PATH": path}
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # the time limit: what the shell started would go on
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert status == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the documents' shell is a POSIX one")

@@ -1,6 +1,7 @@
 """The documents are true: links lead somewhere, options and files exist."""
 
 import importlib
+import json
 import re
 import shlex
 from importlib.util import find_spec
@@ -9,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from avatar_runtime import __version__
+from avatar_runtime.model_file.registry import default_model
 from code_blocks import DOCUMENTS, ROOT, blocks
 
 COMMANDS = {
@@ -97,6 +100,24 @@ def test_every_marked_suite_is_in_the_guide_and_has_a_time_limit() -> None:
     assert "slow" in markers
     guide, limits = ((ROOT / name).read_text() for name in ("CONTRIBUTING.md", "tests/conftest.py"))
     assert [marker for marker in markers if f"`pytest -m {marker}`" not in guide or f'"{marker}": ' not in limits] == []
+
+
+def test_everything_names_the_same_version() -> None:
+    text = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("CHANGELOG.md", "CITATION.cff", "runtime/web/README.md", "docs/releases.md")
+    }
+    package = json.loads((ROOT / "runtime/web/package.json").read_text(encoding="utf-8"))
+    model = json.loads((ROOT / "runtime/web/model/package.json").read_text(encoding="utf-8"))
+    tarballs = re.findall(r"avatar-runtime-web-(?:model-)?([\d.]+)\.tgz", text["runtime/web/README.md"])
+    assert re.findall(r"^## \[(\d.*?)\]", text["CHANGELOG.md"], re.MULTILINE)[0] == __version__
+    assert re.findall(r"^version: (.+)$", text["CITATION.cff"], re.MULTILINE) == [__version__]
+    assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", text["docs/releases.md"])) == {__version__}
+    assert package["version"] == __version__
+    assert tarballs == [package["version"], model["version"]]
+    # The major version of the model's package is the model's.
+    assert model["version"].split(".")[0] == default_model().split("@")[1]
+    assert package["dependencies"] == {model["name"]: f"^{model['version'].split('.')[0]}.0.0"}
 
 
 def test_readme_has_at_most_100_lines_and_the_benchmarks_80() -> None:

@@ -73,9 +73,9 @@ def bundle(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program whose one line calls avatar-gen, bundled without an option."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "draw.py").write_text("from avatar_runtime.command.process import avatar_gen\n\navatar_gen()\n")
-    folders = [f"--{kind}path={folder}" for kind in ("dist", "work", "spec")]
+    folders = [f"--{kind}path={folder / kind}" for kind in ("dist", "work", "spec")]  # no two may be one
     run(programs / "pyinstaller", "--log-level=WARN", *folders, "--name=draw", folder / "draw.py")
-    return folder / "draw/draw"
+    return folder / "dist/draw/draw"
 
 
 def test_a_zip_that_python_does_not_unpack_says_why_it_cannot_draw(programs: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from avatar_runtime.generator import AvatarGenerator
     from avatar_runtime.model_file.metadata import ModelSpec
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = [
     "AvatarError",
     "AvatarGenerator",

@@ -100,7 +100,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--names-file {tiny} --out a.png", "which is not UTF-8; save the file as UTF-8"),
         ("--out a.png --format webp", "the name of --out FILE says its format"),
         ("--out-dir new --format gif", "'.gif' is for animations, from one avatar to another; use one of .png"),
-        ("--out-dir new --format bmp", "'bmp' is not one of 'png', 'webp', 'jpg', 'gif'"),
+        ("--out-dir new --format bmp", "'bmp' is not one of 'png', 'webp', 'avif', 'jpg', 'gif'"),
         ("--interpolate a b --out a.jpg", "'.jpg' holds no animation; use one of .gif, .webp, .png"),
         ("--interpolate a b --out a", "a name without extension holds no animation"),
         ("--interpolate a b --out-dir new", "--interpolate draws one animation: it needs --out FILE"),

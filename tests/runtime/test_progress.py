@@ -93,14 +93,21 @@ def test_a_pipe_sees_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "a sentence\n")
 
 
-@pytest.mark.parametrize("options", [["--out-dir", "faces"], ["--out", "faces.png"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--count", "100", "--out-dir", "faces"],
+        ["--count", "100", "--out", "faces.png"],
+        ["--interpolate", "alice", "bob", "--frames", "100", "--out", "morph.gif"],
+    ],
+)
 def test_avatar_gen_shows_it_unless_json_is_asked_for(
     installed_avatar_gen: Callable[..., "CompletedProcess[str]"], folder: object, options: list[str]
 ) -> None:
     pty = pytest.importorskip("pty")
     for json, expected in ([], True), (["--json"], False):
         master, terminal = pty.openpty()
-        done = installed_avatar_gen("--count", "100", *options, *json, stderr=terminal)
+        done = installed_avatar_gen(*options, *json, stderr=terminal)
         os.close(terminal)
         seen = b""
         while True:

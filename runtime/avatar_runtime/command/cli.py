@@ -59,7 +59,7 @@ _instead = group("Instead of drawing")
 @_what("--count", type=click.IntRange(1, MAX_COUNT), metavar="N", help="Avatars in the series.  [default: 64]")
 @_what("--interpolate", nargs=2, metavar="A B", help="An animation from A to B and back: .gif, .webp or .png.")
 @_where("--show", is_flag=True, help="Show the avatars in this terminal.")
-@_where("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp or .jpg; - is standard output.")
+@_where("--out", type=PATH, metavar="FILE", help="Write one picture: .png, .webp, .avif or .jpg; - is standard output.")
 @_where("--out-dir", type=PATH, metavar="DIR", help="Write one file per avatar.")
 @_where("--shard", type=ShardType(), metavar="I/N", help="Draw only part I of N of --out-dir.")
 @_look("--size", type=int, metavar="PX", help="Height and width of an avatar.  [default: the model's]")
@@ -70,7 +70,7 @@ _instead = group("Instead of drawing")
 @_look("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames of --interpolate from A to B.")
 @_look(
     "--format",
-    type=click.Choice(["png", "webp", "jpg", "gif"]),
+    type=click.Choice(["png", "webp", "avif", "jpg", "gif"]),
     help="Of single files, and of --out -; gif for --interpolate.  [default: png]",
 )
 @_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name, keep the best.")
@@ -107,7 +107,10 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
     gc.freeze()  # what is imported stays
     gc.enable()
-    given = [name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    source = ctx.get_parameter_source
+    given = [  # click 8.2 says of names that are not there that the command line gave them
+        name for name, value in options.items() if value != () and source(name) is ParameterSource.COMMANDLINE
+    ]
     if options["names"][:1] == ("models",):
         raise InputError("'models' is the name of a command; for the avatar of that name: --name models")
     options["names"] += options.pop("more_names")

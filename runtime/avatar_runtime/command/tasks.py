@@ -124,7 +124,7 @@ def _draw_picture(
     picture.size(image_size)
 
     picture = _best(options, generator, best_of, picture)
-    data = picture.render(generator, options.extension, _watch(options, len(picture.names)))
+    data = picture.render(generator, options.extension, _watch(options, picture.frames or len(picture.names)))
     text = picture.text(generator)
 
     if options.out is None or options.to_stdout:

@@ -1,7 +1,7 @@
 """Encode frames as an animation that plays there and back in a loop: a GIF, a WebP or an animated PNG."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from PIL import Image
@@ -27,13 +27,20 @@ def check_animation(extension: str) -> None:
         raise InputError(f"{what} holds no animation; use one of {', '.join(FORMATS)}")
 
 
-def encode_animation(frames: UInt8, extension: str, text: Mapping[str, Any] | None = None) -> bytes:
+def encode_animation(
+    frames: UInt8,
+    extension: str,
+    text: Mapping[str, Any] | None = None,
+    watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> bytes:
     """Encode frames so that they play there and back, 2 * N - 2 in all.
 
     Args:
         frames: uint8 [N, H, W, C], N at least 2.
         extension: .gif (256 colours per frame, no soft transparency), .webp (lossless) or .png.
         text: What the animation shows; it is stored as `encoding.text_options` says.
+        watch: Passes the frames of a GIF through as their colours are chosen, which takes most of the time. Pillow
+            writes the other formats at one go.
 
     Returns:
         The bytes of the file.
@@ -43,9 +50,10 @@ def encode_animation(frames: UInt8, extension: str, text: Mapping[str, Any] | No
     """
     check_animation(extension)
     format_name, options = FORMATS[extension.lower()]
-    pictures = [to_pil(frame) for frame in [*frames, *frames[-2:0:-1]]]
+    there = [to_pil(frame) for frame in frames]
     if format_name == "GIF":
-        pictures = [picture.convert("RGB").quantize(dither=Image.Dither.NONE) for picture in pictures]
+        there = [picture.convert("RGB").quantize(dither=Image.Dither.NONE) for picture in watch(there)]
+    pictures = [*there, *there[-2:0:-1]]
     buffer = io.BytesIO()
     try:
         pictures[0].save(

@@ -26,8 +26,8 @@ MAX_DRAWN_PIXELS = MAX_GRID_SIDE**2
 MAX_FRAMES = 10_000
 """Frames of the longest animation: 16 minutes, there and back."""
 
-Watch = Callable[[Iterable[str]], Iterable[str]]
-"""Passes names through as they are drawn, for a progress bar."""
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
+"""Passes names through as they are drawn, or frames as they are encoded, for a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Picture:
             return encode(images[0], extension, text)
         from avatar_runtime.imaging.animation import encode_animation
 
-        return encode_animation(images, extension, text)
+        return encode_animation(images, extension, text, watch)
 
     def check_format(self, extension: str) -> None:
         """Raise InputError unless extension names a format that can hold the picture."""

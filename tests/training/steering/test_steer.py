@@ -94,7 +94,8 @@ def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path
     patch.undo()
     assert result.exit_code == 0, result.output
     assert "look at" in result.stdout
-    assert shown == [(done, 600 + 4 * 128) for done in (480, 600, 728, 856, 984, 1112)]
+    # 800 grades, 600 fresh faces, 20 real ones, and 128 at each of four strengths.
+    assert shown == [(done, 1932) for done in (0, 480, 800, 1280, 1400, 1420, 1548, 1676, 1804, 1932)]
     return out
 
 

@@ -98,7 +98,8 @@ def steer(
     Args:
         config: What to steer, by what, and how far.
         on_message: Called with sentences for the user.
-        on_faces: Called with how many of the faces to draw and measure are done, and how many there are.
+        on_faces: Called with how many of the faces to look at are done, graded and real ones among them, and how many
+            there are.
 
     Raises:
         SteeringError: out exists, or no strength is given and none can be suggested.
@@ -133,7 +134,6 @@ def _steer(
 ) -> Steered:
     asked = () if config.strength is None else (config.strength,)
     strengths = sorted({*config.strengths, *asked})
-    total = config.fresh_faces + config.faces * (1 + len(strengths))
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
     checkpoint.read(config.checkpoint / "discriminator.ckpt")  # the pair is copied at the end: is it whole?
     features = FeatureNetwork(config.network) if config.real else None
@@ -143,14 +143,26 @@ def _steer(
         for line in summarise(path) if path.is_dir() else ():
             on_message(line)
     on_message(f"{len(grades.grade)} graded faces, {grades.broken.sum()} of them broken")
-    activations = network(grades.images)
+    done, real_count = 0, config.real_faces if config.real else 0
+    total = len(grades.images) + config.fresh_faces + real_count + config.faces * (1 + len(strengths))
+
+    def count(faces: int) -> None:
+        nonlocal done
+        done += faces
+        on_faces(done, total)
+
+    count(0)
+    parts = []
+    for start in range(0, len(grades.images), _CHUNK):
+        parts.append(network(grades.images[start : start + _CHUNK]))
+        count(len(parts[-1]))
+    activations = np.concatenate(parts)
+    del parts
     critic = learn_critic(network, activations, grades)
     on_message(f"critic: {critic.validation}")
     learner, judge = (half_critic(network, activations, grades, half) for half in (0, 1))
     del activations
-    direction, trial = _directions(
-        drawing, network, (critic, learner), config.fresh_faces, lambda done: on_faces(done, total)
-    )
+    direction, trial = _directions(drawing, network, (critic, learner), config.fresh_faces, count)
     on_message(
         f"direction: R2 {direction.r2:.2f}; its cosine with that of half the graders is {direction.v @ trial.v:.2f}"
     )
@@ -160,14 +172,15 @@ def _steer(
         sizes = (drawing.config.image_size, drawing.config.channels)
         real = (real_faces(config.real, config.real_faces, *sizes), features)
     measurement = Measurement(drawing, network, judge, config.faces, real)
+    count(real_count)
     points = [measurement.point(measurement.before, None)]
+    count(config.faces)
     for tried in strengths:
-        on_faces(config.fresh_faces + config.faces * len(points), total)
         points.append(measurement.point(measurement.faces(trial.v, tried), tried))
         recall = "" if points[-1].recall is None else f", recall {points[-1].recall:.2f}"
         judged = f"{points[-1].broken:.1%} broken according to the other {judge.validation.unseen}s"
         on_message(f"strength {tried}: {judged}{recall}")
-    on_faces(total, total)
+        count(config.faces)
     suggested = suggested_strength(points, config.keep_recall)
     strength = config.strength if config.strength is not None else suggested
     if strength is None:
@@ -193,7 +206,7 @@ def _directions(
     for start in range(0, count, _CHUNK):
         activations = network(drawing.draw_mapped(sample.mapped[start : start + _CHUNK]))
         logits.append([critic.logits(activations) for critic in critics])
-        on_faces(min(start + _CHUNK, count))
+        on_faces(len(activations))
     return [find_direction(sample.mapped, scores) for scores in np.concatenate(logits, axis=1)]
 
 
