@@ -115,10 +115,10 @@ def _file(generator: AvatarGenerator, name: str, image: UInt8) -> bytes:
 
 
 @contextmanager
-def running_server() -> Iterator[tuple[int, int]]:
+def running_server(*options: str) -> Iterator[tuple[int, int]]:
     """The port of an avatar-serve, and the id of its process."""
     program = Path(sys.executable).with_name("avatar-serve")
-    process = subprocess.Popen([program, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([program, "--port", "0", *options], stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         for line in process.stderr:
@@ -165,15 +165,19 @@ def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], 
 
 
 def resident(pid: int) -> int:
-    """Resident memory of a process in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+    """Resident memory of a process and its children in MiB; what they share counts for each."""
+    found = (Path(f"/proc/{process}/status").read_text() for process in _family(pid))
+    return sum(int(status.split("VmRSS:")[1].split()[0]) for status in found) // 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds that a process and its children have used."""
+    found = (Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in _family(pid))
+    return sum(int(fields[11]) + int(fields[12]) for fields in found) / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> list[int]:
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def cached(port: int) -> int:

@@ -2,13 +2,15 @@
 
 wrk (https://github.com/wg/wrk) loads three things in turn over 64 connections, on the same machine: an application of
 uvicorn that answers "Hello, world!", which is the ceiling; one avatar again and again, from the cache; and a new name
-each time. Between them the library draws and encodes as fast as it can. Ratios compare what ran in the same round; the
-CPU time for an answer depends least on what else the machine does. In the end it starts the server again and again, for
-the time to the first picture. All takes two minutes.
+each time. Both servers have a process per CPU. Between them the library draws and encodes as fast as it can. Ratios
+compare what ran in the same round; the CPU time for an answer depends least on what else the machine does. In the end
+the server is started again and again, for the time to the first picture. All takes two minutes.
 --soak asks for new names as long as is said, and prints the server's memory.
 """
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -23,17 +25,28 @@ from urllib.request import urlopen
 import click
 import numpy as np
 
+from avatar_runtime.cpus import cpu_limit
 from avatar_runtime.latents import series
 from benchmarks.studies.serve import best_of_library, cpu_seconds, resident, running_server
 
 HELLO = """
+import os, socket, sys
+import uvicorn
+
 async def app(scope, receive, send):
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"Hello, world!"})
 
-import uvicorn
-uvicorn.run(app, port=PORT, http="httptools", lifespan="off", log_level="error", access_log=False)
+port, workers = map(int, sys.argv[1:])
+for _ in range(workers - 1):
+    if not os.fork():
+        break
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so asyncio sets TCP_NODELAY
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", port))
+config = uvicorn.Config(app, http="httptools", lifespan="off", log_level="error", access_log=False)
+uvicorn.Server(config).run([listener])
 """
 NEW_NAMES = """
 count = 0
@@ -64,13 +77,14 @@ class _Found(NamedTuple):
 @click.option("--rounds", default=5, type=click.IntRange(min=1))
 @click.option("--seconds", default=5, type=click.IntRange(min=1), help="Of each measurement.")
 @click.option("--clients", default=64, type=click.IntRange(min=1))
+@click.option("--workers", default=cpu_limit(), type=click.IntRange(min=1), help="Processes of each server.")
 @click.option("--soak", type=float, metavar="MINUTES", help="Instead, ask for new names so long.")
 @click.option(
     "--pause", default=0, type=click.IntRange(min=0), help="ms that a client waits between names of the soak."
 )
-def main(rounds: int, seconds: int, clients: int, soak: float | None, pause: int) -> None:
+def main(rounds: int, seconds: int, clients: int, workers: int, soak: float | None, pause: int) -> None:
     """Load avatar-serve by wrk."""
-    with tempfile.TemporaryDirectory() as folder, running_server() as (port, pid):
+    with tempfile.TemporaryDirectory() as folder, running_server("--workers", str(workers)) as (port, pid):
         script = Path(folder) / "names.lua"
         script.write_text(NEW_NAMES + (f"delay = function() return {pause} end" if soak and pause else ""))
         address = f"http://127.0.0.1:{port}"
@@ -78,7 +92,7 @@ def main(rounds: int, seconds: int, clients: int, soak: float | None, pause: int
             _soak(address, pid, script, clients, soak)
             return
         hello, cached, library, drawn = [], [], [], []
-        with _hello() as (hello_address, hello_pid):
+        with _hello(workers) as (hello_address, hello_pid):
             for i in range(rounds):
                 hello.append(_wrk(hello_address, hello_pid, clients, seconds))
                 cached.append(_wrk(f"{address}/v1/anime-faces-64/alice.png", pid, clients, seconds))
@@ -86,18 +100,22 @@ def main(rounds: int, seconds: int, clients: int, soak: float | None, pause: int
                 rate = best_of_library(names)[1]
                 library.append(_Found(rate, (time.process_time() - before) / len(names) * 1000))
                 drawn.append(_wrk(address, pid, clients, seconds, script))
-    print(f"{clients} clients, medians of {rounds} rounds of {seconds} s; ratios compare what ran in the same round\n")
+    print(f"{clients} clients, {workers} processes, medians of {rounds} rounds of {seconds} s")
+    print("Ratios compare what ran in the same round.\n")
     print("| | answers a second | of | p99 | CPU time for an answer |\n|---|---|---|---|---|")
     _print_row("hello-world", hello)
     _print_row("one avatar from the cache", cached, hello)
     _print_row("the library's drawing and encoding", library)
     _print_row("a new name each time", drawn, library)
-    begun, imported = zip(*(_cold_start() for _ in range(2 * rounds)), strict=True)
-    ratios = np.divide(begun, imported)
-    print(
-        f"\nfrom the start to the first answer: {np.median(begun):.2f} s, {np.median(ratios):.2f} ({min(ratios):.2f} "
-        f"to {max(ratios):.2f}) of the {np.median(imported):.2f} s that importing its dependencies takes"
-    )
+    print()
+    for count in sorted({1, workers}):
+        begun, imported = zip(*(_cold_start(count) for _ in range(2 * rounds)), strict=True)
+        ratios = np.divide(begun, imported)
+        print(
+            f"{count} processes from the start to the first answer: {np.median(begun):.2f} s, {np.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}) of the {np.median(imported):.2f} s that importing its "
+            "dependencies takes"
+        )
 
 
 def _print_row(name: str, found: list[_Found], ceiling: list[_Found] | None = None) -> None:
@@ -110,14 +128,14 @@ def _print_row(name: str, found: list[_Found], ceiling: list[_Found] | None = No
     print(f"| {name} | {rate:,.0f} | {of} | {'' if np.isnan(p99) else f'{p99:.0f} ms'} | {cpu:.3f} ms |")
 
 
-def _cold_start() -> tuple[float, float]:
+def _cold_start(workers: int) -> tuple[float, float]:
     """Seconds from the start of avatar-serve to its first picture, and those that importing its dependencies takes."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", IMPORTS], check=True)
     imported = time.monotonic() - began
     began = time.monotonic()
-    with running_server() as (port, _), urlopen(f"http://127.0.0.1:{port}/alice.png") as answer:
-        answer.read()
+    with running_server("--workers", str(workers)) as (port, _):
+        urlopen(f"http://127.0.0.1:{port}/alice.png").close()
         return time.monotonic() - began, imported
 
 
@@ -158,21 +176,17 @@ def _wrk(address: str, pid: int, clients: int, seconds: int, script: Path | None
 
 
 @contextmanager
-def _hello() -> Iterator[tuple[str, int]]:
+def _hello(workers: int) -> Iterator[tuple[str, int]]:
     """The address of uvicorn's hello-world, and the id of its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", HELLO.replace("PORT", str(port))])
+    command = [sys.executable, "-c", HELLO, str(port), str(workers)]
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionError:
-                time.sleep(0.05)
+        time.sleep(3)  # until all its processes serve
         yield f"http://127.0.0.1:{port}", process.pid
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 

@@ -314,9 +314,9 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the model broke")
 
+    app = create_app(tiny_model)
     monkeypatch.setattr(AvatarGenerator, "generate", fail)
-    monkeypatch.setattr(AvatarGenerator, "verify", lambda _: None)
-    with TestClient(create_app(tiny_model), raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/alice.png", headers={"X-Request-Id": "abc"})
         assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
         assert answer.text == "the server failed; its log knows this request as abc\n"

@@ -1,6 +1,5 @@
 """The file avatar-edge.toml: a project's own defaults for options of the four commands."""
 
-import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +29,8 @@ def read_defaults(command: click.Command, table: str, configurable: Iterable[cli
     for key, value in content.get(table, {}).items():
         name = key.replace("_", "-")
         if name not in options:
+            import difflib
+
             near = difflib.get_close_matches(name, options, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it may set {', '.join(sorted(options))}"
             what = "cannot set the option" if name in others else "has no option"

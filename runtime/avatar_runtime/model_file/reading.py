@@ -43,7 +43,8 @@ def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: 
             if not head:
                 raise ModelFileError("the file is empty")
             check_head(head)
-            return head + file.read(size)
+            file.seek(0)
+            return file.read(size)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL in it
         raise ModelFileError(f"cannot read it: {getattr(err, 'strerror', None) or err}") from err
 

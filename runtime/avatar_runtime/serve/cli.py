@@ -1,5 +1,6 @@
 """avatar-serve: parses its options and runs the application in uvicorn."""
 
+import gc
 import logging
 import os
 import socket
@@ -12,7 +13,6 @@ from avatar_runtime.command.models import ModelType
 from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.listening import inherited, listen, notify
-from avatar_runtime.serve.workers import fork_workers
 
 _where = group("Where", configurable=True)
 _what = group("What it answers", configurable=True)
@@ -106,6 +106,8 @@ def main(
     if workers > 1:
         if not hasattr(os, "fork"):
             raise InputError("--workers starts processes by fork, which this system lacks: leave it out")
+        from avatar_runtime.serve.workers import fork_workers
+
         worker = fork_workers(workers, on_ready)  # each worker goes on from here
         own = [sockets[worker.number]] if len(sockets) == workers else sockets
         for listener in set(sockets) - set(own):
@@ -131,6 +133,8 @@ def main(
             compatible=compatible,
             on_answer=log_answer if access_log else None,
         )
+        gc.freeze()  # what is imported stays
+        gc.enable()
         serve(app, sockets, on_ready, supervisor)
     finally:
         for listener in sockets:

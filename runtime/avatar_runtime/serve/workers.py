@@ -40,6 +40,12 @@ def fork_workers(count: int, on_ready: Callable[[], None]) -> Worker:
     folder = None
     if METRICS_FOLDER not in os.environ:
         folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="avatar-metrics-")
+    try:
+        import avatar_runtime.serve.server  # noqa: F401  # once for all: it takes most of the time a worker needs to start
+    except ImportError:
+        if folder is not None:
+            shutil.rmtree(folder)
+        raise
     supervisor = _Supervisor()
     worker = supervisor.run(count, on_ready)
     if worker is not None:
