@@ -6,7 +6,6 @@ import re
 import struct
 from base64 import b64decode, b64encode
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -239,14 +238,9 @@ def test_a_hostile_golden_check_is_refused_before_an_image_is_opened(changes: di
 
 
 @pytest.mark.parametrize(
-    ("command", "damage"),
-    [
-        *product(
-            ("avatar-gen --check", "avatar-gen --info", "avatar-export --inspect"), ("header", "pixels", "digest")
-        ),
-        *product(["avatar-serve"], ("header", "digest")),  # it opens no golden image that it draws to the last bit
-    ],
+    "command", ["avatar-gen --check", "avatar-gen --info", "avatar-export --inspect", "avatar-serve"]
 )
+@pytest.mark.parametrize("damage", ["header", "pixels", "digest"])
 def test_every_reader_says_what_is_wrong_with_the_golden_images(
     tmp_path: Path, tiny_model: Path, command: str, damage: str
 ) -> None:
