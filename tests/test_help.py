@@ -215,7 +215,9 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
                 shutil.rmtree("runs/steered", ignore_errors=True)
                 for grader in ("ana", "ben"):
                     grading = Grading(Path("grades/night"), grader)
-                    grading.grade_all({place: 2 * (place % 3 > 0) for place in range(len(grading))})
+                    level = np.array([grading.picture(place).mean() for place in range(len(grading))])
+                    bright = level > np.quantile(level, 1 / 3)  # to both, dark pictures are broken
+                    grading.grade_all({place: 2 * int(fine) for place, fine in enumerate(bright)})
             result = CliRunner().invoke(avatar_train, shlex.split(line)[1:], prog_name="avatar-train")
             assert result.exit_code == 0, f"{line}: {result.output}"
         site.shutdown()
