@@ -194,7 +194,6 @@ def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> 
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("avatar_serve", "avatar_runtime.serve.cli"),
         ("avatar_export", "avatar_export.cli"),
         ("avatar_train", "avatar_training.cli"),
     ],

@@ -1,5 +1,6 @@
 """avatar-serve as a process: it starts, answers, survives rudeness, and finishes what it took when told to stop."""
 
+import gc
 import json
 import os
 import re
@@ -28,6 +29,18 @@ from tiny_model import tiny_weights, write_tiny_model
 def server(tiny_model: Path) -> Iterator["subprocess.Popen[str]"]:
     with running("--port", "0", "--model", str(tiny_model)) as process:
         yield process
+
+
+def test_a_server_collects_its_garbage(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("avatar_runtime.serve.server.serve", lambda *_: seen.append(gc.isenabled()))
+    gc.disable()  # as the command does while it imports
+    try:
+        CliRunner().invoke(main, ["--model", str(tiny_model), "--port", "0"], catch_exceptions=False)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert seen == [True]
 
 
 def test_it_finishes_what_it_took_when_it_is_told_to_stop(server: "subprocess.Popen[str]") -> None:
