@@ -72,10 +72,10 @@ FILES = ("critic", "critic_network", "feature_heads")
 
 CHANGEABLE = frozenset(
     {"data", "steps", "epochs", "lr_decay_steps", "snapshot_every", "keep", "rollback"}
-    | {"device_target", "amp", "kid_network", "kid_every"}
-    | {*FILES}
+    | {"device_target", "amp", "kid_network", "kid_every", *FILES}
 )
-"""Fields that a resumed run may change. Apart from rounding, none changes a step before the decay begins."""
+"""Fields that a resumed run may change; `record.refuse_changes` says which files may differ. Apart from rounding and
+another critic, none changes a step before the decay begins."""
 
 
 @dataclass(frozen=True)
