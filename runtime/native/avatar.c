@@ -616,7 +616,7 @@ static bool skip_value(struct bytes *in) {
     return false;
 }
 
-/* The value of a key of an object: *value is empty if it has none. False if it is no object. */
+/* The value of a key of an object: *value is empty if it has none. False if it is not an object. */
 static bool json_value(struct bytes object, const char *key, struct bytes *value) {
     *value = (struct bytes){object.at, object.at};
     skip_space(&object);
@@ -1803,7 +1803,7 @@ const char *avatar_error_text(enum avatar_error error) {
     case AVATAR_OK: return "no error";
     case AVATAR_DAMAGED: return "the file is damaged or no ONNX model; download or export it again";
     case AVATAR_ORT_FORMAT: return "it is an .ort file; the engine reads the .onnx of avatar-export --precision int8";
-    case AVATAR_FOREIGN: return "it is no generator of avatar-edge; make one from a checkpoint with avatar-export";
+    case AVATAR_FOREIGN: return "it is not a generator of avatar-edge; make one from a checkpoint with avatar-export";
     case AVATAR_NEWER: return "it is an avatar-edge model of a newer format; upgrade the engine";
     case AVATAR_PRECISION: return "it is not an int8 model; export it with --precision int8";
     case AVATAR_FLOAT_OUTPUT: return "it gives float32 images; export it with --output uint8";

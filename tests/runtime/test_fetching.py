@@ -153,7 +153,7 @@ def test_what_cannot_be_fetched_is_said(
 ) -> None:
     with pytest.raises(InputError, match="'tiny' names no model: an id is a name and a version"):
         fetch_model("tiny")
-    with pytest.raises(ModelFileError, match="no model tiny@2 is known; known are"):
+    with pytest.raises(ModelFileError, match="there is no model tiny@2; there are"):
         fetch_model("tiny@2")
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", "ftp://mirror")
     with pytest.raises(DownloadError, match=r"ftp://mirror/tiny@1.onnx is not a web address"):
@@ -164,7 +164,7 @@ def test_what_cannot_be_fetched_is_said(
     monkeypatch.delenv("AVATAR_EDGE_MODEL_URL")
     write_registry(model_folder, **{ID: entry(tiny_model)})
     with pytest.raises(
-        DownloadError, match=r"no address for tiny@1: set AVATAR_EDGE_MODEL_URL to that of a mirror, or"
+        DownloadError, match=r"no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's, or"
     ):
         fetch_model(ID)
     monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)

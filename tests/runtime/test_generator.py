@@ -208,7 +208,7 @@ def test_a_model_that_draws_other_golden_images_does_not_verify(generator: Avata
     golden = generator.spec.golden
     assert golden is not None
     swapped = replace(golden, names=golden.names[::-1])
-    with pytest.raises(ModelFileError, match=r"levels off, 1 are tolerated"):
+    with pytest.raises(ModelFileError, match=r"levels off, and 1 are allowed"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=swapped), "").verify()
     with pytest.raises(ModelFileError, match="carries no golden images"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=None), "").verify()
@@ -258,7 +258,7 @@ def test_a_path_that_is_no_file_is_refused(path: str, message: str) -> None:
 
 
 def test_a_model_of_another_latent_scheme_is_refused(tiny_model: Path, generator: AvatarGenerator) -> None:
-    with pytest.raises(ModelFileError, match="by the scheme 'other-2', this version by 'avatar-edge-latent-1'"):
+    with pytest.raises(ModelFileError, match="by the scheme 'other-2', and this version by 'avatar-edge-latent-1'"):
         AvatarGenerator(open_session(tiny_model), replace(generator.spec, latent_scheme="other-2"), "")
 
 

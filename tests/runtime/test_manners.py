@@ -159,7 +159,7 @@ def test_a_pickle_whose_model_has_changed_is_refused(tmp_path: Path) -> None:
     write_tiny_model(path)
     data = pickle.dumps(AvatarGenerator.load(path))
     write_tiny_model(path, tiny_weights(seed=1))
-    with pytest.raises(ModelFileError, match=r"model\.onnx: it is no longer the file that this generator was made of"):
+    with pytest.raises(ModelFileError, match=r"model\.onnx: it is no longer the file that this generator"):
         pickle.loads(data)
     path.unlink()
     with pytest.raises(ModelFileError, match="cannot read it"):

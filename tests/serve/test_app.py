@@ -207,7 +207,7 @@ def test_head_says_what_get_would_send(client: TestClient, path: str) -> None:
         ("/alice.png?fmt=png", "the address ends in .png and has fmt=png; leave one of them out"),
         ("/v1/tiny@1/alice?fmt=gif", "fmt must be one of png, webp, jpg"),
         ("/v1/tiny@1/alice?fmt=", "fmt must be one of"),
-        ("/v1/tiny@1/alice.svg", "no .svg is made here; there are .png, .webp"),
+        ("/v1/tiny@1/alice.svg", "this service makes no .svg, but .png, .webp"),
         ("/alice.png?size=%", "write the sign itself as %25"),
         ("/alice.png?size=%zz", "write the sign itself as %25"),
         ("/alice.png?circle=maybe", "circle must be 1 or 0, not 'maybe'"),
@@ -319,7 +319,7 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/alice.png", headers={"X-Request-Id": "abc"})
         assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
-        assert answer.text == "the server failed; its log knows this request as abc\n"
+        assert answer.text == "the server failed; its log has this request as abc\n"
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 

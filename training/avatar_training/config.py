@@ -113,7 +113,7 @@ class TrainConfig:
     device_target: str = "auto"
     """CPU, GPU, Ascend, or auto for the best one available."""
     amp: bool | None = None
-    """Mixed precision (float16 with loss scaling). None: on, except on a CPU, where it is no faster."""
+    """Mixed precision (float16 with loss scaling). None: on, except on a CPU, where it is not faster."""
     loss: str = "bce-logits"
     """bce (of probabilities, the tutorial's), bce-logits or hinge."""
     real_label: float = 0.9
@@ -260,7 +260,7 @@ def as_options(names: Sequence[str]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal. Raises TrainingError if it cannot be read or is no regular file."""
+    """SHA-256 of a file, in hexadecimal. Raises TrainingError if it cannot be read or is not a regular file."""
     try:
         return hashlib.sha256(read_file(path)).hexdigest()
     except ModelFileError as err:

@@ -1,4 +1,4 @@
-"""avatar-train prepare: it parses, calls the room, and says what came of it."""
+"""avatar-train prepare: reads the options, calls the library, prints the result."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ def prepare(
       avatar-train prepare --data faces.zip --out faces-128.zip
       avatar-train prepare --data faces.zip --out faces-128.zip --network classifier.onnx
     """
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     enlarging, looking = ProgressBar("enlarging"), ProgressBar("looking through")
     from avatar_training.preparation.prepare import PrepareConfig
     from avatar_training.preparation.prepare import prepare as run

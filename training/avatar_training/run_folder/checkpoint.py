@@ -130,7 +130,7 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     for name, parts in tensors.items():
         shape, kind = list(parts[0].dims), parts[0].tensor_type
         if not isinstance(name, str):  # protobuf gives bytes where they are not UTF-8
-            raise ValueError(f"the name {name!r} is no text")
+            raise ValueError(f"the name {name!r} is not text")
         if kind == "str":
             continue
         content = b"".join(part.tensor_content for part in parts)

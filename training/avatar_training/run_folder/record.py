@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not (isinstance(dataset["sha256"], str) and isinstance(dataset.get("images", 0), int)):
         raise ValueError("dataset has no digest and number of images")
     if not isinstance(record.get("files", {}), dict):
-        raise ValueError("files is no object")
+        raise ValueError("files is not an object")
     return record
 
 
