@@ -21,9 +21,9 @@ from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
 from tiny_model import tiny_arrays
 
+from ..classifier import write_classifier
 from ..conftest import MakeConfig
 from ..report.test_run_page import Reader
-from .tiny_classifier import write_classifier
 
 
 @pytest.fixture(scope="module")

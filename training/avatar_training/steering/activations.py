@@ -183,6 +183,7 @@ def _cut(model: onnx.ModelProto, entry: str, outputs: tuple[str, ...], batch: in
     for node in model.graph.node:  # in topological order, as ONNX demands
         if behind & set(node.input):
             behind.update(node.output)
+    behind.remove(entry)
     needed = set(outputs) & behind
     for node in reversed(model.graph.node):
         if needed & set(node.output) and entry not in node.output:
