@@ -306,10 +306,6 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
 
 
-def _say(message: str) -> None:
-    click.echo(message, err=True)
-
-
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:
     """The run's configuration, changed by the given options; `train` refuses changes that are not allowed."""
     run = read_record(out)

@@ -240,10 +240,6 @@ class TrainConfig:
         """The steps of the whole run."""
         return self.steps if self.steps is not None else steps_per_epoch * (self.epochs or 0)
 
-    def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate."""
-        return self.learning_rate * min(1.0, (steps - step) / max(1, self.lr_decay_steps))
-
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """Fields that make the two compute different steps: name -> (own value, other value)."""
         mine, theirs = self.to_dict(), other.to_dict()

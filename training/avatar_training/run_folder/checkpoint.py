@@ -185,11 +185,6 @@ def _widened(content: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
     return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
-def has_checksum(path: Path) -> bool:
-    """Whether a .ckpt file carries a checksum, which `read` then compares. Raises OSError."""
-    return _checksum_size(path.read_bytes()) > 0
-
-
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:
     """Set each parameter to the array of its name. Raises CheckpointError if one is missing or of another shape.
 
