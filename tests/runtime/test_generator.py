@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError, ProviderError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.session import open_session
-from tiny_model import tiny_weights, write_tiny_model
+from tiny_model import foreign_model, tiny_weights, write_tiny_model
 
 NAMES = ["alice", "", "アリス", "x" * 100_000, "a\0b", "\ud800", *(f"S/{i}" for i in range(60))]
 
@@ -29,12 +27,6 @@ def generator(tiny_model: Path) -> AvatarGenerator:
 @pytest.fixture(scope="module")
 def avatars(generator: AvatarGenerator) -> UInt8:
     return generator.generate(NAMES)
-
-
-def foreign_model() -> onnx.ModelProto:
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 100]) for name in ("z", "out")]
-    graph = helper.make_graph([helper.make_node("Identity", ["z"], ["out"])], "foreign", values[:1], values[1:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def test_avatars_are_different_pictures_in_the_shape_of_the_spec(generator: AvatarGenerator, avatars: UInt8) -> None:

@@ -76,20 +76,8 @@ def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path
     patch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
     result = run(
         *("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", out),
-        *(
-            "--real",
-            pictures,
-            "--real-faces",
-            20,
-            "--faces",
-            128,
-            "--fresh-faces",
-            600,
-            "--strengths",
-            "0.8,1.5",
-            "--strength",
-            1.2,
-        ),
+        *("--real", pictures, "--real-faces", 20, "--faces", 128, "--fresh-faces", 600),
+        *("--strengths", "0.8,1.5", "--strength", 1.2),
     )
     patch.undo()
     assert result.exit_code == 0, result.output
