@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_training import device
 from avatar_training.classifier.cli import classifier
 from avatar_training.config import (
@@ -27,8 +27,8 @@ from avatar_training.config import (
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.cli import prepare
 from avatar_training.run_folder.record import newest_run, read_record, widths
+from avatar_training.signals import StopRequest
 from avatar_training.steering.cli import grade, steer
-from avatar_training.terminal import StopRequest
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 

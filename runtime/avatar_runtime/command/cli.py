@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.models import ModelType, models
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import InputError
 from avatar_runtime.extras import needs
-from avatar_runtime.serve.answers import Answers, BusyError
+from avatar_runtime.serve.cache import BusyError, PictureCache
 from avatar_runtime.serve.compatible import CHOICES, is_compatible, parse_compatible
 from avatar_runtime.serve.negotiation import FORMATS
 from avatar_runtime.serve.requests import Asked, is_picture, parse_avatar, parse_grid
@@ -190,17 +190,17 @@ class Application:
             return await _drawn(service.default, parse_avatar(path, query, accept), SHORT)
         grids = rest.startswith("grids/")
         model, slash, name = rest.removeprefix("grids/").partition("/")
-        answers, is_id = service.find(model)
-        if answers is None:
-            known = ", ".join(service.answers)
+        cache, is_id = service.find(model)
+        if cache is None:
+            known = ", ".join(service.caches)
             return sentence(404, f"there is no model {model[:60]!r} here; there are {known}")
         if not slash or not name:
             return sentence(404, "nothing is here; a name is missing after the model")
         lifetime = FOR_EVER if is_id else SHORT
         if grids:
-            side = answers.generator.spec.image_size
-            return await _drawn(answers, parse_grid(name, query, accept, side), lifetime)
-        return await _drawn(answers, parse_avatar(name, query, accept), lifetime)
+            side = cache.generator.spec.image_size
+            return await _drawn(cache, parse_grid(name, query, accept, side), lifetime)
+        return await _drawn(cache, parse_avatar(name, query, accept), lifetime)
 
     def _is_picture(self, path: str) -> bool:
         """Whether a path is one of a picture, which the metrics count."""
@@ -237,8 +237,8 @@ class Application:
                 return
 
 
-async def _drawn(answers: Answers, asked: Asked, lifetime: tuple[bytes, bytes]) -> Response:
-    answer = await answers.answer(asked.picture, asked.extension)
+async def _drawn(cache: PictureCache, asked: Asked, lifetime: tuple[bytes, bytes]) -> Response:
+    answer = await cache.answer(asked.picture, asked.extension)
     headers = [
         (b"content-type", FORMATS[asked.extension].encode()),
         (b"etag", answer.etag.encode()),

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import click
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.models import ModelType
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.listening import inherited, listen, notify
 

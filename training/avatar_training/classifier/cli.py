@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import Command
 
 
 @click.command(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar
-from avatar_runtime.command.terminal import Command
 from avatar_training.config import IMAGE_SIZES
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
     from avatar_training.steering.grading import Grading
