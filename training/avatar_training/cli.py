@@ -133,7 +133,7 @@ class _Group(Command, click.Group):
 @_loss(
     "--feature-heads",
     metavar="FILE.onnx",
-    help="Judge images through this MobileNetV2, too (Projected GANs).",
+    help="Also judge images by the features of this MobileNetV2 (Projected GANs).",
 )
 @_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
 @_reward("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
@@ -246,7 +246,7 @@ def _is_typed(context: click.Context, param: click.Parameter) -> bool:
 @main.command(cls=Command, extra="train", short_help="Write a pair of networks between two pairs.")
 @click.argument("start", type=_FOLDER, metavar="START")
 @click.argument("end", type=_FOLDER, metavar="END")
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Share of END.")
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="New folder.")
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write the pair of networks between two pairs, where END was trained on from START.

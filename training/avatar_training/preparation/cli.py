@@ -22,18 +22,18 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--network",
     type=_FILE,
     metavar="FILE.onnx",
-    help="An image classifier to see with: finds pictures without a face, and near duplicates.",
+    help="An image classifier, to find pictures without a face and near duplicates.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Only the first N by name.  [default: all]")
-@click.option("--keep-all", is_flag=True, help="List what should go, but leave it in.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="For enlarging.")
+@click.option("--keep-all", is_flag=True, help="Only list what should be left out.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Threads to use.")
 def prepare(
     data: Path, out: Path, image_size: int, network: Path | None, count: int | None, keep_all: bool, threads: int
 ) -> None:
     """Make a training set of one size: enlarge small images by waifu2x, leave out bad ones, write a zip.
 
     Flat and blurred pictures are left out, and with --network pictures without a face and near duplicates. FILE.report
-    gets their names and a sheet for each reason: look at it. Stop whenever you like; the same command goes on.
+    gets their names and a sheet for each reason: look at it. You can stop at any time; the same command goes on.
 
     \b
     Examples:
