@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Only the first N by name.  [default: all]")
 @click.option("--keep-all", is_flag=True, help="Only list what should be left out.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Threads to use.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="For enlarging.")
 def prepare(
     data: Path, out: Path, image_size: int, network: Path | None, count: int | None, keep_all: bool, threads: int
 ) -> None:
