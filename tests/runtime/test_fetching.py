@@ -107,16 +107,7 @@ def test_a_damaged_or_lying_download_is_told_and_leaves_nothing(
     assert left() == []
     site.script = script.copy()
     result = avatar_gen("models", "fetch", ID)
-    assert (result.exit_code, result.stderr.count("Error:"), result.stdout) == (1, 1, "")
-    assert left() == []
-
-
-def test_a_flipped_bit_is_found(site: FileServer, left: Any) -> None:
-    right = site.data
-    site.data = right[:1000] + bytes([right[1000] ^ 4]) + right[1001:]
-    with pytest.raises(DownloadError, match="is another file"):
-        fetch_model(ID)
-    assert left() == []
+    assert (result.exit_code, result.stderr.count("Error:"), result.stdout, left()) == (1, 1, "", [])
 
 
 def test_an_interrupted_download_leaves_nothing(site: FileServer, left: Any) -> None:
