@@ -173,9 +173,9 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
     from avatar_training.preparation.cleaning import FEWEST
     from avatar_training.steering import grading_server
     from avatar_training.steering.grading import Grading
+    from training.classifier import write_classifier
     from training.nsfwjs_package import write_package
     from training.preparation.test_preparation import Enlarger
-    from training.steering.tiny_classifier import write_classifier
 
     def interrupted(server: object) -> None:
         raise KeyboardInterrupt

@@ -64,18 +64,16 @@ def tiny_arrays(
     return arrays
 
 
-def tiny_weights(
-    image_size: int = 32,
-    ngf: int = 8,
-    channels: int = 3,
-    latent_dim: int = 100,
-    seed: int = 0,
-    latent_map: bool = False,
-    refined: bool = False,
-) -> GeneratorWeights:
-    """The same as GeneratorWeights, with pixels in [-1, 1]."""
-    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, seed, latent_map, refined)
-    return generator_weights(arrays, sha256="0" * 64, pixel_range=(-1.0, 1.0))
+def tiny_weights(*architecture: Any, **settings: Any) -> GeneratorWeights:
+    """The arrays of `tiny_arrays` as GeneratorWeights, with pixels in [-1, 1]."""
+    return generator_weights(tiny_arrays(*architecture, **settings), sha256="0" * 64, pixel_range=(-1.0, 1.0))
+
+
+def foreign_model() -> onnx.ModelProto:
+    """A sound model that is not one of avatar-edge."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 100]) for name in ("z", "out")]
+    graph = helper.make_graph([helper.make_node("Identity", ["z"], ["out"])], "foreign", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def build_model(

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator
-from avatar_runtime.command.terminal import SETTINGS, Command
+from avatar_runtime.command.base import SETTINGS, Command
 from avatar_runtime.errors import InputError
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.imaging.arrays import UInt8

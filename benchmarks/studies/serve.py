@@ -1,24 +1,25 @@
-"""How many requests does avatar-serve answer? `python -m benchmarks.studies.serve [--memory]`
+"""avatar-serve under wrk, beside uvicorn's hello-world: `python -m benchmarks.studies.serve [--soak MINUTES]`
 
-Starts avatar-serve and requests avatars of different names over persistent connections from 1, 16 and 128 clients on
-the same machine. Every answer is compared with what the library draws. Prints throughput beside two rates of the
-library, both with encoding: its best, and its rate for as many images at a time as there are clients. The clients are
-one loop over raw sockets; they share the CPUs with the server, and their CPU time is printed. --memory continues until
-the server's cache is full.
+wrk (https://github.com/wg/wrk) loads three things in turn over 64 connections, on the same machine: an application of
+uvicorn that answers "Hello, world!", which is the ceiling; one avatar again and again, from the cache; and a new name
+each time. Both servers have a process per CPU. Between them the library draws and encodes as fast as it can. Ratios
+compare what ran in the same round; the CPU time for an answer depends least on what else the machine does. At the end
+the server is started again and again, for the time to the first picture. It takes two minutes.
+--soak MINUTES asks for new names for that long, and prints the server's memory.
 """
 
 import os
 import re
-import selectors
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from typing import NamedTuple
 from urllib.request import urlopen
 
 import click
@@ -26,96 +27,189 @@ import numpy as np
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.cpus import cpu_limit
-from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import series
 from avatar_runtime.output.bulk import CHUNK_SIZE
 from avatar_runtime.output.parallel import in_order
 from avatar_runtime.output.picture import Picture
 
+HELLO = """
+import os, socket, sys
+import uvicorn
+
+async def app(scope, receive, send):
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Hello, world!"})
+
+port, workers = map(int, sys.argv[1:])
+for _ in range(workers - 1):
+    if not os.fork():
+        break
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so asyncio sets TCP_NODELAY
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", port))
+config = uvicorn.Config(app, http="httptools", lifespan="off", log_level="error", access_log=False)
+uvicorn.Server(config).run([listener])
+"""
+NEW_NAMES = """
+count = 0
+thread = string.match(tostring({}), "0x%x+")
+request = function()
+  count = count + 1
+  return wrk.format("GET", "/" .. thread .. "-" .. count .. ".png")
+end
+"""
+
+
+IMPORTS = "import click, httptools, numpy, onnxruntime, prometheus_client, uvicorn"
+"""What avatar-serve needs before it can answer; it loads Pillow for other formats than PNG only."""
+
+
+class _Found(NamedTuple):
+    """What a round found."""
+
+    rate: float
+    """Answers a second."""
+    cpu: float
+    """ms of CPU time for an answer."""
+    p99: float = float("nan")
+    """Of the latency, in ms."""
+
 
 @click.command(context_settings={"show_default": True})
-@click.option("--rounds", default=5, type=click.IntRange(min=1), help="Rounds for each number of clients.")
-@click.option("--requests", default=600, type=click.IntRange(min=100), help="Requests in each round.")
-@click.option("--clients", "numbers", default=(1, 16, 128), multiple=True, type=click.IntRange(min=1))
-@click.option("--memory", is_flag=True, help="Instead, 40,000 requests: four times what the server's cache holds.")
-def main(rounds: int, requests: int, numbers: tuple[int, ...], memory: bool) -> None:
-    """Load avatar-serve and compare it with the library."""
-    with running_server() as (port, pid):
-        _load(port, list(series("warm", 200)), 16)
-        if memory:
-            for i in range(20):
-                _load(port, list(series(f"memory{i}", 2000)), 128)
-                print(f"{(i + 1) * 2000:6} requests: {resident(pid)} MiB, {cached(port)} MiB of them cached pictures")
+@click.option("--rounds", default=5, type=click.IntRange(min=1))
+@click.option("--seconds", default=5, type=click.IntRange(min=1), help="Of each measurement.")
+@click.option("--clients", default=64, type=click.IntRange(min=1))
+@click.option("--workers", default=cpu_limit(), type=click.IntRange(min=1), help="Processes of each server.")
+@click.option("--soak", type=float, metavar="MINUTES", help="Instead, ask for new names for that long.")
+@click.option(
+    "--pause", default=0, type=click.IntRange(min=0), help="ms that a client waits between names of the soak."
+)
+def main(rounds: int, seconds: int, clients: int, workers: int, soak: float | None, pause: int) -> None:
+    """Load avatar-serve by wrk."""
+    with tempfile.TemporaryDirectory() as folder, _running_server("--workers", str(workers)) as (port, pid):
+        script = Path(folder) / "names.lua"
+        script.write_text(NEW_NAMES + (f"delay = function() return {pause} end" if soak and pause else ""))
+        address = f"http://127.0.0.1:{port}"
+        if soak is not None:
+            _soak(address, pid, script, clients, soak)
             return
-        for number in numbers:
-            print(_line(port, pid, number, rounds, requests))
-        names = list(series(f"{numbers[-1]} clients, {rounds - 1}", requests))
-        began = time.monotonic()
-        _load(port, names, numbers[-1])
-        print(f"the last round once more, from the cache: {requests / (time.monotonic() - began):.0f} images/s")
+        hello, cached, library, drawn = [], [], [], []
+        with _hello(workers) as (hello_address, hello_pid):
+            for i in range(rounds):
+                hello.append(_wrk(hello_address, hello_pid, clients, seconds))
+                cached.append(_wrk(f"{address}/v1/anime-faces-64/alice.png", pid, clients, seconds))
+                names, before = list(series(f"round {i}", 1000)), time.process_time()
+                rate = _rate_of_library(names)
+                library.append(_Found(rate, (time.process_time() - before) / len(names) * 1000))
+                drawn.append(_wrk(address, pid, clients, seconds, script))
+    print(f"{clients} clients, {workers} processes, medians of {rounds} rounds of {seconds} s")
+    print("Ratios compare what ran in the same round.\n")
+    print("| | answers a second | of | p99 | CPU time for an answer |\n|---|---|---|---|---|")
+    _print_row("hello-world", hello)
+    _print_row("one avatar from the cache", cached, hello)
+    _print_row("the library's drawing and encoding", library)
+    _print_row("a new name each time", drawn, library)
+    print()
+    for count in sorted({1, workers}):
+        begun, imported = zip(*(_cold_start(count) for _ in range(2 * rounds)), strict=True)
+        ratios = np.divide(begun, imported)
+        print(
+            f"{count} processes from the start to the first answer: {np.median(begun):.2f} s, {np.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}) of the {np.median(imported):.2f} s that importing its "
+            "dependencies takes"
+        )
 
 
-def _line(port: int, pid: int, clients: int, rounds: int, requests: int) -> str:
-    """A line for a number of clients. In each round the library and the server take turns; ratios compare one round."""
-    found: dict[str, list[float]] = {key: [] for key in ("rate", "of best", "of alike", "server", "client")}
-    latencies: list[float] = []
-    wrong = 0
-    for i in range(rounds):
-        names = list(series(f"{clients} clients, {i}", requests))
-        expected, best = best_of_library(names)
-        alike = _at_a_time(names, clients)
-        began, before = time.monotonic(), (cpu_seconds(pid), time.process_time())
-        answers, seconds = _load(port, names, clients)
-        rate = requests / (time.monotonic() - began)
-        cpu = [
-            (now - then) / requests * 1000
-            for now, then in zip((cpu_seconds(pid), time.process_time()), before, strict=True)
-        ]
-        for key, value in zip(found, (rate, rate / best, rate / alike, *cpu), strict=True):
-            found[key].append(value)
-        latencies += seconds
-        wrong += sum(answers[name] != expected[name] for name in names)
-    rate, of_best, of_alike, server, client = (float(np.median(values)) for values in found.values())
-    p50, p99 = np.percentile(latencies, (50, 99)) * 1000
-    return (
-        f"{clients:4} clients: {rate:5.0f} images/s, {of_best:.2f} ({min(found['of best']):.2f} to "
-        f"{max(found['of best']):.2f}) of the library's best, {of_alike:.2f} of its rate for {clients} at a time; "
-        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; CPU for an image: server {server:.2f} ms, client {client:.2f} ms; "
-        f"{wrong} wrong; {resident(pid)} MiB"
-    )
+def _print_row(name: str, found: list[_Found], ceiling: list[_Found] | None = None) -> None:
+    """Print a row of the table; ceiling is what it is compared with."""
+    of = ""
+    if ceiling is not None:
+        ratios = [one.rate / most.rate for one, most in zip(found, ceiling, strict=True)]
+        of = f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of the row above"
+    rate, cpu, p99 = np.median(found, axis=0)
+    print(f"| {name} | {rate:,.0f} | {of} | {'' if np.isnan(p99) else f'{p99:.0f} ms'} | {cpu:.3f} ms |")
 
 
-def best_of_library(names: list[str]) -> tuple[dict[str, bytes], float]:
-    """Draw and encode the names as fast as the library can: the files, and images per second."""
-    generator = AvatarGenerator.load(threads=1)
-
-    def draw(part: list[str]) -> list[bytes]:
-        return [_file(generator, *drawn) for drawn in zip(part, generator.generate(part), strict=True)]
-
+def _cold_start(workers: int) -> tuple[float, float]:
+    """Seconds from the start of avatar-serve to its first picture, and those that importing its dependencies takes."""
     began = time.monotonic()
-    parts = (names[i : i + CHUNK_SIZE] for i in range(0, len(names), CHUNK_SIZE))
-    files = [file for part in in_order(draw, parts, cpu_limit()) for file in part]
-    return dict(zip(names, files, strict=True)), len(names) / (time.monotonic() - began)
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+    imported = time.monotonic() - began
+    began = time.monotonic()
+    with _running_server("--workers", str(workers)) as (port, _):
+        urlopen(f"http://127.0.0.1:{port}/alice.png").close()
+        return time.monotonic() - began, imported
 
 
-def _at_a_time(names: list[str], count: int) -> float:
-    """Images per second when count at a time are drawn and encoded, and the next wait for the last."""
-    generator = AvatarGenerator.load()
-    with ThreadPoolExecutor(cpu_limit()) as pool:
-        began = time.monotonic()
-        for i in range(0, len(names), count):
-            part = names[i : i + count]
-            list(pool.map(_file, [generator] * len(part), part, generator.generate(part)))
-        return len(names) / (time.monotonic() - began)
+def _soak(address: str, pid: int, script: Path, clients: int, minutes: float) -> None:
+    """Print the memory every half minute."""
+    began = time.monotonic()
+    print(f"   0.0 min:         0 answers, {_resident(pid)} MiB", flush=True)
+    while time.monotonic() - began < 60 * minutes:
+        found = _wrk(address, pid, clients, 30, script)
+        with urlopen(f"{address}/metrics") as answer:
+            text = answer.read().decode()
+        answers = re.search(r'(?m)^avatar_requests_total\{status="200"\} (\S+)', text)
+        assert answers is not None
+        print(
+            f"{(time.monotonic() - began) / 60:6.1f} min: {float(answers[1]):9.0f} answers, {_resident(pid)} MiB; "
+            f"{found.rate:.0f} a second, p99 {found.p99:.0f} ms",
+            flush=True,
+        )
 
 
-def _file(generator: AvatarGenerator, name: str, image: UInt8) -> bytes:
-    return encode(image, ".png", Picture((name,)).text(generator))
+def _wrk(address: str, pid: int, clients: int, seconds: int, script: Path | None = None) -> _Found:
+    """Load an address; the CPU time is that of the process pid. Any answer but 2xx is an error."""
+    command = ["wrk", "-t", "1", "-c", str(clients), "-d", f"{seconds}s", "--latency"]
+    command += ["-s", str(script)] if script else []
+    before = _cpu_seconds(pid)
+    text = subprocess.run([*command, address], check=True, capture_output=True, text=True).stdout
+    used = _cpu_seconds(pid) - before
+    if "Non-2xx" in text or re.search("Socket errors: (?!connect 0, read 0, write 0)", text):
+        raise SystemExit(text)
+    answers = re.search(r"(\d+) requests in", text)
+    assert answers is not None
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    assert rate is not None
+    assert p99 is not None
+    milliseconds = float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+    return _Found(float(rate[1]), 1e3 * used / int(answers[1]), milliseconds)
 
 
 @contextmanager
-def running_server(*options: str) -> Iterator[tuple[int, int]]:
+def _hello(workers: int) -> Iterator[tuple[str, int]]:
+    """The address of uvicorn's hello-world, and the id of its process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", HELLO, str(port), str(workers)]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        time.sleep(3)  # until all its processes serve
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _rate_of_library(names: list[str]) -> float:
+    """Images per second, drawn and encoded as fast as the library can."""
+    generator = AvatarGenerator.load(threads=1)
+
+    def draw(part: list[str]) -> None:
+        for name, image in zip(part, generator.generate(part), strict=True):
+            encode(image, ".png", Picture((name,)).text(generator))
+
+    began = time.monotonic()
+    parts = (names[i : i + CHUNK_SIZE] for i in range(0, len(names), CHUNK_SIZE))
+    list(in_order(draw, parts, cpu_limit()))
+    return len(names) / (time.monotonic() - began)
+
+
+@contextmanager
+def _running_server(*options: str) -> Iterator[tuple[int, int]]:
     """The port of an avatar-serve, and the id of its process."""
     program = Path(sys.executable).with_name("avatar-serve")
     process = subprocess.Popen([program, "--port", "0", *options], stderr=subprocess.PIPE, text=True)
@@ -130,47 +224,13 @@ def running_server(*options: str) -> Iterator[tuple[int, int]]:
         process.communicate()
 
 
-def _load(port: int, names: list[str], clients: int) -> tuple[dict[str, bytes], list[float]]:
-    """Request the names over this many connections: the answers, and the seconds that each took."""
-    answers: dict[str, bytes] = {}
-    seconds: list[float] = []
-    left = iter(names)
-
-    def client(connection: socket.socket) -> Iterator[None]:
-        """One client; it yields while it waits for its socket."""
-        for name in left:
-            began, received, length = time.monotonic(), b"", -1
-            connection.sendall(b"GET /%b.png HTTP/1.1\r\nHost: localhost\r\n\r\n" % quote(name).encode())
-            while len(received) != length:
-                yield
-                received += connection.recv(2**16)
-                body = received.find(b"\r\n\r\n") + 4
-                if length < 0 and body >= 4:
-                    found = re.search(rb"content-length: (\d+)", received[:body])
-                    length = body + (int(found[1]) if found else 0)
-            answers[name] = received[body:]
-            seconds.append(time.monotonic() - began)
-
-    with selectors.DefaultSelector() as selector:
-        for _ in range(clients):
-            connection = socket.create_connection(("127.0.0.1", port))
-            selector.register(connection, selectors.EVENT_READ, client(connection))
-            next(selector.get_key(connection).data, None)
-        while len(answers) < len(names):
-            for key, _ in selector.select():
-                next(key.data, None)
-        for key in list(selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]  # they are sockets
-    return answers, seconds
-
-
-def resident(pid: int) -> int:
+def _resident(pid: int) -> int:
     """Resident memory of a process and its children in MiB; what they share counts for each."""
     found = (Path(f"/proc/{process}/status").read_text() for process in _family(pid))
     return sum(int(status.split("VmRSS:")[1].split()[0]) for status in found) // 1024
 
 
-def cpu_seconds(pid: int) -> float:
+def _cpu_seconds(pid: int) -> float:
     """CPU seconds that a process and its children have used."""
     found = (Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in _family(pid))
     return sum(int(fields[11]) + int(fields[12]) for fields in found) / os.sysconf("SC_CLK_TCK")
@@ -178,14 +238,6 @@ def cpu_seconds(pid: int) -> float:
 
 def _family(pid: int) -> list[int]:
     return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-
-
-def cached(port: int) -> int:
-    """MiB of pictures in the server's cache, by its metrics."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        found = re.search(rb"(?m)^avatar_cached_bytes (\S+)", answer.read())
-    assert found is not None
-    return int(float(found[1])) // 2**20
 
 
 if __name__ == "__main__":

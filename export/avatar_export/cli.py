@@ -11,8 +11,8 @@ from avatar_export.report.inspection import inspect
 from avatar_export.source.checkpoint import PIXEL_RANGES
 from avatar_export.validation.tolerances import Tolerance
 from avatar_export.variants import AUTO, FORMATS, PRECISIONS, TARGETS
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.progress import ProgressBar
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.model_file.metadata import MAX_VERSION, OUTPUT_NAMES
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ class InputError(AvatarError, ValueError):
 
 
 class ModelFileError(AvatarError):
-    """A model file cannot be read, is no ONNX model, or carries no sound metadata of avatar-edge."""
+    """A model file cannot be read, is not an ONNX model, or carries no sound metadata of avatar-edge."""
 
 
 class ProviderError(AvatarError):

@@ -52,7 +52,7 @@ class AvatarGenerator:
     ) -> None:
         if spec.latent_scheme != SCHEME:
             raise ModelFileError(
-                f"it turns names into faces by the scheme {spec.latent_scheme!r}, this version by {SCHEME!r}; "
+                f"it turns names into faces by the scheme {spec.latent_scheme!r}, and this version by {SCHEME!r}; "
                 "use the avatar-edge version that it was made for"
             )
         sessions.check_interface(session, spec)
@@ -86,7 +86,7 @@ class AvatarGenerator:
             exact: Draw one avatar at a time in one thread.
 
         Raises:
-            ModelFileError: The file cannot be found or read, is no model of avatar-edge, or not the one that was named.
+            ModelFileError: The file cannot be found or read, or is not the model that was named.
             ProviderError: onnxruntime does not have a provider.
             InputError: threads is out of range.
         """
@@ -147,7 +147,7 @@ class AvatarGenerator:
         again = AvatarGenerator.load(**state["origin"])
         if again.model_sha256 != state["sha256"]:
             name = state["origin"]["model"]
-            raise ModelFileError(f"{name}: it is no longer the file that this generator was made of")
+            raise ModelFileError(f"{name}: it is no longer the file that this generator was made from")
         self.__dict__.update(again.__dict__)
 
     def generate(self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0) -> UInt8:
@@ -220,7 +220,7 @@ class AvatarGenerator:
         difference = int(np.abs(self.generate(golden.names).astype(np.int16) - expected).max())
         if difference > golden.tolerance:
             raise ModelFileError(
-                f"the model draws its golden images {difference} levels off, {golden.tolerance} are tolerated; "
+                f"the model draws its golden images {difference} levels off, and {golden.tolerance} are allowed; "
                 "the file or this onnxruntime is damaged"
             )
         return difference

@@ -123,7 +123,7 @@ def _refusing(what: str) -> Iterator[None]:
         yield
     except Exception as err:  # a dozen unrelated classes, bare RuntimeError and UnicodeDecodeError among them
         if isinstance(err, MemoryError) or any(sign in str(err) for sign in ("bad_alloc", "bfc_arena")):
-            raise AvatarError("the model takes more memory than there is, or than 4 GiB; draw fewer at a time") from err
+            raise AvatarError("the model needs more memory than is free, or than 4 GiB; draw fewer at a time") from err
         raise ModelFileError(f"{what} ({' '.join(str(err).split())})") from err
 
 
@@ -149,7 +149,7 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     batch = "any" if spec.batch is None else spec.batch
     ends = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
     promised = [(name, kind, [batch, *shape]) for name, kind, shape in ends]
-    with _refusing("its graph has names that are no text"):
+    with _refusing("its graph has names that are not text"):
         found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
     if found != promised:
         raise ModelFileError(f"its graph does not fit its metadata ({found} instead of {promised}); export it again")
@@ -159,10 +159,10 @@ def check_scorer(session: Session, spec: ScorerSpec) -> None:
     """Raise ModelFileError unless the graph takes and gives what the metadata of a scorer says."""
     images = ("images", "tensor(uint8)", ["any", spec.image_size, spec.image_size, spec.channels])
     promised = [images, ("score", "tensor(float)", ["any"])]
-    with _refusing("its graph has names that are no text"):
+    with _refusing("its graph has names that are not text"):
         found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
     if found != promised:
-        raise ModelFileError(f"its graph is not the scorer that its metadata says ({found} instead of {promised})")
+        raise ModelFileError(f"its graph is not the scorer that its metadata describes ({found} instead of {promised})")
 
 
 def _interface(value: Any) -> tuple[str, str, list[Any]]:
@@ -173,7 +173,7 @@ def _interface(value: Any) -> tuple[str, str, list[Any]]:
 
 def metadata(session: Session) -> Mapping[str, str]:
     """The model's `metadata_props`."""
-    with _refusing("its metadata is no text"):
+    with _refusing("its metadata is not text"):
         found: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
     return found
 

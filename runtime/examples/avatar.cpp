@@ -152,8 +152,8 @@ std::string draw(const char* path, const std::string& name) {
     check(avatar_load(file.data(), file.size(), memory.data(), memory.size(), &model));
 
     size_t length;
-    const char* contract = avatar_contract(model, &length);
-    if (std::string(contract, length).find(R"("latent_scheme": ")" SCHEME R"(")") == std::string::npos)
+    const char* metadata = avatar_metadata(model, &length);
+    if (std::string(metadata, length).find(R"("latent_scheme": ")" SCHEME R"(")") == std::string::npos)
         throw std::runtime_error("it does not turn names into faces by " SCHEME);
     const int height = avatar_height(model), width = avatar_width(model), channels = avatar_channels(model);
     std::string pixels(size_t(height) * width * channels, 0);

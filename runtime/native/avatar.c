@@ -492,10 +492,10 @@ static void run_conv(const struct step *step) {
 }
 
 struct avatar_model {
-    uint32_t latent_dim, steps, contract_length;
+    uint32_t latent_dim, steps, metadata_length;
     float *z;
     const struct step *step;
-    const char *contract;
+    const char *metadata;
     struct step last; /* copies the image to where the caller wants it */
 };
 
@@ -511,9 +511,9 @@ int avatar_height(const struct avatar_model *model) { return (int)model->last.u.
 int avatar_width(const struct avatar_model *model) { return (int)model->last.u.copy.in.width; }
 int avatar_channels(const struct avatar_model *model) { return (int)model->last.u.copy.in.channels; }
 
-const char *avatar_contract(const struct avatar_model *model, size_t *length) {
-    *length = model->contract_length;
-    return model->contract;
+const char *avatar_metadata(const struct avatar_model *model, size_t *length) {
+    *length = model->metadata_length;
+    return model->metadata;
 }
 
 /* What follows runs once for each model. */
@@ -616,7 +616,7 @@ static bool skip_value(struct bytes *in) {
     return false;
 }
 
-/* The value of a key of an object: *value is empty if it has none. False if it is no object. */
+/* The value of a key of an object: *value is empty if it has none. False if it is not an object. */
 static bool json_value(struct bytes object, const char *key, struct bytes *value) {
     *value = (struct bytes){object.at, object.at};
     skip_space(&object);
@@ -712,7 +712,7 @@ struct padded {
 enum { PADDED = 256 };
 
 struct loader {
-    struct bytes file, graph, contract;
+    struct bytes file, graph, metadata;
     enum avatar_error error;
     uint8_t *memory;                    /* NULL: only count */
     uint64_t fixed, working, steps;     /* bytes used, and steps */
@@ -1655,31 +1655,31 @@ static bool read_file(struct loader *l) {
             if (g.number == 1 && g.wire == 2) key = g.content;
             if (g.number == 2 && g.wire == 2) value = g.content;
         }
-        if (same(key, "avatar-edge")) l->contract = value, found = true;
+        if (same(key, "avatar-edge")) l->metadata = value, found = true;
     }
     if (damaged || l->graph.at == l->graph.end) fail(l, AVATAR_DAMAGED);
     if (!found) fail(l, AVATAR_FOREIGN);
     return true;
 }
 
-/* latent_dim, image_size and channels of the contract. */
-static bool read_contract(struct loader *l, int32_t *sizes) {
+/* latent_dim, image_size and channels of the metadata. */
+static bool read_metadata(struct loader *l, int32_t *sizes) {
     static const char *const names[] = {"latent_dim", "image_size", "channels"};
     struct bytes text;
-    if (!json_value(l->contract, "format_version", &text)) return fail(l, AVATAR_CONTRACT);
+    if (!json_value(l->metadata, "format_version", &text)) return fail(l, AVATAR_METADATA);
     const int32_t version = json_number(text);
     if (version > 1) return fail(l, AVATAR_NEWER);
-    if (version < 0) return fail(l, AVATAR_CONTRACT);
-    if (!json_value(l->contract, "kind", &text)) return fail(l, AVATAR_CONTRACT);
+    if (version < 0) return fail(l, AVATAR_METADATA);
+    if (!json_value(l->metadata, "kind", &text)) return fail(l, AVATAR_METADATA);
     if (length_of(text) && !same(text, "\"generator\"")) return fail(l, AVATAR_FOREIGN);
-    if (!json_value(l->contract, "output", &text)) return fail(l, AVATAR_CONTRACT);
+    if (!json_value(l->metadata, "output", &text)) return fail(l, AVATAR_METADATA);
     if (same(text, "\"float32\"")) return fail(l, AVATAR_FLOAT_OUTPUT);
-    if (!json_value(l->contract, "precision", &text)) return fail(l, AVATAR_CONTRACT);
+    if (!json_value(l->metadata, "precision", &text)) return fail(l, AVATAR_METADATA);
     if (!same(text, "\"int8\"")) return fail(l, AVATAR_PRECISION);
     for (int i = 0; i < 3; i++) {
-        if (!json_value(l->contract, names[i], &text)) return fail(l, AVATAR_CONTRACT);
+        if (!json_value(l->metadata, names[i], &text)) return fail(l, AVATAR_METADATA);
         sizes[i] = json_number(text);
-        if (sizes[i] < 1 || sizes[i] > 65536) return fail(l, AVATAR_CONTRACT);
+        if (sizes[i] < 1 || sizes[i] > 65536) return fail(l, AVATAR_METADATA);
     }
     return true;
 }
@@ -1702,12 +1702,12 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
             l->constant[l->constants++].size = (uint32_t)length_of(f.content);
         }
         if (f.number == 11 && (inputs++ || !same(name_of(f.content, 1, &damaged), "z")))
-            return fail(l, AVATAR_CONTRACT);
+            return fail(l, AVATAR_METADATA);
         if (f.number == 12 && (outputs++ || !same(name_of(f.content, 1, &damaged), "images")))
-            return fail(l, AVATAR_CONTRACT);
+            return fail(l, AVATAR_METADATA);
     }
     if (damaged) return fail(l, AVATAR_DAMAGED);
-    if (!inputs || !outputs) return fail(l, AVATAR_CONTRACT);
+    if (!inputs || !outputs) return fail(l, AVATAR_METADATA);
     const struct node z = {.output = {(const uint8_t *)"z", (const uint8_t *)"z" + 1}, .whole = {in.at, in.at}};
     add_vector(l, add_value(l, &z, VECTOR), (uint64_t)sizes[0]);
     in = l->graph;
@@ -1716,9 +1716,9 @@ static bool read_graph(struct loader *l, const int32_t *sizes) {
     if (l->error) return false;
     const struct bytes name = {(const uint8_t *)"images", (const uint8_t *)"images" + 6};
     const struct value *output = find_kind(l, name, TENSOR);
-    if (!output || !is_one(&output->view, 4)) return fail(l, AVATAR_CONTRACT);
+    if (!output || !is_one(&output->view, 4)) return fail(l, AVATAR_METADATA);
     for (unsigned d = 0; d < 3; d++)
-        if (extent(&output->view, d + 1) != (uint32_t)image[d]) return fail(l, AVATAR_CONTRACT);
+        if (extent(&output->view, d + 1) != (uint32_t)image[d]) return fail(l, AVATAR_METADATA);
     l->output = index_of(l, output);
     return true;
 }
@@ -1728,29 +1728,29 @@ static void compile(struct loader *l, struct avatar_model *model) {
     int32_t sizes[3];
     l->fixed = (sizeof *model + 15) / 16 * 16;
     read_file(l);
-    if (!l->error) read_contract(l, sizes);
+    if (!l->error) read_metadata(l, sizes);
     if (!l->error) read_graph(l, sizes);
     if (l->error) return;
     const struct source image = source_of(l, &l->value[l->output], 1, 2, 3);
-    char *contract = fixed(l, length_of(l->contract));
+    char *metadata = fixed(l, length_of(l->metadata));
     if (l->error || !model) return;
-    for (size_t i = 0; i < length_of(l->contract); i++) contract[i] = (char)l->contract.at[i];
+    for (size_t i = 0; i < length_of(l->metadata); i++) metadata[i] = (char)l->metadata.at[i];
     model->latent_dim = (uint32_t)sizes[0];
     model->steps = (uint32_t)l->steps;
-    model->contract_length = (uint32_t)length_of(l->contract);
+    model->metadata_length = (uint32_t)length_of(l->metadata);
     model->z = working(l, l->value[0].offset);
     model->step = (const struct step *)(const void *)(l->memory + l->steps_at);
     model->last.u.copy.in = image;
     model->last.u.copy.row = (size_t)image.width * image.channels;
     model->last.u.copy.pixel = image.channels;
-    model->contract = contract;
+    model->metadata = metadata;
 }
 
 enum { FILE_MAX = 1 << 26, EXTRA = 4 << 20, WORK = 1 << 14 };
 
 static void start(struct loader *l, const void *file, size_t size) {
     l->file = (struct bytes){file, (const uint8_t *)file + size};
-    l->graph = l->contract = (struct bytes){file, file};
+    l->graph = l->metadata = (struct bytes){file, file};
     l->error = AVATAR_OK;
     l->memory = NULL;
     l->fixed = l->working = l->steps = l->work = 0;
@@ -1801,13 +1801,13 @@ enum avatar_error avatar_load(const void *file, size_t size, void *memory, size_
 const char *avatar_error_text(enum avatar_error error) {
     switch (error) {
     case AVATAR_OK: return "no error";
-    case AVATAR_DAMAGED: return "the file is damaged or no ONNX model; download or export it again";
+    case AVATAR_DAMAGED: return "the file is damaged or not an ONNX model; download or export it again";
     case AVATAR_ORT_FORMAT: return "it is an .ort file; the engine reads the .onnx of avatar-export --precision int8";
-    case AVATAR_FOREIGN: return "it is no generator of avatar-edge; make one from a checkpoint with avatar-export";
+    case AVATAR_FOREIGN: return "it is not a generator of avatar-edge; make one from a checkpoint with avatar-export";
     case AVATAR_NEWER: return "it is an avatar-edge model of a newer format; upgrade the engine";
     case AVATAR_PRECISION: return "it is not an int8 model; export it with --precision int8";
-    case AVATAR_FLOAT_OUTPUT: return "it gives float32 images; export it with --output uint8";
-    case AVATAR_CONTRACT: return "its avatar-edge contract is damaged or does not fit its graph; export it again";
+    case AVATAR_FLOAT_OUTPUT: return "it gives float32 images; export it with --output-dtype uint8";
+    case AVATAR_METADATA: return "its avatar-edge metadata is damaged or does not fit its graph; export it again";
     case AVATAR_OPERATOR: return "its graph has an operator or a form that the engine does not know; export it again";
     case AVATAR_SUMS: return "its weights and biases can add up to more than 32 bits; export it again";
     case AVATAR_TOO_LARGE: return "it asks for more memory or work than a file of its size can need";

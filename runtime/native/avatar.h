@@ -15,7 +15,7 @@
  * graph of ONNX operators (https://onnx.ai/onnx/operators/, opset 17) in QDQ form. Anything else is refused with a
  * code.
  *
- * THE ARITHMETIC, which is the contract with every other runtime. Integers are exact; float32 is IEEE 754, each
+ * THE ARITHMETIC, which every other runtime shares. Integers are exact; float32 is IEEE 754, each
  * operation rounded by itself (no fused multiply-add), to nearest, halves to even.
  *
  * 1. QuantizeLinear, float32 to uint8: y = saturate(round(x / step) + zero), halves to even, saturated to 0 ... 255.
@@ -54,11 +54,11 @@ enum avatar_error {
     AVATAR_OK = 0,
     AVATAR_DAMAGED = 1,      /* no ONNX file, or a part of one */
     AVATAR_ORT_FORMAT = 2,   /* an .ort file */
-    AVATAR_FOREIGN = 3,      /* an ONNX model without avatar-edge's contract, or no generator */
-    AVATAR_NEWER = 4,        /* a contract of a newer format */
+    AVATAR_FOREIGN = 3,      /* an ONNX model without avatar-edge's metadata, or no generator */
+    AVATAR_NEWER = 4,        /* a metadata of a newer format */
     AVATAR_PRECISION = 5,    /* not int8 */
     AVATAR_FLOAT_OUTPUT = 6, /* gives float32 images */
-    AVATAR_CONTRACT = 7,     /* contract damaged, or it and the graph differ */
+    AVATAR_METADATA = 7,     /* metadata damaged, or it and the graph differ */
     AVATAR_OPERATOR = 8,     /* an operator, or an arrangement of operators, that the arithmetic above does not know */
     AVATAR_SUMS = 9,         /* sums that do not fit in int32 */
     AVATAR_TOO_LARGE = 10,   /* more memory or work than a file of this size can need */
@@ -83,8 +83,8 @@ int avatar_height(const struct avatar_model *model);
 int avatar_width(const struct avatar_model *model);
 int avatar_channels(const struct avatar_model *model);
 
-/* The model's contract: JSON in UTF-8, not ended by NUL. It has the model's name, latent scheme and golden check. */
-const char *avatar_contract(const struct avatar_model *model, size_t *length);
+/* The model's metadata: JSON in UTF-8, not ended by NUL. It has the model's name, latent scheme and golden check. */
+const char *avatar_metadata(const struct avatar_model *model, size_t *length);
 
 /* z float32 [latent_dim] -> image uint8 [height, width, channels]. Takes any z; exact as said under 3. */
 void avatar_draw(struct avatar_model *model, const float *z, uint8_t *image);
@@ -100,7 +100,6 @@ void avatar_draw(struct avatar_model *model, const float *z, uint8_t *image);
  *     avatar_open(file, size) -> model       the pointer of a model, or minus an avatar_error; the file's bytes may be
  *                                            overwritten afterwards
  *     avatar_latent_dim(model), avatar_height(model), avatar_width(model), avatar_channels(model) -> int
- *     avatar_contract(model), avatar_contract_length(model) -> pointer, bytes
  *     avatar_draw(model, z, image)           z: pointer to latent_dim float32; image: pointer to the bytes to fill
  *     avatar_error_text(error) -> pointer    ASCII, ended by a zero
  *

@@ -20,14 +20,3 @@ EXPORT(avatar_open) intptr_t open(const void *file, size_t size) {
     error = memory ? avatar_load(file, size, memory, bytes, &model) : AVATAR_MEMORY;
     return error ? -(intptr_t)error : (intptr_t)model;
 }
-
-EXPORT(avatar_contract) const char *contract(const struct avatar_model *model) {
-    size_t length;
-    return avatar_contract(model, &length);
-}
-
-EXPORT(avatar_contract_length) size_t contract_length(const struct avatar_model *model) {
-    size_t length;
-    avatar_contract(model, &length);
-    return length;
-}

@@ -196,18 +196,8 @@ def test_a_refined_generator_is_within_the_tolerance_in_every_engine(tmp_path: P
 
 def test_metadata_says_where_the_model_comes_from(tmp_path: Path, saved: Path, quick: None) -> None:
     out = tmp_path / "night.onnx"
-    result = export(
-        "--checkpoint",
-        saved / "run",
-        "--out",
-        out,
-        "--model-name",
-        "Nacht",
-        "--model-version",
-        "4",
-        "--license",
-        "CC0-1.0",
-    )
+    options = ["--model-name", "Nacht", "--model-version", "4", "--license", "CC0-1.0"]
+    result = export("--checkpoint", saved / "run", "--out", out, *options)
     spec = AvatarGenerator.load(out).spec
     assert (spec.id, spec.license) == ("Nacht@4", "CC0-1.0")
     assert spec.provenance == "faces.zip: 123 images (SHA-256 feed), recipe edge, 60 steps of batch size 16, seed 5"

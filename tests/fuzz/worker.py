@@ -55,7 +55,7 @@ def main(kind: str, sound_file: str, seed: str, count: str, folder: str) -> None
         except AvatarError as err:
             refused += 1
             if "\n" in str(err) or not str(err):
-                sys.exit(f"input {i}: its refusal is no sentence: {err}")
+                sys.exit(f"input {i}: its refusal is not a sentence: {err}")
             if kind != "ort" and "alloc" in str(err):  # of an .ort, onnxruntime works out no shape before it runs
                 sys.exit(f"input {i}: more than 1 GiB was asked for: {err}")
         except BaseException:

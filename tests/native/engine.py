@@ -12,7 +12,7 @@ import numpy.typing as npt
 NATIVE = Path(__file__).parents[2] / "runtime/native"
 COMPILERS = ("cc", "gcc", "clang")
 
-OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION, FLOAT_OUTPUT, CONTRACT, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(
+OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION, FLOAT_OUTPUT, METADATA, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(
     12
 )
 """enum avatar_error of avatar.h."""
@@ -41,7 +41,7 @@ def compile_engine(folder: Path, flags: Sequence[str] = ()) -> ctypes.CDLL:
     engine.avatar_error_text.restype = ctypes.c_char_p
     engine.avatar_measure.argtypes = [pointer, size, pointer]
     engine.avatar_load.argtypes = [pointer, size, pointer, size, pointer]
-    engine.avatar_contract.argtypes, engine.avatar_contract.restype = [pointer, pointer], pointer
+    engine.avatar_metadata.argtypes, engine.avatar_metadata.restype = [pointer, pointer], pointer
     engine.avatar_draw.argtypes, engine.avatar_draw.restype = [pointer] * 3, None
     for name in ("latent_dim", "height", "width", "channels"):
         getattr(engine, f"avatar_{name}").argtypes = [pointer]
@@ -72,10 +72,10 @@ class Model:
         if code:
             raise EngineError(code, self.engine.avatar_error_text(code).decode("ascii"))
 
-    def contract(self) -> str:
-        """The contract's JSON."""
+    def metadata(self) -> str:
+        """The metadata's JSON."""
         length = ctypes.c_size_t()
-        text = self.engine.avatar_contract(self.model, ctypes.byref(length))
+        text = self.engine.avatar_metadata(self.model, ctypes.byref(length))
         return ctypes.string_at(text, length.value).decode()
 
     def draw(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

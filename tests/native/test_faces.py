@@ -55,9 +55,9 @@ def test_it_knows_its_model(one_engine: ctypes.CDLL) -> None:
     model = Model(one_engine, embedded_model().read_bytes())
     with AvatarGenerator.load() as generator:
         spec = generator.spec
-    contract = json.loads(model.contract())
-    assert (contract["name"], contract["latent_scheme"]) == (spec.name, spec.latent_scheme)
-    assert contract["golden"]["sha256"] == list(spec.golden.sha256 if spec.golden else ())
+    metadata = json.loads(model.metadata())
+    assert (metadata["name"], metadata["latent_scheme"]) == (spec.name, spec.latent_scheme)
+    assert metadata["golden"]["sha256"] == list(spec.golden.sha256 if spec.golden else ())
     assert (model.latent_dim, model.shape) == (spec.latent_dim, (spec.image_size, spec.image_size, spec.channels))
 
 

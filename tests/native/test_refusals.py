@@ -30,9 +30,9 @@ def refusal(engine: ctypes.CDLL, file: bytes | onnx.ModelProto) -> int:
 
 
 def promise(model: onnx.ModelProto, **changes: object) -> onnx.ModelProto:
-    """The model with another contract; None takes a key out."""
-    contract = {**json.loads(model.metadata_props[0].value), **changes}
-    helper.set_model_props(model, {KEY: json.dumps({k: v for k, v in contract.items() if v is not None})})
+    """The model with another metadata; None takes a key out."""
+    metadata = {**json.loads(model.metadata_props[0].value), **changes}
+    helper.set_model_props(model, {KEY: json.dumps({k: v for k, v in metadata.items() if v is not None})})
     return model
 
 
@@ -43,7 +43,7 @@ def test_float_models(one_engine: ctypes.CDLL, tmp_path: Path, precision: str, o
     file = (tmp_path / "a.onnx").read_bytes()
     assert refusal(one_engine, file) == expected
     lying = promise(onnx.load_from_string(file), precision="int8", output="uint8")
-    assert refusal(one_engine, lying) in (codes.PRECISION, codes.OPERATOR, codes.CONTRACT)
+    assert refusal(one_engine, lying) in (codes.PRECISION, codes.OPERATOR, codes.METADATA)
 
 
 def test_other_files(one_engine: ctypes.CDLL, tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_other_files(one_engine: ctypes.CDLL, tmp_path: Path) -> None:
         (foreign, codes.FOREIGN),
         (bright_scorer(), codes.FOREIGN),
         (promise(plain(), format_version=2), codes.NEWER),
-        (promise(plain(), format_version="1"), codes.CONTRACT),
-        (promise(plain(), format_version=None), codes.CONTRACT),
-        (promise(plain(), image_size=16), codes.CONTRACT),
-        (promise(plain(), channels=10**12), codes.CONTRACT),
-        (promise(plain(), latent_dim=[7]), codes.CONTRACT),
+        (promise(plain(), format_version="1"), codes.METADATA),
+        (promise(plain(), format_version=None), codes.METADATA),
+        (promise(plain(), image_size=16), codes.METADATA),
+        (promise(plain(), channels=10**12), codes.METADATA),
+        (promise(plain(), latent_dim=[7]), codes.METADATA),
         (promise(plain(), latent_dim=7), codes.OPERATOR),
     ):
         assert refusal(one_engine, file) == code
@@ -124,7 +124,7 @@ def test_memory_is_bounded_by_the_file(one_engine: ctypes.CDLL, int8_models: dic
         for attribute in node.attribute:
             if attribute.name == "pads":
                 attribute.ints[:] = [15] * 4
-    assert refusal(one_engine, model) in (codes.OPERATOR, codes.TOO_LARGE, codes.CONTRACT)
+    assert refusal(one_engine, model) in (codes.OPERATOR, codes.TOO_LARGE, codes.METADATA)
     for path in int8_models.values():
         file = path.read_bytes()
         assert Model(one_engine, file).memory_size <= 32 * len(file) + 2**22

@@ -78,7 +78,7 @@ def test_it_is_small_and_imports_nothing(tmp_path: Path) -> None:
         "console.log(JSON.stringify([WebAssembly.Module.imports(m), WebAssembly.Module.exports(m).map(e => e.name)]))"
     )
     found = json.loads(subprocess.run(["node", "-e", ask, WASM], stdout=subprocess.PIPE, check=True).stdout)
-    functions = "allocate open latent_dim height width channels contract contract_length draw error_text"
+    functions = "allocate open latent_dim height width channels draw error_text"
     assert found[0] == []
     assert sorted(found[1]) == sorted(["memory", *(f"avatar_{name}" for name in functions.split())])
 

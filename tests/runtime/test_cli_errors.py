@@ -14,8 +14,9 @@ from subprocess import PIPE, CompletedProcess, Popen
 import onnx
 import pytest
 from click.testing import Result
-from onnx import TensorProto, helper
 from PIL import Image
+
+from tiny_model import foreign_model
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file")
 
@@ -34,10 +35,7 @@ def assert_one_sentence(exit_code: int, stderr: str) -> None:
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("bad")
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("z", "out")]
-    graph = helper.make_graph([helper.make_node("Identity", ["z"], ["out"])], "foreign", values[:1], values[1:])
-    foreign = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(foreign, folder / "foreign.onnx")
+    onnx.save(foreign_model(), folder / "foreign.onnx")
     (folder / "text.onnx").write_text("hello\n")
     (folder / "empty.onnx").touch()
     (folder / "truncated.onnx").write_bytes(tiny_model.read_bytes()[:-5000])
@@ -48,52 +46,44 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     ("options", "message"),
     [
         ("--count 0 --out a.png", "'--count': 0 is not in the range 1<=x<=1000000000"),
-        ("--count -1 --out a.png", "'--count': -1 is not"),
         ("--count x --out a.png", "'--count': 'x' is not a valid integer"),
         ("--count 262145 --out a.png", "262145 avatars of 32x32 pixels are 268 million pixels to draw"),
-        ("--count 99999999 --out a.png", "are 102400 million pixels to draw, more than 268"),
         ("--count 99999999999999999999 --out a.png", "'--count': 99999999999999999999 is not in the range"),
-        ("--count 1000000001 --out-dir new --seed S --shard 1/2", "'--count': 1000000001 is not in the range"),
         ("--count 513 --columns 1 --out a.png", "more than 16384"),
         ("--count 5 --columns 1 --size 4096 --out a.png", "5 rows and 1 columns of 4096 pixels each would be 20480"),
         ("--size 0 --out a.png", "size must be from 1 to 4096 pixels, not 0"),
         ("--size 4097 --out-dir new", "size must be from 1 to 4096 pixels, not 4097"),
         ("--count 512 --columns 1 --out a.webp", "WEBP cannot hold a picture of 32x16384 pixels"),
         ("--truncation nan --out a.png", "a finite number from 0 to 2, not nan"),
-        ("--truncation inf --out a.png", "a finite number from 0 to 2, not inf"),
         ("--truncation -0.1 --out-dir new", "a finite number from 0 to 2, not -0.1"),
         ("--truncation 2.1 --out a.png", "a finite number from 0 to 2, not 2.1"),
         ("--truncation x --out a.png", "'x' is not a valid float"),
         ("--count 300000 --size 1 --out a.png", "300000 avatars of 32x32 pixels are 307 million pixels to draw"),
-        ("--count 999999999 --size 1 --out a.png", "pixels are 1024000 million pixels to draw"),
         ("--interpolate a b --frames 200000000 --size 1 --out a.gif", "204800 million pixels to draw"),
         ("--columns 0 --out a.png", "'--columns': 0 is not"),
         ("--threads 0 --out a.png", "'--threads': 0 is not"),
         ("--threads 999999999999 --out a.png", "threads must be from 1 to 256"),
         ("--out folder.png", "folder.png is a folder; name a file"),
-        ("--out .", "a name without extension says no picture format"),
+        ("--out .", "a name without an extension has no format"),
         ("--out missing/a.png", "cannot write missing/a.png: there is no folder missing; make it first"),
         ("--out old.png/a.png", "cannot write"),
         (f"--out {'x' * 300}.png", "cannot write"),
         ("--out-dir old.png", "cannot make the folder old.png"),
-        ("--out-dir old.png/new", "cannot make the folder"),
         ("--out a.gif", "'.gif' is for animations, from one avatar to another; use one of .png, .webp, .jpg, .jpeg"),
-        ("--out a", "a name without extension says no picture format; use one of .png"),
+        ("--out a", "a name without an extension has no format; use one of .png"),
         ("--provider NoSuchProvider --out a.png", "NoSuchProvider is not in this onnxruntime"),
         ("", "say what to draw and where: avatar-gen alice writes alice.png"),
         ("--count 4", "--out FILE writes one picture and --out-dir DIR many"),
         ("--out a.png --out-dir new", "--out and --out-dir both say where to draw: use one or the other"),
         ("--out a.png --show", "--show and --out both say where to draw: use one or the other"),
-        ("alice --show", "standard output is no terminal, so nothing can be shown there: write a file with --out FILE"),
+        ("alice --show", "standard output is not a terminal, so nothing can be shown: write a file with --out FILE"),
         ("old", "old.png is already here, and nothing was drawn; to replace it add --out-dir ."),
-        ("new old", "old.png is already here, and nothing was drawn; to replace it add --out-dir ."),
-        ("new --columns 2", "--columns arranges a grid; it has no use with single files"),
+        ("new --columns 2", "--columns arranges a grid; single files have no columns"),
         ("new --seed S", "names and --seed and --count both say what to draw"),
         ("models", "'models' is the name of a command; for the avatar of that name: --name models"),
-        ("--info new", "--info has no use for a name"),
+        ("--info new", "--info cannot be used with a name"),
         ("--interpolate a b", "--interpolate draws one animation: it needs --out FILE"),
         ("--name alice --seed S --out a.png", "use one or the other"),
-        ("--name alice --count 2 --out a.png", "use one or the other"),
         ("--name alice --names-file old.png --out a.png", "names and --names-file both say what to draw"),
         ("--names-file missing --out a.png", "No such file"),
         ("--names-file {bad}/empty.onnx --out a.png", "empty.onnx holds no name"),
@@ -124,27 +114,23 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ),
         ("--best-of 4 --scorer {bad}/foreign.onnx --out-dir new", "foreign.onnx: it is an ONNX model, but not one of"),
         ("--out a.jpg --circle", ".jpg has no soft transparency"),
-        ("--out-dir new --format jpg --circle", ".jpg has no soft transparency"),
         ("--out a.png --background white", "a background lies behind a circle"),
-        ("--out a.png --circle --background whit", "'whit' is no colour"),
+        ("--out a.png --circle --background whit", "'whit' is not a colour"),
         (
             "--out a.png --seed S --shard 1/2",
             "--shard divides single files: it needs --out-dir, and --seed or names",
         ),
         ("--out-dir new --shard 1/2", "it needs --out-dir, and --seed or names"),
         ("--out-dir new --seed S --shard 3/2", "'3/2' is not I/N with I from 1 to N, such as 1/4"),
-        ("--out-dir new --seed S --shard 0/2", "'0/2' is not I/N"),
-        ("--out-dir new --seed S --shard 1", "'1' is not I/N"),
         ("--out-dir new --seed S --shard ²/2", "'²/2' is not I/N"),
         ("--out - --json", "both want standard output"),
-        ("--info --out a.png", "--info has no use for --out"),
-        ("--check --name alice", "--check has no use for a name"),
-        ("--check --info", "--info has no use for --check"),
-        ("--reproduce old.png", "old.png: it is no picture that avatar-edge writes"),
+        ("--info --out a.png", "--info cannot be used with --out"),
+        ("--check --name alice", "--check cannot be used with a name"),
+        ("--check --info", "--info cannot be used with --check"),
+        ("--reproduce old.png", "old.png: it is not a picture that avatar-edge writes"),
         ("--reproduce missing.png", "missing.png: cannot read it: "),
         ("--reproduce .", "it is a folder, not a file"),
         pytest.param("--reproduce /dev/zero", "it is a device, not a file", marks=POSIX),
-        ("--columns 2 --out-dir new", "--columns arranges a grid"),
         ("--colour --out a.png", "No such option"),
         ("--model {bad}/missing.onnx --out a.png", "missing.onnx: cannot read it: "),
         ("--model {bad} --out a.png", "it is a folder, not a file"),
@@ -237,17 +223,8 @@ def test_ctrl_c_leaves_whole_files_alone_and_exits_with_130(folder: Path, tiny_m
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
 def test_ctrl_c_in_the_middle_of_a_large_grid_leaves_nothing(folder: Path, tiny_model: Path) -> None:
     (folder / "old.png").write_bytes(b"old")
-    command = [
-        sys.executable,
-        "-m",
-        "avatar_runtime",
-        "--model",
-        str(tiny_model),
-        "--names-file",
-        "-",
-        "--out",
-        "old.png",
-    ]
+    options = ["--model", str(tiny_model), "--names-file", "-", "--out", "old.png"]
+    command = [sys.executable, "-m", "avatar_runtime", *options]
     with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stdin is not None
         process.stdin.write("".join(f"name {i}\n" for i in range(200_000)))  # read when all is imported and loaded

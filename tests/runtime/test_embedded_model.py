@@ -27,12 +27,6 @@ def test_the_embedded_model_draws_smooth_pictures_not_noise(generator: AvatarGen
     assert beside < apart / 2
 
 
-def test_the_embedded_models_golden_check_reproduces(generator: AvatarGenerator) -> None:
-    golden = generator.spec.golden
-    assert golden is not None
-    assert generator.verify() <= golden.tolerance == 4
-
-
 def test_the_embedded_model_says_where_it_comes_from(generator: AvatarGenerator) -> None:
     spec = generator.spec
     assert spec.output == "uint8"

@@ -107,16 +107,7 @@ def test_a_damaged_or_lying_download_is_told_and_leaves_nothing(
     assert left() == []
     site.script = script.copy()
     result = avatar_gen("models", "fetch", ID)
-    assert (result.exit_code, result.stderr.count("Error:"), result.stdout) == (1, 1, "")
-    assert left() == []
-
-
-def test_a_flipped_bit_is_found(site: FileServer, left: Any) -> None:
-    right = site.data
-    site.data = right[:1000] + bytes([right[1000] ^ 4]) + right[1001:]
-    with pytest.raises(DownloadError, match="is another file"):
-        fetch_model(ID)
-    assert left() == []
+    assert (result.exit_code, result.stderr.count("Error:"), result.stdout, left()) == (1, 1, "", [])
 
 
 def test_an_interrupted_download_leaves_nothing(site: FileServer, left: Any) -> None:
@@ -153,7 +144,7 @@ def test_what_cannot_be_fetched_is_said(
 ) -> None:
     with pytest.raises(InputError, match="'tiny' names no model: an id is a name and a version"):
         fetch_model("tiny")
-    with pytest.raises(ModelFileError, match="no model tiny@2 is known; known are"):
+    with pytest.raises(ModelFileError, match="there is no model tiny@2; there are"):
         fetch_model("tiny@2")
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", "ftp://mirror")
     with pytest.raises(DownloadError, match=r"ftp://mirror/tiny@1.onnx is not a web address"):
@@ -164,7 +155,7 @@ def test_what_cannot_be_fetched_is_said(
     monkeypatch.delenv("AVATAR_EDGE_MODEL_URL")
     write_registry(model_folder, **{ID: entry(tiny_model)})
     with pytest.raises(
-        DownloadError, match=r"no address for tiny@1: set AVATAR_EDGE_MODEL_URL to that of a mirror, or"
+        DownloadError, match=r"no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's, or"
     ):
         fetch_model(ID)
     monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)

@@ -16,7 +16,7 @@ import pytest
 
 from avatar_runtime import AvatarError, AvatarGenerator, InputError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
-from tiny_model import tiny_weights, write_tiny_model
+from tiny_model import foreign_model, tiny_weights, write_tiny_model
 
 NAMES = ["alice", "", "アリス", *(f"S/{i}" for i in range(13))]
 
@@ -159,7 +159,7 @@ def test_a_pickle_whose_model_has_changed_is_refused(tmp_path: Path) -> None:
     write_tiny_model(path)
     data = pickle.dumps(AvatarGenerator.load(path))
     write_tiny_model(path, tiny_weights(seed=1))
-    with pytest.raises(ModelFileError, match=r"model\.onnx: it is no longer the file that this generator was made of"):
+    with pytest.raises(ModelFileError, match=r"model\.onnx: it is no longer the file that this generator"):
         pickle.loads(data)
     path.unlink()
     with pytest.raises(ModelFileError, match="cannot read it"):
@@ -184,12 +184,8 @@ def test_a_session_that_is_there_already_can_be_given(tiny_model: Path, avatars:
         pickle.dumps(given)
 
 
-def test_a_session_of_a_foreign_model_is_refused(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
-    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 100]) for name in ("z", "out")]
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["z"], ["out"])], "g", values[:1], values[1:])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+def test_a_session_of_a_foreign_model_is_refused() -> None:
+    session = ort.InferenceSession(foreign_model().SerializeToString(), providers=["CPUExecutionProvider"])
     with pytest.raises(ModelFileError, match="not one of avatar-edge"):
         AvatarGenerator.from_session(session)
 
@@ -228,17 +224,8 @@ def test_no_public_symbol_has_an_unknown_type() -> None:
 
 def test_letters_that_a_redirected_stream_cannot_write_become_escapes(tiny_model: Path, tmp_path: Path) -> None:
     # Files and pipes of Windows know 256 letters unless told otherwise.
-    command = [
-        sys.executable,
-        "-m",
-        "avatar_runtime",
-        "--model",
-        str(tiny_model),
-        "--name",
-        "アリス",
-        "--out",
-        "アリス.png",
-    ]
+    options = ["--model", str(tiny_model), "--name", "アリス", "--out", "アリス.png"]
+    command = [sys.executable, "-m", "avatar_runtime", *options]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, rb"1 avatar in \u30a2\u30ea\u30b9.png".split())

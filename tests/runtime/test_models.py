@@ -120,7 +120,7 @@ def test_what_is_missing_is_said_with_what_to_do(model_folder: Path, tiny_model:
         ModelFileError, match=r"tiny@1 is not on this machine: `avatar-gen models fetch tiny@1`, or put"
     ):
         find_model("tiny@1")
-    with pytest.raises(ModelFileError, match=r"no model tiny@2 is known; known are .*, tiny@1\. A"):
+    with pytest.raises(ModelFileError, match=r"there is no model tiny@2; there are .*, tiny@1\. Put"):
         find_model("tiny@2")
     name = default_model().split("@")[0]
     with pytest.raises(ModelFileError, match=f"the model {name} has versions: name one, as in {name}@"):
@@ -130,16 +130,16 @@ def test_what_is_missing_is_said_with_what_to_do(model_folder: Path, tiny_model:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no registry of models"),
+        ("{", "not a registry of models"),
         ("[]", "it is not a JSON object"),
         ("{}", "models is None"),
-        ('{"models": {"a": {}}}', "a is no entry of the form NAME@VERSION"),
+        ('{"models": {"a": {}}}', "a is not an entry of the form NAME@VERSION"),
         ('{"models": {"a@1": {"size": 1}}}', "a@1.sha256 is missing"),
-        ('{"models": {"../a@1": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "no entry of the form"),
+        ('{"models": {"../a@1": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "not an entry of the form"),
         ('{"models": {"a@1": {"sha256": "' + "0" * 64 + '", "size": -1}}}', "a@1.size is -1"),
         (
             '{"models": {"a@1": {"sha256": "' + "0" * 64 + '", "size": 1, "url": "\\u001b[2J"}}}',
-            "a@1.url is no web address",
+            "a@1.url is not a web address",
         ),
         (" " * 2**21, "more than 1048576"),
         ('{"models": {"' + OLDER + '": {"sha256": "' + "0" * 64 + '", "size": 1}}}', "another SHA-256 than in the"),
@@ -188,7 +188,7 @@ def test_the_command_draws_with_a_named_model(tmp_path: Path, monkeypatch: pytes
     assert run("--reproduce", "a.png", "--model", OLDER).exit_code == 0
     refused = run("--reproduce", "a.png")
     assert refused.exit_code == 2
-    assert f"another model drew it, {OLDER}; give that one" in refused.stderr
+    assert f"it was drawn by another model, {OLDER}; use that one" in refused.stderr
     assert json.loads(run("--info", "--json").output)["id"] == default_model()
     refused = run("--info", "--model", "nobody@1")
     assert (refused.exit_code, refused.stderr.count("Error:")) == (1, 1)

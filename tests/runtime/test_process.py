@@ -208,5 +208,5 @@ def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str,
 def test_a_bundle_is_not_started_again_in_utf8_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller does
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
-    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("a bundle is no interpreter"))
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("a bundle is not an interpreter"))
     process._use_utf8()

@@ -88,7 +88,7 @@ def best(generator: AvatarGenerator, scorer: Path) -> list[int]:
         ({"kind": "generator"}, "it is a generator of avatar-edge, where a scorer is needed"),
         ({"format_version": 2}, "of format 2, newer than"),
         ({"image_size": 10**9}, "image_size is 1000000000"),
-        ({"image_size": 64}, "its graph is not the scorer that its metadata says"),
+        ({"image_size": 64}, "its graph is not the scorer that its metadata describes"),
         ({"channels": "3"}, "channels is '3'"),
     ],
     ids=str,

@@ -156,10 +156,10 @@ def test_a_damaged_text_is_refused(generator: AvatarGenerator, key: str, value: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ["a"] * 7}, "it has 64x96 pixels, by its text 64x128"),
-        ({"size": 4096}, "it has 64x96 pixels, by its text 8192x12288"),
+        ({"names": ["a"] * 7}, "it has 64x96 pixels, but its text says 64x128"),
+        ({"size": 4096}, "it has 64x96 pixels, but its text says 8192x12288"),
         ({"names": ["a"] * 10**5, "columns": 1}, "more than 16384"),
-        ({"model": "ab" * 32}, "another model drew it, the one with SHA-256 abab"),
+        ({"model": "ab" * 32}, "it was drawn by another model, the one with SHA-256 abab"),
         ({"scheme": "other-2"}, "by the latent scheme 'other-2'"),
     ],
     ids=["more", "larger", "huge", "model", "scheme"],
@@ -224,7 +224,7 @@ def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: Call
             "1000000 avatars .* are 1024 million pixels",
         ),
         ({"names": ["a"] * 10**6}, (64, 64), "a grid of 1000 rows and 1000 columns of 32 pixels each would be 32000"),
-        ({"names": ["a"], "columns": 10**12, "size": 4096}, (1, 1), "it has 1x1 pixels, by its text 4096x4096"),
+        ({"names": ["a"], "columns": 10**12, "size": 4096}, (1, 1), "it has 1x1 pixels, but its text says 4096x4096"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -158,5 +158,5 @@ def test_a_graph_that_doubles_stops_at_a_limit(tmp_path: Path, tiny_model: Path,
     onnx.save(model, tmp_path / "x.onnx")
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "x.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "the model takes more memory than there is, or than 4 GiB; draw fewer at a time\n"
+    assert done.stdout == "the model needs more memory than is free, or than 4 GiB; draw fewer at a time\n"
     assert done.stderr == ""

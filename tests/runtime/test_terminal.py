@@ -246,7 +246,7 @@ def test_faces_fit_the_screen() -> None:
 
 
 def test_only_a_terminal_shows_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="standard output is no terminal"):
+    with pytest.raises(InputError, match="standard output is not a terminal"):
         open_screen()
 
 

@@ -20,9 +20,9 @@ from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture
-from avatar_runtime.serve.answers import Answers, BusyError
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
+from avatar_runtime.serve.cache import BusyError, PictureCache
 from avatar_runtime.serve.negotiation import FORMATS
 from tiny_model import tiny_weights, write_tiny_model
 
@@ -207,7 +207,7 @@ def test_head_says_what_get_would_send(client: TestClient, path: str) -> None:
         ("/alice.png?fmt=png", "the address ends in .png and has fmt=png; leave one of them out"),
         ("/v1/tiny@1/alice?fmt=gif", "fmt must be one of png, webp, jpg"),
         ("/v1/tiny@1/alice?fmt=", "fmt must be one of"),
-        ("/v1/tiny@1/alice.svg", "no .svg is made here; there are .png, .webp"),
+        ("/v1/tiny@1/alice.svg", "this service makes no .svg, but .png, .webp"),
         ("/alice.png?size=%", "write the sign itself as %25"),
         ("/alice.png?size=%zz", "write the sign itself as %25"),
         ("/alice.png?circle=maybe", "circle must be 1 or 0, not 'maybe'"),
@@ -319,7 +319,7 @@ def test_a_failure_of_ours_is_counted(tiny_model: Path, monkeypatch: pytest.Monk
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/alice.png", headers={"X-Request-Id": "abc"})
         assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
-        assert answer.text == "the server failed; its log knows this request as abc\n"
+        assert answer.text == "the server failed; its log has this request as abc\n"
         assert 'avatar_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
@@ -549,7 +549,7 @@ def test_a_few_are_shared_among_the_workers(generator: AvatarGenerator) -> None:
 
 def test_a_name_that_many_ask_for_is_drawn_once(generator: AvatarGenerator) -> None:
     batches: list[int] = []
-    answers = Answers(generator, 4, 2, batches.append)
+    answers = PictureCache(generator, 4, 2, batches.append)
     picture = Picture(("alice",))
 
     async def ask() -> None:
@@ -571,8 +571,8 @@ def test_a_name_that_many_ask_for_is_drawn_once(generator: AvatarGenerator) -> N
 def test_what_is_kept_is_bounded_however_small_the_pictures(
     generator: AvatarGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avatar_runtime.serve.answers.CACHE_BYTES", 100_000)
-    answers = Answers(generator, 1000)
+    monkeypatch.setattr("avatar_runtime.serve.cache.CACHE_BYTES", 100_000)
+    answers = PictureCache(generator, 1000)
 
     async def ask() -> None:
         names = tuple(f"{'long' * 40}/{i}" for i in range(64))
@@ -586,7 +586,7 @@ def test_what_is_kept_is_bounded_however_small_the_pictures(
 
 
 def test_a_failure_reaches_each_who_asked_and_nobody_after(generator: AvatarGenerator) -> None:
-    answers = Answers(generator, 4)
+    answers = PictureCache(generator, 4)
 
     async def ask() -> None:
         closed, generator._session = generator._session, None

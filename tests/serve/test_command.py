@@ -234,7 +234,7 @@ def test_a_reload_reads_the_models_again_and_loses_nothing(tmp_path: Path, tiny_
         server.send_signal(signal.SIGHUP)
         assert server.stderr is not None
         for line in server.stderr:
-            if "the models are those of before" in line:
+            if "the models were not read again" in line:
                 break
         assert get(port, "/alice.png") == after
 

@@ -42,7 +42,7 @@ def test_nothing_of_it_is_there_unless_asked_for(tiny_model: Path) -> None:
     for _, _, address, _, _ in REQUESTS:
         if ".jpg" not in address:  # that is the avatar of the name avatar/…
             assert client.get(address).status_code == 404
-    with pytest.raises(InputError, match="no compatibility with 'gravatr'; there is with gravatar, dicebear"):
+    with pytest.raises(InputError, match="'gravatr' is not a service to be compatible with; choose gravatar, dicebear"):
         create_app(tiny_model, compatible=["gravatr"])
 
 

@@ -14,10 +14,13 @@ from avatar_training.steering.critic import Critic, Validation
 ACTIVATIONS = ("early", "late")
 """[N, 6, S / 2, S / 2] and [N, 8, S / 4, S / 4]."""
 
+WIDEST = {"eighth": 16, "sixteenth": 24}
+"""The widest activations of stride 8 and 16, and their channels."""
 
-def write_classifier(path: Path, last: str = "Relu") -> Path:
-    """A network of uint8 [N, H, W, 3] that scales, pads, convolves in every way MobileNetV2 does and ends in `last`."""
-    rng = np.random.default_rng(5)
+
+def write_classifier(path: Path, last: str = "Relu", seed: int = 5) -> Path:
+    """A network of uint8 [N, H, W, 3] that scales, pads and convolves as MobileNetV2 does; `last` makes `late`."""
+    rng = np.random.default_rng(seed)
     constants: dict[str, npt.NDArray[Any]] = {
         "scale": np.array(1 / 255, np.float32),
         "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64),
@@ -50,12 +53,18 @@ def write_classifier(path: Path, last: str = "Relu") -> Path:
     convolution("early", "deep", (6, 1, 3, 3), group=6, auto_pad="SAME_UPPER", strides=[2, 2])
     node("Relu", ["deep"], "deep_relu")
     convolution("deep_relu", "projected", (8, 6, 1, 1), auto_pad="SAME_UPPER")
-    constants["biased_w"] = rng.normal(0, 0.3, (8, 8, 3, 3)).astype(np.float32)
-    constants["biased_b"] = rng.normal(0, 1, 8).astype(np.float32)
     node("Conv", ["projected", "biased_w", "biased_b"], "biased", pads=[1, 1, 1, 1])
     node("Add", ["projected", "biased"], "sum")
     node(last, ["sum"], "late")
-    node("GlobalAveragePool", ["late"], "features")
+    source, before = "late", 8
+    for output, width in WIDEST.items():
+        convolution(source, f"{output}_norm", (width, before, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER")
+        node("Relu", [f"{output}_norm"], output)
+        source, before = output, width
+    node("GlobalAveragePool", [source], "pooled")
+    node("Flatten", ["pooled"], "features")
+    constants["biased_w"] = rng.normal(0, 0.3, (8, 8, 3, 3)).astype(np.float32)
+    constants["biased_b"] = rng.normal(0, 1, 8).astype(np.float32)
     graph = helper.make_graph(
         nodes,
         "classifier",

@@ -30,12 +30,6 @@ def test_a_rollback_changes_the_seed_from_its_step_on_and_not_before() -> None:
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_the_learning_rate_falls_in_a_straight_line_at_the_end() -> None:
-    config = TrainConfig(data="d", steps=10, learning_rate=1.0, lr_decay_steps=4)
-    assert [config.learning_rate_at(step, 10) for step in (0, 6, 7, 8, 9)] == [1, 1, 0.75, 0.5, 0.25]
-    assert [TrainConfig(data="d", steps=3, learning_rate=0.3).learning_rate_at(step, 3) for step in (0, 2)] == [0.3] * 2
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_config_survives_json(recipe: str) -> None:
     config = TrainConfig.from_recipe(recipe, data="faces.zip", seed=7)

@@ -290,7 +290,7 @@ def test_check_device_refuses_a_gpu_that_is_not_there(machine: Path) -> None:
     ("losses", "message"),
     [
         (((1.005, 0.5), (3.0, 0.7)), ""),
-        (((1.02, 0.5), (2.0, 0.7)), r"GPU computes another first step than the CPU: its losses differ by 0.02 of"),
+        (((1.02, 0.5), (2.0, 0.7)), r"the first step on GPU is not the CPU's: its losses differ by 0.02 of"),
         (((1.0, 0.5), (float("nan"), 0.7)), "a loss on GPU is not finite"),
     ],
 )

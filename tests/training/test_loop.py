@@ -101,7 +101,7 @@ def test_the_command_saves_when_asked_to_stop(pictures: Path, tmp_path: Path, nu
 
 def test_a_finished_run_can_be_made_longer(whole_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
     train(tiny_config(steps=9), tmp_path)
-    (tmp_path / "report.html").unlink()  # as if an older version had begun the run
+    (tmp_path / "report.html").unlink()
     assert train(tiny_config(steps=9), tmp_path, resume=True).step == 9
     assert "9 of 9" in (tmp_path / "report.html").read_text()
     train(tiny_config(), tmp_path, resume=True)

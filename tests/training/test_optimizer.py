@@ -1,4 +1,4 @@
-"""Mixed precision: its loss scaler, skipped steps, and resuming. float16 runs on CPUs too, only not faster."""
+"""The learning rate; mixed precision, its loss scaler, skipped steps and resuming. float16 runs on CPUs, too."""
 
 import dataclasses
 from pathlib import Path
@@ -9,8 +9,10 @@ import pytest
 from mindspore import Tensor
 
 from avatar_training import device
+from avatar_training.config import TrainConfig
 from avatar_training.loop import train
 from avatar_training.networks.gan import Gan
+from avatar_training.optimizer import learning_rate_at
 from avatar_training.run_folder import checkpoint
 from avatar_training.step import TrainingStep
 
@@ -24,6 +26,13 @@ RATE = 2e-4
 
 def arrays(training: TrainingStep) -> dict[str, Any]:
     return {name: parameter.asnumpy().copy() for name, parameter in training.state().items()}
+
+
+def test_the_learning_rate_falls_in_a_straight_line_at_the_end() -> None:
+    config = TrainConfig(data="d", steps=10, learning_rate=1.0, lr_decay_steps=4)
+    assert [learning_rate_at(config, step, 10) for step in (0, 6, 7, 8, 9)] == [1, 1, 0.75, 0.5, 0.25]
+    constant = TrainConfig(data="d", steps=3, learning_rate=0.3)
+    assert [learning_rate_at(constant, step, 3) for step in (0, 2)] == [0.3] * 2
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])

@@ -52,6 +52,6 @@ test("truncation scales in float32", () => {
 
 test("a series names its avatars", () => assert.deepEqual(series("S", 3), ["S/0", "S/1", "S/2"]));
 
-test("what is no string has no latent", () => {
+test("what is not a string has no latent", () => {
   for (const wrong of [3, null, undefined, ["a"]]) assert.throws(() => latent(/** @type {any} */ (wrong), 8), InputError);
 });

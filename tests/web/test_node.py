@@ -164,7 +164,7 @@ def test_the_packed_package_does_what_its_readme_says(
     assert np.array_equal(drawn, expected)
 
 
-def _without_contract(model: onnx.ModelProto) -> None:
+def _without_metadata(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
 
@@ -198,7 +198,7 @@ def _change(model: onnx.ModelProto, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [_without_contract, _newer, _damaged, _of_another_scheme, _of_no_size, _of_a_huge_size, _a_scorer]
+    "spoil", [_without_metadata, _newer, _damaged, _of_another_scheme, _of_no_size, _of_a_huge_size, _a_scorer]
 )
 def test_a_model_that_is_refused_is_refused_in_the_same_words(
     ask: Ask, tiny_model: Path, tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]

@@ -38,7 +38,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of all members, so that equal arrays 
 
 
 class ArchiveError(AvatarError):
-    """A file is no undamaged .npz."""
+    """A file is damaged, or is not an .npz."""
 
 
 def read_pieces(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -80,7 +80,7 @@ def read_arrays(source: Path | bytes) -> dict[str, npt.NDArray[Any]]:
 
     Raises:
         OSError: the file cannot be read.
-        ArchiveError: it is no undamaged .npz, or larger than MAX_ARRAYS_BYTES.
+        ArchiveError: it is damaged, not an .npz, or larger than MAX_ARRAYS_BYTES.
     """
     try:
         if isinstance(source, Path):
@@ -95,7 +95,7 @@ def read_arrays(source: Path | bytes) -> dict[str, npt.NDArray[Any]]:
     except ModelFileError as err:
         raise ArchiveError(str(err)) from err
     except (*ZIP_ERRORS, *_HEADER_ERRORS) as err:
-        raise ArchiveError("it is damaged or no .npz") from err
+        raise ArchiveError("it is damaged or not an .npz") from err
 
 
 def _array(data: bytes) -> npt.NDArray[Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_training import device
 from avatar_training.classifier.cli import classifier
 from avatar_training.config import (
@@ -27,8 +27,8 @@ from avatar_training.config import (
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.cli import prepare
 from avatar_training.run_folder.record import newest_run, read_record, widths
+from avatar_training.signals import StopRequest
 from avatar_training.steering.cli import grade, steer
-from avatar_training.terminal import StopRequest
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -133,7 +133,7 @@ class _Group(Command, click.Group):
 @_loss(
     "--feature-heads",
     metavar="FILE.onnx",
-    help="Judge images through this MobileNetV2, too (Projected GANs).",
+    help="Also judge images by the features of this MobileNetV2 (Projected GANs).",
 )
 @_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
 @_reward("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
@@ -246,7 +246,7 @@ def _is_typed(context: click.Context, param: click.Parameter) -> bool:
 @main.command(cls=Command, extra="train", short_help="Write a pair of networks between two pairs.")
 @click.argument("start", type=_FOLDER, metavar="START")
 @click.argument("end", type=_FOLDER, metavar="END")
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Of END.")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="S", help="Share of END.")
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="New folder.")
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write the pair of networks between two pairs, where END was trained on from START.
@@ -304,10 +304,6 @@ def _run(config: TrainConfig, out: Path, resume: bool, restart: bool) -> None:
     if not result.finished:
         click.echo(f"stopped; continue with: avatar-train --resume --out {out}")
         sys.exit(128 + (stop.number or signal.SIGTERM))  # 0 where another worker got the signal
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
 
 
 def _saved_config(out: Path, given: dict[str, Any]) -> TrainConfig:

@@ -113,7 +113,7 @@ class TrainConfig:
     device_target: str = "auto"
     """CPU, GPU, Ascend, or auto for the best one available."""
     amp: bool | None = None
-    """Mixed precision (float16 with loss scaling). None: on, except on a CPU, where it is no faster."""
+    """Mixed precision (float16 with loss scaling). None: on, except on a CPU, where it is not faster."""
     loss: str = "bce-logits"
     """bce (of probabilities, the tutorial's), bce-logits or hinge."""
     real_label: float = 0.9
@@ -240,10 +240,6 @@ class TrainConfig:
         """The steps of the whole run."""
         return self.steps if self.steps is not None else steps_per_epoch * (self.epochs or 0)
 
-    def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate."""
-        return self.learning_rate * min(1.0, (steps - step) / max(1, self.lr_decay_steps))
-
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """Fields that make the two compute different steps: name -> (own value, other value)."""
         mine, theirs = self.to_dict(), other.to_dict()
@@ -260,7 +256,7 @@ def as_options(names: Sequence[str]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal. Raises TrainingError if it cannot be read or is no regular file."""
+    """SHA-256 of a file, in hexadecimal. Raises TrainingError if it cannot be read or is not a regular file."""
     try:
         return hashlib.sha256(read_file(path)).hexdigest()
     except ModelFileError as err:

@@ -112,7 +112,7 @@ def provide() -> None:
     if not libraries:
         return  # MindSpore judges the user's own CUDA
     if "mindspore" in sys.modules:
-        raise InputError("MindSpore has been imported already and looks for a GPU only then: prepare the device before")
+        raise InputError("MindSpore has been imported already, and looks for a GPU only then: prepare the device first")
     for package, path in libraries.items():
         try:
             ctypes.CDLL(str(path))

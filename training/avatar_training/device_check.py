@@ -74,7 +74,7 @@ def check_device(target: str = "auto") -> Iterator[str]:
     yield f"largest relative difference of a loss, step by step: {', '.join(f'{x:.1e}' for x in differences)}"
     if differences[0] > TOLERANCE:
         raise TrainingError(
-            f"{found.target} computes another first step than the CPU: its losses differ by {differences[0]:.2g} of "
+            f"the first step on {found.target} is not the CPU's: its losses differ by {differences[0]:.2g} of "
             f"their size, and {TOLERANCE} is allowed; do not train on it"
         )
 

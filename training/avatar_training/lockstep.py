@@ -13,6 +13,7 @@ from avatar_training.data import dataset
 from avatar_training.distributed.worker_group import CONTINUE, RESTORE, join
 from avatar_training.errors import TrainingError
 from avatar_training.networks.gan import Gan
+from avatar_training.optimizer import learning_rate_at
 from avatar_training.step import TrainingStep
 
 
@@ -51,7 +52,7 @@ def follow(config: TrainConfig, amp: bool, should_stop: Callable[[], bool]) -> t
         workers.broadcast_parameters(training.state().values())
         step, steps, decision = order["step"], order["steps"], CONTINUE
         for real in dataset.batches(faces, config, step, steps, workers.rows(config.batch_size)):
-            training.run(step, real, config.learning_rate_at(step, steps))
+            training.run(step, real, learning_rate_at(config, step, steps))
             step += 1
             decision, _ = workers.barrier(stop_requested=should_stop())
             if decision != CONTINUE:

@@ -14,6 +14,7 @@ from avatar_training.data import dataset
 from avatar_training.distributed.worker_group import CONTINUE, RESTORE, STOP, check_batch_size, join
 from avatar_training.errors import Diverged
 from avatar_training.networks.gan import Gan
+from avatar_training.optimizer import learning_rate_at
 from avatar_training.run_folder import divergence
 from avatar_training.run_folder.run import Run, open_run
 from avatar_training.step import TrainingStep
@@ -108,7 +109,7 @@ def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[
     lockstep.align_followers(training, run.faces.sha256, step, run.steps)
     stop_requested, timed_from, start_time = False, step, time.monotonic()
     for real in dataset.batches(run.faces, config, step, run.steps, workers.rows(config.batch_size)):
-        g_loss, d_loss, logit = training.run(step, real, config.learning_rate_at(step, run.steps))
+        g_loss, d_loss, logit = training.run(step, real, learning_rate_at(config, step, run.steps))
         step += 1
         divergence.check_losses(step, g_loss, d_loss)
         seconds = max(time.monotonic() - start_time, 1e-6)  # a clock may stand still

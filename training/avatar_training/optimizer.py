@@ -1,4 +1,4 @@
-"""The optimizer of one network: gradients are averaged over the workers and unscaled, then Adam takes its step."""
+"""The learning rate, and one network's optimizer: average gradients over the workers, unscale them, run Adam."""
 
 from typing import Any
 
@@ -7,6 +7,11 @@ from mindspore import Parameter, Tensor, amp, jit_class, nn, ops
 from avatar_training import device
 from avatar_training.config import TrainConfig
 from avatar_training.distributed.worker_group import mean_over_workers
+
+
+def learning_rate_at(config: TrainConfig, step: int, steps: int) -> float:
+    """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate."""
+    return config.learning_rate * min(1.0, (steps - step) / max(1, config.lr_decay_steps))
 
 
 @jit_class

@@ -121,17 +121,11 @@ def is_doubling(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
     3. Its weight (and bias, if any) are constants.
     """
     geometry = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-    defaults = {
-        "group": 1,
-        "dilations": [1, 1],
-        "output_padding": [0, 0],
-        "auto_pad": b"NOTSET",
-        "kernel_shape": [4, 4],
-    }
-    known, settings = constants(graph), {**defaults, **attributes(node)}
+    defaults = {"group": 1, "dilations": [1, 1], "output_padding": [0, 0], "auto_pad": b"NOTSET"}
+    known = constants(graph)
     return (
         node.op_type == "ConvTranspose"
-        and {"kernel_shape": [4, 4], **settings} == defaults | geometry
+        and {"kernel_shape": [4, 4], **defaults, **attributes(node)} == defaults | geometry
         and all(name in known for name in node.input[1:])
         and known[node.input[1]].shape[2:] == (4, 4)
     )

@@ -13,7 +13,7 @@ def store_weights_in_fp16(model: onnx.ModelProto) -> bool:
 
     Arithmetic in half precision gains nothing on a CPU. Preconditions, for each constant:
 
-    1. It is a float32 array, not a scalar, and is no input of the graph.
+    1. It is a float32 array, not a scalar, and is not an input of the graph.
     2. All its values are within the range of float16.
     """
     graph, casts = model.graph, []

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from avatar_runtime.command.info import printable
 from avatar_runtime.errors import ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.model_file.metadata import KEY, OUTPUT_NAMES, ModelSpec
@@ -29,7 +30,7 @@ def inspect(path: Path) -> str:
         **describe(metadata),
         "golden": golden,
     }
-    return "\n".join(f"{key:<11} {_printable(value)}" for key, value in lines.items())
+    return "\n".join(f"{key:<11} {printable(value)}" for key, value in lines.items())
 
 
 def _mindir_metadata(path: Path) -> tuple[ModelSpec, str]:
@@ -70,7 +71,7 @@ def _golden(generator: AvatarGenerator) -> str:
     if golden is None:
         return "none"
     try:
-        found = f"{generator.verify()} levels off on this machine, {golden.tolerance} tolerated"
+        found = f"{generator.verify()} levels off on this machine, {golden.tolerance} allowed"
     except ModelFileError as err:
         found = f"FAILED: {err}"
     return f"{', '.join(map(repr, golden.names))}: {found}"
@@ -80,8 +81,3 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_short(part)}" for key, part in value.items()) + "}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """The text without what could move a terminal's cursor: a file may come from anywhere."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

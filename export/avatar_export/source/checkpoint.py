@@ -136,14 +136,13 @@ def generator_weights(
         prefix: What the names of the generator's arrays begin with; needed only if there are several generators.
 
     Raises:
-        UnsuitableCheckpointError: The arrays are no DCGAN generator or too large a one, do not fit together, or are not
-            finite.
+        UnsuitableCheckpointError: The arrays are not a DCGAN generator, too large, not finite, or do not fit together.
     """
     if prefix is None and any(name.startswith("ema.") for name in arrays):
         raise UnsuitableCheckpointError("it is a snapshot for resuming; give the run folder or its generator.ckpt")
     prefix, group = find_generator(arrays, prefix)
     if any(kind == "running_mean" for _, kind in group):
-        raise UnsuitableCheckpointError("it is PyTorch's (running_mean instead of moving_mean); give one of MindSpore")
+        raise UnsuitableCheckpointError("it is from PyTorch (it has running_mean); give a checkpoint of MindSpore")
     cell = re.sub(r"[^.]*\.$", "", prefix)  # of "network.generator." it is "network."
     layers = _with_blocks(_layers(prefix, group), arrays, cell + _BLOCKS)
     weights = GeneratorWeights(

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.models import ModelType, models
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 
 
@@ -73,7 +73,7 @@ _instead = group("Instead of drawing")
     type=click.Choice(["png", "webp", "avif", "jpg", "gif"]),
     help="Of single files, and of --out -; gif for --interpolate.  [default: png]",
 )
-@_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name, keep the best.")
+@_look("--best-of", type=click.IntRange(1, 1000), metavar="K", help="Draw K candidates for each name; keep the best.")
 @_look("--scorer", type=PATH, metavar="FILE", help="The model that scores the candidates.")
 @_model("--model", type=ModelType(), metavar="ID|FILE", help="Use this model, such as anime-faces-64@2, or this file.")
 @_model("--provider", "providers", multiple=True, metavar="NAME", help="onnxruntime provider; repeatable.")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from avatar_runtime.command.base import SETTINGS, Command
 from avatar_runtime.command.info import printable
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import SETTINGS, Command
 from avatar_runtime.errors import AvatarError
 
 if TYPE_CHECKING:

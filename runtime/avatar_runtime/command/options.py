@@ -88,7 +88,7 @@ class Options(SimpleNamespace):
         if self.interpolate is not None and self.out is None:
             raise InputError("--interpolate draws one animation: it needs --out FILE")
         if self.out_dir is not None and "columns" in self.given:
-            raise InputError("--columns arranges a grid; it has no use with single files")
+            raise InputError("--columns arranges a grid; single files have no columns")
         if "format" in self.given and self.out_dir is None and not self.to_stdout:
             raise InputError("--format is for single files and --out -; the name of --out FILE says its format")
         is_repeatable = bool(self.names or self.names_file) or self.seed is not None

@@ -112,7 +112,7 @@ def cause(err: BaseException) -> str | None:
     """What the process ran out of or cannot reach, in one sentence; None if err tells of no such thing."""
     text = " ".join(str(err).split())
     if isinstance(err, OSError) and err.errno in (errno.EMFILE, errno.ENFILE):
-        return "too many files are open: raise the limit (ulimit -n) to 64 or more"
+        return "too many files are open: raise the limit (ulimit -n) to at least 64"
     if isinstance(err, MemoryError) or any(sign in text for sign in _NO_MEMORY):
         return "there is not enough memory: do less at a time, or raise the limit (ulimit -v)"
     if isinstance(err, RuntimeError) and "can't start new thread" in text:
@@ -136,7 +136,7 @@ _NO_MEMORY = (
 def _use_utf8() -> None:
     """Start again in UTF-8 mode if this locale knows no letters but ASCII's: a name must give the same face in any.
 
-    A bundle of PyInstaller does so itself, and its sys.executable is no interpreter.
+    A bundle of PyInstaller does so itself, and its sys.executable is not an interpreter.
     """
     if getattr(sys, "frozen", False):
         return

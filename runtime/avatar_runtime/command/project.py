@@ -22,7 +22,7 @@ def read_defaults(command: click.Command, table: str, configurable: Iterable[cli
     content = _read()
     for name, value in content.items():
         if name not in TABLES or not isinstance(value, dict):
-            raise click.UsageError(f"{FILE}: {name!r} is no table of it; use [{'], ['.join(TABLES)}]")
+            raise click.UsageError(f"{FILE}: {name!r} is not one of its tables; use [{'], ['.join(TABLES)}]")
     options = {opt.removeprefix("--"): param for param in configurable for opt in param.opts if opt.startswith("--")}
     others = {opt.removeprefix("--") for param in command.params for opt in param.opts if opt.startswith("--")}
     found: dict[str, Any] = {}

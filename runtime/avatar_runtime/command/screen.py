@@ -56,9 +56,9 @@ class Screen:
 
 
 def open_screen() -> Screen:
-    """Look at the terminal of standard output. Raises InputError if it is none."""
+    """Look at the terminal of standard output. Raises InputError if it is not a terminal."""
     if not sys.stdout.isatty():
-        raise InputError("standard output is no terminal, so nothing can be shown there: write a file with --out FILE")
+        raise InputError("standard output is not a terminal, so nothing can be shown: write a file with --out FILE")
     environment = os.environ
     protocol = known_protocol(environment, _ask(environment))
     try:

@@ -42,7 +42,7 @@ def run(options: Options) -> None:
             unused = sorted(options.given - {name, "json", "model", "providers", "threads", "exact"})
             if unused:
                 other = "a name" if "names" in unused[0] else f"--{unused[0].removesuffix('s').replace('_', '-')}"
-                raise InputError(f"--{name} has no use for {other}")
+                raise InputError(f"--{name} cannot be used with {other}")
             return task(options)
     return draw(options)
 

@@ -113,7 +113,7 @@ def check_extension(extension: str) -> None:
     if not writable(extension):
         if extension.lower() == ".avif":
             raise InputError("this Pillow writes no AVIF: update it to 11.3 or newer, or use another format")
-        what = f"{extension!r} is no picture format" if extension else "a name without extension says no picture format"
+        what = f"{extension!r} is not a picture format" if extension else "a name without an extension has no format"
         if extension.lower() == ".gif":
             what = "'.gif' is for animations, from one avatar to another"
         raise InputError(f"{what}; use one of {', '.join(filter(writable, _FORMATS))}")

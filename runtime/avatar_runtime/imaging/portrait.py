@@ -100,7 +100,7 @@ def _rgb(colour: str) -> tuple[int, int, int]:
             raise ValueError
     except (ValueError, AttributeError, TypeError) as err:
         raise InputError(
-            f"{colour!r} is no colour; write one such as white, rgb(255,204,0), #ffcc00 or #fc0, "
+            f"{colour!r} is not a colour; write one such as white, rgb(255,204,0), #ffcc00 or #fc0, "
             "and in a shell put it in quotes"
         ) from err
     return found[0], found[1], found[2]

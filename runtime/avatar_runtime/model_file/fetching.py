@@ -39,7 +39,7 @@ def fetch_model(
         on_received: Called with the bytes received so far and in all; None if the server does not say.
 
     Raises:
-        InputError: This is no id.
+        InputError: This is not an id.
         ModelFileError: No registry knows the model, or one is damaged.
         DownloadError: It cannot be fetched, or another file comes. Nothing is kept.
         MissingExtraError: pooch is not installed.
@@ -57,9 +57,7 @@ def fetch_model(
         return path
     url = address(path.name, known.url)
     if not url:
-        raise DownloadError(
-            f"the registry has no address for {id}: set {MIRROR_VARIABLE} to that of a mirror, or put it into {path}"
-        )
+        raise DownloadError(f"no address for {id} is known: set {MIRROR_VARIABLE} to a mirror's, or put it at {path}")
     with needs("fetch", f"fetching {url} into {path}"):
         from avatar_runtime.download import download_file
     make_folder(path.parent)

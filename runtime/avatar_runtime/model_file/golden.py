@@ -43,7 +43,7 @@ class GoldenCheck:
             channels: The channels that each image must have, 1 or 3.
 
         Raises:
-            ValueError: A field is missing or damaged, or an image is no PNG of that size.
+            ValueError: A field is missing or damaged, or an image is not a PNG of that size.
         """
         names = fields.texts("names", MAX_IMAGES, MAX_NAME)
         sha256 = fields.texts("sha256", MAX_IMAGES, 64)

@@ -128,7 +128,7 @@ def read_registry(path: Path) -> tuple[str, Mapping[str, KnownModel]]:
         models = fields.optional_object("models") or fields.refuse("models")
         return fields.text("default", 300, default=""), {id: _known(models, id) for id in models}
     except (ModelFileError, ValueError) as err:
-        raise ModelFileError(f"{path} is no registry of models ({err})") from err
+        raise ModelFileError(f"{path} is not a registry of models ({err})") from err
 
 
 def model_folder() -> Path:
@@ -161,9 +161,9 @@ def missing(id: str, path: Path) -> ModelFileError:
     """The error that a model is not at this path, where it would be looked for."""
     known = known_models()
     if id in known:
-        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put it into {path}")
+        return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put its file at {path}")
     ids = ", ".join(sorted(known))
-    return ModelFileError(f"no model {id} is known; known are {ids}. A file of your own belongs into {path}")
+    return ModelFileError(f"there is no model {id}; there are {ids}. Put a file of your own at {path}")
 
 
 @cache
@@ -181,9 +181,9 @@ def _exists(path: Path) -> bool:
 def _known(models: Fields, id: str) -> KnownModel:
     entry = models.optional_object(id)
     if entry is None or not is_id(id):
-        models.refuse(id, "no entry of the form NAME@VERSION")
+        models.refuse(id, "not an entry of the form NAME@VERSION")
     if not entry.text("url", 2000, default="").isprintable():
-        entry.refuse("url", "no web address")
+        entry.refuse("url", "not a web address")
     return KnownModel(
         entry.digest("sha256"),
         entry.whole("size", 1, MAX_BYTES),

@@ -41,7 +41,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
         generator: The model that drew it.
 
     Raises:
-        InputError: The file is no picture, carries no text of avatar-edge, asks for another model or for more than
+        InputError: The file is not a picture, carries no text of avatar-edge, asks for another model or for more than
             one picture may show, or is not of the size that its text says. Then nothing is drawn.
     """
     try:
@@ -50,7 +50,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
             _check_model(generator, scheme, model)
             size = picture.size(generator.spec.image_size)
             if found.size != size:
-                raise InputError(f"it has {found.size[0]}x{found.size[1]} pixels, by its text {size[0]}x{size[1]}")
+                raise InputError(f"it has {found.width}x{found.height} pixels, but its text says {size[0]}x{size[1]}")
             data = picture.render(generator, f".{str(found.format).lower()}")
             with _open(io.BytesIO(data)) as drawn:
                 return Reproduction(picture, data, _difference(found, drawn))
@@ -60,7 +60,7 @@ def reproduce(path: Path, generator: AvatarGenerator) -> Reproduction:
 
 def _check_is_picture(head: bytes) -> None:
     if not head.startswith((b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"GIF8")) and head[4:] != b"ftyp":
-        raise ModelFileError("it is no picture that avatar-edge writes")
+        raise ModelFileError("it is not a picture that avatar-edge writes")
 
 
 def _open(file: BinaryIO) -> Image.Image:
@@ -69,7 +69,7 @@ def _open(file: BinaryIO) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in a sentence
             image = Image.open(file, formats=["PNG", "WEBP", "JPEG", "GIF", "AVIF"])
     except OSError as err:
-        raise InputError("it is no picture that avatar-edge writes") from err
+        raise InputError("it is not a picture that avatar-edge writes") from err
     except Exception as err:  # Pillow's parsers raise what they meet: SyntaxError, struct.error, its bomb error, …
         raise InputError(f"it is a damaged picture ({err})") from err
     if image.width * image.height > MAX_PIXELS:
@@ -86,10 +86,10 @@ def _text(image: Image.Image) -> str:
 
 def _check_model(generator: AvatarGenerator, scheme: str, model: str) -> None:
     if scheme != generator.spec.latent_scheme:
-        raise InputError(f"it was drawn by the latent scheme {scheme!r}, this version draws by another")
+        raise InputError(f"it was drawn by the latent scheme {scheme!r}, and this version uses another")
     if model != generator.model_sha256:
         name = released_model(model) or f"the one with SHA-256 {model[:64]}"
-        raise InputError(f"another model drew it, {name}; give that one")
+        raise InputError(f"it was drawn by another model, {name}; use that one")
 
 
 def _difference(found: Image.Image, drawn: Image.Image) -> int:

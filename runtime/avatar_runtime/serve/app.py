@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from avatar_runtime.cpus import check_can_start, check_threads, cpu_limit
 from avatar_runtime.errors import InputError
 from avatar_runtime.extras import needs
-from avatar_runtime.serve.answers import Answers, BusyError
+from avatar_runtime.serve.cache import BusyError, PictureCache
 from avatar_runtime.serve.compatible import CHOICES, is_compatible, parse_compatible
 from avatar_runtime.serve.negotiation import FORMATS
 from avatar_runtime.serve.requests import Asked, is_picture, parse_avatar, parse_grid
@@ -38,7 +38,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _PRIVATE = ("healthz", "readyz", "metrics")
-"""Paths of the operator, which pages of other origins have no use for."""
+"""Paths of the operator, which pages of other origins do not need."""
 
 
 def create_app(
@@ -77,7 +77,7 @@ def create_app(
     check_can_start(workers)
     metrics = Metrics()
     if unknown := set(compatible) - set(CHOICES):
-        raise InputError(f"there is no compatibility with {unknown.pop()!r}; there is with {', '.join(CHOICES)}")
+        raise InputError(f"{unknown.pop()!r} is not a service to be compatible with; choose {', '.join(CHOICES)}")
     sharing = Sharing(origins, resource_policy)
     return Application(
         lambda: Service(models, limit, workers, metrics), metrics, prefix, sharing, frozenset(compatible), on_answer
@@ -132,7 +132,7 @@ class Application:
             response = on_condition(await self._respond(path, scope), scope)
         except Exception as err:
             error = err
-            response = sentence(500, f"the server failed; its log knows this request as {request_id.decode()}")
+            response = sentence(500, f"the server failed; its log has this request as {request_id.decode()}")
         headers = [*response.headers, (b"x-content-type-options", b"nosniff"), (b"x-request-id", request_id)]
         if path not in _PRIVATE:
             headers += self._sharing.headers(scope)
@@ -154,10 +154,10 @@ class Application:
             return self._sharing.preflight(scope)
         if path is None:
             if scope["path"] == f"/{self._prefix}":
-                return sentence(308, "with a slash at its end", (b"location", f"/{quote(self._prefix)}/".encode()))
+                return sentence(308, "a slash is missing", (b"location", f"/{quote(self._prefix)}/".encode()))
             return sentence(404, f"nothing is here; the avatars are below /{self._prefix}/")
         if scope["method"] not in _METHODS:
-            return sentence(405, "an address can be read, and nothing else", (b"allow", b"GET, HEAD, OPTIONS"))
+            return sentence(405, "only GET, HEAD and OPTIONS are allowed", (b"allow", b"GET, HEAD, OPTIONS"))
         service = self._service
         if document := service.documents.get(path):
             return document.answer(header(scope, b"accept-encoding"))
@@ -172,7 +172,7 @@ class Application:
         except InputError as err:
             return sentence(400, str(err))
         except BusyError:
-            return sentence(503, "too many avatars are asked for at once; try again", (b"retry-after", b"1"))
+            return sentence(503, "too many avatars are being drawn; try again", (b"retry-after", b"1"))
 
     async def _picture(self, path: str, service: Service, scope: Scope) -> Response:
         """The answer to a request for a picture, or 404. Raises InputError or BusyError."""
@@ -181,7 +181,7 @@ class Application:
         if is_compatible(path, self._compatible):
             asked = parse_compatible(path, query, accept, self._compatible)
             if asked is None:
-                return sentence(404, "the default picture is asked for, and it is 404")
+                return sentence(404, "you asked for a 404 in place of a default picture")
             return await _drawn(service.default, asked, SHORT)
         kind, _, rest = path.partition("/")
         if kind != "v1":
@@ -190,17 +190,17 @@ class Application:
             return await _drawn(service.default, parse_avatar(path, query, accept), SHORT)
         grids = rest.startswith("grids/")
         model, slash, name = rest.removeprefix("grids/").partition("/")
-        answers, is_id = service.find(model)
-        if answers is None:
-            known = ", ".join(service.answers)
+        cache, is_id = service.find(model)
+        if cache is None:
+            known = ", ".join(service.caches)
             return sentence(404, f"there is no model {model[:60]!r} here; there are {known}")
         if not slash or not name:
             return sentence(404, "nothing is here; a name is missing after the model")
         lifetime = FOR_EVER if is_id else SHORT
         if grids:
-            side = answers.generator.spec.image_size
-            return await _drawn(answers, parse_grid(name, query, accept, side), lifetime)
-        return await _drawn(answers, parse_avatar(name, query, accept), lifetime)
+            side = cache.generator.spec.image_size
+            return await _drawn(cache, parse_grid(name, query, accept, side), lifetime)
+        return await _drawn(cache, parse_avatar(name, query, accept), lifetime)
 
     def _is_picture(self, path: str) -> bool:
         """Whether a path is one of a picture, which the metrics count."""
@@ -237,8 +237,8 @@ class Application:
                 return
 
 
-async def _drawn(answers: Answers, asked: Asked, lifetime: tuple[bytes, bytes]) -> Response:
-    answer = await answers.answer(asked.picture, asked.extension)
+async def _drawn(cache: PictureCache, asked: Asked, lifetime: tuple[bytes, bytes]) -> Response:
+    answer = await cache.answer(asked.picture, asked.extension)
     headers = [
         (b"content-type", FORMATS[asked.extension].encode()),
         (b"etag", answer.etag.encode()),

@@ -9,21 +9,21 @@ from contextlib import suppress
 
 import click
 
+from avatar_runtime.command.base import SETTINGS, Command, group, version_option
 from avatar_runtime.command.models import ModelType
-from avatar_runtime.command.terminal import SETTINGS, Command, group, version_option
 from avatar_runtime.errors import InputError
 from avatar_runtime.serve.listening import inherited, listen, notify
 
 _where = group("Where", configurable=True)
 _what = group("What it answers", configurable=True)
 _work = group("How much at a time", configurable=True)
-_who = group("Other pages", configurable=True)
+_who = group("Pages of other origins", configurable=True)
 
 
 @click.command(cls=Command, extra="serve", table="serve", context_settings={**SETTINGS, "auto_envvar_prefix": "AVATAR"})
 @_where("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
-@_where("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="0 for a free port.")
-@_where("--prefix", default="", metavar="PATH", show_default=False, help="What all paths begin with: /avatars.")
+@_where("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Port; 0 for any free one.")
+@_where("--prefix", default="", metavar="PATH", show_default=False, help="Start of all paths, such as /avatars.")
 @_where("--access-log", is_flag=True, help="Log each answer as a line of JSON on standard error.")
 @_what(
     "--model",
@@ -53,7 +53,7 @@ _who = group("Other pages", configurable=True)
     type=click.IntRange(min=1),
     default=1024,
     metavar="N",
-    help="Most avatars that may be under way in a process.",
+    help="Avatars that may be under way in a process, at most.",
 )
 @_who(
     "--allow-origin",

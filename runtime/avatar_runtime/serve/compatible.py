@@ -57,7 +57,7 @@ def _gravatar(digest: str, extension: str | None, options: dict[str, str], accep
     size = _size(options.get("s", options.get("size", str(GRAVATAR_SIZE))))
     chosen = extension or preferred_format(accept)
     if chosen not in FORMATS:
-        raise InputError(f"no {chosen} is made here; there are {', '.join(FORMATS)}")
+        raise InputError(f"this service makes no {chosen}, but {', '.join(FORMATS)}")
     return Asked(Picture((digest,), portrait=Portrait(size)), chosen, negotiated=extension is None)
 
 
@@ -65,7 +65,7 @@ def _dicebear(ending: str, options: dict[str, str], svg: bool) -> Asked:
     extension = ".png" if ending == "svg" and svg else f".{ending}"
     if extension not in FORMATS:
         hint = "; --compatible dicebear-svg sends a PNG instead" if ending == "svg" else ""
-        raise InputError(f"no {ending} is made here; there are {', '.join(FORMATS)}{hint}")
+        raise InputError(f"this service makes no {ending}, but {', '.join(FORMATS)}{hint}")
     seed = options.get("seed", "")
     if len(seed) > MAX_NAME:
         raise InputError(f"the seed has {len(seed)} characters; {MAX_NAME} are allowed")

@@ -83,7 +83,7 @@ def _option(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
 
 
 def _content(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": "As asked.", "content": {media_type: {"schema": schema}}}
+    return {"description": "The answer.", "content": {media_type: {"schema": schema}}}
 
 
 def _get(summary: str, responses: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +113,6 @@ _PICTURE = {
     "304": {"description": "The client has it already."},
     "400": {**_PLAIN, "description": "An option that is unknown, malformed or out of range."},
     "404": {**_PLAIN, "description": "No such model."},
-    "412": {**_PLAIN, "description": "It is none of those that If-Match names."},
-    "503": {**_PLAIN, "description": "Too much is asked for at once: try again."},
+    "412": {**_PLAIN, "description": "The picture is not one of those that If-Match names."},
+    "503": {**_PLAIN, "description": "Too many avatars are being drawn: try again."},
 }

@@ -26,7 +26,7 @@ SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 HEX_COLOUR = "#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"
 
 _NO_FORMATS = re.compile(r"\.(gif|svg|bmp|tiff?|ico|heic|jxl)$", re.IGNORECASE)
-"""Endings that ask for pictures which are not made here; any other ending is a part of the name."""
+"""Endings of pictures that cannot be made here; any other ending is a part of the name."""
 
 
 class Asked(NamedTuple):
@@ -96,7 +96,7 @@ def parse_query(query_string: bytes, known: Collection[str]) -> dict[str, str]:
 
 
 def whole(query: Mapping[str, str], key: str, least: int, most: int) -> int:
-    """A whole number. Raises InputError if it is none, or out of range."""
+    """A whole number. Raises InputError if it is not one, or out of range."""
     text = query[key]
     if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
         raise InputError(f"{key} must be a whole number from {least} to {most}, not {text[:20]!r}")
@@ -117,7 +117,7 @@ def _format(name: str, query: Mapping[str, str], accept: bytes | None) -> tuple[
     if asked:
         return name, f".{asked}", False
     if found := _NO_FORMATS.search(name):
-        raise InputError(f"no {found[0]} is made here; there are {', '.join(FORMATS)}")
+        raise InputError(f"this service makes no {found[0]}, but {', '.join(FORMATS)}")
     return name, preferred_format(accept), True
 
 

@@ -89,7 +89,7 @@ def on_condition(response: Response, scope: Scope) -> Response:
         return response
     etag = next((value for key, value in response.headers if key == b"etag"), None)
     if wanted is not None and not {etag, b"*"} & {tag.strip() for tag in wanted.split(b",")}:
-        return sentence(412, "it is none of those that If-Match names")
+        return sentence(412, "the picture is not one of those that If-Match names")
     if known is None or not {etag, b"*"} & {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}:
         return response
     left_out = (b"content-type", b"content-encoding")

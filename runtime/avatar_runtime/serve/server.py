@@ -70,9 +70,9 @@ class _Server(uvicorn.Server):
         try:
             await self._application.reload()
         except AvatarError as err:
-            LOGGER.error("the models are those of before: %s", err)
+            LOGGER.error("the models were not read again: %s", err)
         else:
-            LOGGER.warning("the models are read again")
+            LOGGER.warning("the models were read again")
 
     def _orphaned(self) -> None:
         asyncio.get_running_loop().remove_reader(self._supervisor or 0)

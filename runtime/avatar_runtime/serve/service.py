@@ -8,7 +8,7 @@ from pathlib import Path
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.generator import AvatarGenerator
 from avatar_runtime.model_file.registry import default_model, find_model
-from avatar_runtime.serve.answers import Answers
+from avatar_runtime.serve.cache import PictureCache
 from avatar_runtime.serve.metrics import Metrics
 from avatar_runtime.serve.openapi import description
 from avatar_runtime.serve.responses import Document
@@ -45,51 +45,51 @@ class Service:
     """
 
     def __init__(self, models: Sequence[str | Path], limit: int, workers: int, metrics: Metrics) -> None:
-        self.answers: dict[str, Answers] = {}
+        self.caches: dict[str, PictureCache] = {}
         """By the model's id, in the order given."""
         for model in models or [default_model()]:
             generator = AvatarGenerator.load(model, threads=1)
             generator.verify()
             if "/" in generator.model_id:
                 raise InputError(f"{model}: its id {generator.model_id!r} has a slash, which no address can hold")
-            found = self.answers.get(generator.model_id)
+            found = self.caches.get(generator.model_id)
             if found is not None and found.generator.model_sha256 != generator.model_sha256:
                 raise InputError(f"{model} and another model are both {generator.model_id}: change a version")
             if found is None:
-                self.answers[generator.model_id] = Answers(
+                self.caches[generator.model_id] = PictureCache(
                     generator, limit, workers, metrics.on_batch, metrics.on_change
                 )
-        self.default = next(iter(self.answers.values()))
+        self.default = next(iter(self.caches.values()))
         path = find_model(models[0] if models else None).path
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.default.generator.model_sha256:
             raise ModelFileError(f"{path} changed while it was read; try again")
-        self.documents = dict(_documents(content, list(self.answers)))
+        self.documents = dict(_documents(content, list(self.caches)))
         """By their paths."""
 
-    def find(self, model: str) -> tuple[Answers | None, bool]:
+    def find(self, model: str) -> tuple[PictureCache | None, bool]:
         """The pictures of the model of this id, or the first with this name; and whether it was an id."""
-        if model in self.answers:
-            return self.answers[model], True
-        for answers in self.answers.values():
-            if answers.generator.spec.name == model:
-                return answers, False
+        if model in self.caches:
+            return self.caches[model], True
+        for cache in self.caches.values():
+            if cache.generator.spec.name == model:
+                return cache, False
         return None, False
 
     @property
     def under_way(self) -> int:
         """How many avatars are drawn or wait for it."""
-        return sum(answers.under_way for answers in self.answers.values())
+        return sum(cache.under_way for cache in self.caches.values())
 
     @property
     def is_busy(self) -> bool:
         """Whether a model takes no more requests for now."""
-        return any(answers.under_way >= answers.limit for answers in self.answers.values())
+        return any(cache.under_way >= cache.limit for cache in self.caches.values())
 
     def close(self) -> None:
         """Wait for the pictures that are being drawn, then end the threads."""
-        for answers in self.answers.values():
-            answers.close()
+        for cache in self.caches.values():
+            cache.close()
 
 
 def _documents(model: bytes, ids: list[str]) -> Iterator[tuple[str, Document]]:

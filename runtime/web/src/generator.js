@@ -106,7 +106,7 @@ export class AvatarGenerator {
     if (difference > golden.tolerance) {
       throw new ModelFileError(
         "damaged",
-        `the model draws its golden images ${difference} levels off, ${golden.tolerance} are tolerated; the file is damaged`,
+        `the model draws its golden images ${difference} levels off, and ${golden.tolerance} are allowed; the file is damaged`,
       );
     }
     return difference;

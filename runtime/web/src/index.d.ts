@@ -6,7 +6,7 @@ export interface AvatarImage {
   readonly data: Uint8ClampedArray<ArrayBuffer>;
 }
 
-/** The contract that travels inside a model file; the names are those of avatar_runtime.ModelSpec. */
+/** The metadata inside a model file; the names are those of avatar_runtime.ModelSpec. */
 export interface ModelSpec {
   readonly format_version: number;
   readonly name: string;
@@ -109,7 +109,7 @@ export function truncate(z: Float32Array, truncation: number): Float32Array;
  * - argument: out of range or of the wrong type;
  * - unreachable: the model cannot be downloaded or read;
  * - damaged: the model is not what was published, or contradicts itself;
- * - not-a-model, not-ours, newer: no ONNX file, one without avatar-edge's contract, one of a newer version;
+ * - not-a-model, not-ours, newer: no ONNX file, one without avatar-edge's metadata, one of a newer version;
  * - unsupported: a sound model that the engine does not draw, such as one of floats;
  * - memory: too large for this device;
  * - webassembly: the browser or the page's Content-Security-Policy forbids the engine;

@@ -61,7 +61,7 @@ export class OnnxRuntime {
 
 /** @param {string} what */
 function misfit(what) {
-  return new ModelFileError("damaged", `its graph does not fit its contract (${what}); export it again`);
+  return new ModelFileError("damaged", `its graph does not fit its metadata (${what}); export it again`);
 }
 
 /** @param {unknown} error */

@@ -7,7 +7,7 @@ import { OutputError } from "./errors.js";
 
 /**
  * A model's output as RGBA.
- * @param {Uint8Array | Float32Array} output [N, H, W, C] of uint8 or [N, C, H, W] of float32, as the contract says.
+ * @param {Uint8Array | Float32Array} output [N, H, W, C] of uint8 or [N, C, H, W] of float32, as the metadata says.
  * @param {ModelSpec} spec
  * @returns {Uint8ClampedArray<ArrayBuffer>} [N, H, W, 4]
  */

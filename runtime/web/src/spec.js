@@ -1,4 +1,4 @@
-// The contract that travels inside a model file: avatar_runtime/model_file/metadata.py in JavaScript.
+// The metadata inside a model file: avatar_runtime/model_file/metadata.py in JavaScript.
 
 import { ModelFileError } from "./errors.js";
 import { SCHEME } from "./latents.js";
@@ -9,7 +9,7 @@ const KEY = "avatar-edge";
 /** @typedef {import("./index.js").ModelSpec} ModelSpec */
 
 /**
- * The contract in an ONNX file, read from the bytes: the same sentences for the engine and for onnxruntime-web.
+ * The metadata in an ONNX file, read from the bytes: the same sentences for the engine and for onnxruntime-web.
  * @param {Uint8Array} model
  * @returns {ModelSpec}
  */
@@ -23,34 +23,34 @@ export function readSpec(model) {
         "make one from a checkpoint with avatar-export",
     );
   }
-  let contract;
+  let spec;
   try {
-    contract = JSON.parse(text);
-    if (contract.format_version <= FORMAT_VERSION && isGenerator(contract)) validate(contract);
+    spec = JSON.parse(text);
+    if (spec.format_version <= FORMAT_VERSION && isGenerator(spec)) validate(spec);
   } catch (error) {
     const reason = error instanceof Error ? error.message : error;
     throw new ModelFileError("damaged", `its avatar-edge metadata is damaged (${reason}); export the model again`, {
       cause: error,
     });
   }
-  if (contract.format_version > FORMAT_VERSION) {
+  if (spec.format_version > FORMAT_VERSION) {
     throw new ModelFileError(
       "newer",
-      `it is an avatar-edge model of format ${contract.format_version}, newer than this version reads ` +
+      `it is an avatar-edge model of format ${spec.format_version}, newer than this version reads ` +
         `(${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`,
     );
   }
-  if (!isGenerator(contract)) {
-    throw new ModelFileError("not-ours", `it is a ${contract.kind} of avatar-edge, where a generator is needed`);
+  if (!isGenerator(spec)) {
+    throw new ModelFileError("not-ours", `it is a ${spec.kind} of avatar-edge, where a generator is needed`);
   }
-  if (contract.latent_scheme !== SCHEME) {
+  if (spec.latent_scheme !== SCHEME) {
     throw new ModelFileError(
       "newer",
-      `it turns names into faces by the scheme '${contract.latent_scheme}', this version by '${SCHEME}'; ` +
+      `it turns names into faces by the scheme '${spec.latent_scheme}', and this version by '${SCHEME}'; ` +
         "use the avatar-runtime-web version that it was made for",
     );
   }
-  return contract;
+  return spec;
 }
 
 /** Name and version. @param {ModelSpec} spec */
@@ -58,25 +58,25 @@ export function modelId({ name, version = 1 }) {
   return `${name}@${version}`;
 }
 
-/** @param {Record<string, any>} contract */
+/** @param {Record<string, any>} spec */
 function isGenerator({ kind = "generator" }) {
   return kind === "generator";
 }
 
-/** @param {Record<string, any>} contract */
-function validate(contract) {
-  const range = contract.pixel_range;
+/** @param {Record<string, any>} spec */
+function validate(spec) {
+  const range = spec.pixel_range;
   const checks = {
-    latent_dim: isCount(contract.latent_dim, 65536),
-    image_size: isCount(contract.image_size, 4096),
-    channels: contract.channels === 1 || contract.channels === 3,
-    output: contract.output === "uint8" || contract.output === "float32",
+    latent_dim: isCount(spec.latent_dim, 65536),
+    image_size: isCount(spec.image_size, 4096),
+    channels: spec.channels === 1 || spec.channels === 3,
+    output: spec.output === "uint8" || spec.output === "float32",
     pixel_range: Array.isArray(range) && range[1] === 1 && (range[0] === -1 || range[0] === 0),
-    format_version: isCount(contract.format_version),
-    version: isCount(contract.version ?? 1, 999_999),
+    format_version: isCount(spec.format_version),
+    version: isCount(spec.version ?? 1, 999_999),
   };
   for (const [name, allowed] of Object.entries(checks)) {
-    if (!allowed) throw new TypeError(`${name} is ${JSON.stringify(contract[name])}`);
+    if (!allowed) throw new TypeError(`${name} is ${JSON.stringify(spec[name])}`);
   }
 }
 

@@ -37,7 +37,7 @@ def test_the_metadata_is_shown_without_the_extra(
         "アリス",
     ):
         assert text in result.output
-    assert "0 levels off on this machine, 1 tolerated" in result.output
+    assert "0 levels off on this machine, 1 allowed" in result.output
 
 
 def rewrite_metadata(path: Path, spec: ModelSpec) -> None:

@@ -129,7 +129,7 @@ def test_a_checkpoint_of_pytorch_is_called_that() -> None:
     for name, array in tiny_arrays().items():
         place, kind = name.rsplit(".", 1)
         arrays[f"{place}.{names.get(kind, kind)}"] = array
-    assert "PyTorch's" in sentence(arrays)
+    assert "from PyTorch" in sentence(arrays)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

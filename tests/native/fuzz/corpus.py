@@ -26,11 +26,11 @@ STEPS = (0.0, -1.0, 1e-40, 1e-30, 1.0, 1e30, 3e38, np.inf, np.nan)
 
 
 def without_golden(path: Path) -> onnx.ModelProto:
-    """The model of a file, its contract without pictures: they would be half of the bytes."""
+    """The model of a file, its metadata without pictures: they would be half of the bytes."""
     model = onnx.load(path)
-    contract = json.loads(model.metadata_props[0].value)
-    contract.update(golden=None, parity={})
-    helper.set_model_props(model, {"avatar-edge": json.dumps(contract)})
+    metadata = json.loads(model.metadata_props[0].value)
+    metadata.update(golden=None, parity={})
+    helper.set_model_props(model, {"avatar-edge": json.dumps(metadata)})
     return model
 
 

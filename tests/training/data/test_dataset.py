@@ -54,6 +54,7 @@ def test_the_shorter_side_is_scaled_and_the_centre_kept() -> None:
 
 
 GREEN = (0, 200, 0)
+RED = Image.new("RGB", (40, 40), "red")
 
 
 @pytest.mark.parametrize(
@@ -68,28 +69,9 @@ GREEN = (0, 200, 0)
         (encoded(Image.new("I;16", (40, 40), 300), "PNG", transparency=300), (255, 255, 255)),
         (encoded(Image.new("RGB", (40, 40), GREEN), "ICO"), GREEN),
         (encoded(Image.new("1", (40, 40), 1), "BMP"), (255, 255, 255)),
-        (
-            encoded(
-                Image.new("RGB", (40, 40), GREEN),
-                "GIF",
-                save_all=True,
-                append_images=[Image.new("RGB", (40, 40), "red")],
-            ),
-            GREEN,
-        ),
+        (encoded(Image.new("RGB", (40, 40), GREEN), "GIF", save_all=True, append_images=[RED]), GREEN),
     ],
-    ids=[
-        "grey",
-        "palette",
-        "transparent",
-        "rgba",
-        "cmyk",
-        "16-bit",
-        "16-bit transparent",
-        "icon",
-        "bilevel",
-        "animated",
-    ],
+    ids=["grey", "palette", "transparent", "rgba", "cmyk", "16-bit", "16-bit hole", "icon", "bilevel", "animated"],
 )
 def test_unusual_images_are_converted(data: bytes, expected: tuple[int, int, int]) -> None:
     pixels = decode(data, 32, 3).astype(int)
@@ -284,26 +266,7 @@ def test_a_profile_of_srgb_changes_nothing() -> None:
         (deflate64(b"x"), "a zip archive; unpack it"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
     ],
-    ids=[
-        *(
-            "nan",
-            "negative",
-            "beyond",
-            "above 1",
-            "float, white is zero",
-            "int8",
-            "int32",
-            "dark int32",
-            "white is zero",
-            "svg",
-            "video",
-            "lfs",
-            "html",
-            "raw",
-            "avi",
-        ),
-        *("heic", "odd tiff", "profile", "CMYK as RGB", "gamma", "zip", "7z"),
-    ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_the_reason_given_is_the_real_one(data: bytes, reason: str) -> None:
     with pytest.raises(UnusableImageError, match=reason):

@@ -50,11 +50,9 @@ class Job:
         return status, self.log.read_text()
 
     def kill(self) -> None:
-        """End what is left of it; msrun's `tail -f` outlives it where it was told to stop."""
-        for process in self.processes if self.msrun.poll() is not None else psutil.Process(self.msrun.pid).children():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.msrun.kill()
+        """End what is left of its process group: msrun's `tail -f` outlives it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.msrun.pid, signal.SIGKILL)
         self.msrun.wait()
 
 
@@ -84,6 +82,7 @@ def launch(tmp_path: Path, pictures: Path) -> Iterator[Launch]:
                 stderr=subprocess.STDOUT,
                 cwd=tmp_path,
                 env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                start_new_session=True,
             )
         jobs.append(job := Job(msrun, log, []))
         while len(job.processes) < workers + 1:

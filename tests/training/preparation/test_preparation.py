@@ -19,7 +19,7 @@ from avatar_training.data.source import DataError
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.prepare import PrepareConfig, pack, prepare
 
-from ..steering.tiny_classifier import write_classifier
+from ..classifier import write_classifier
 
 SIZE = 32
 COUNT = 210

@@ -14,9 +14,11 @@ from avatar_training.steering.activations import ActivationNetwork, ActivationsE
 from avatar_training.steering.critic import CriticError, fit, read_critic
 from avatar_training.steering.validation import cross_validate, learn_critic
 
+from ..classifier import WIDEST, write_classifier
 from ..feature_network import write_feature_network
 from .graded import graded, pictures
-from .tiny_classifier import TENSORS, WIDTHS, write_classifier
+
+TENSORS = tuple(WIDEST)
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +28,20 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> ActivationNetwork:
 
 def test_the_widest_activations_of_two_strides_are_pooled_channel_first(network: ActivationNetwork) -> None:
     assert network.tensors == TENSORS
-    assert network.length == 16 * sum(WIDTHS[2:])
+    assert network.length == 16 * sum(WIDEST.values())
     symmetric = np.full((1, 32, 32, 3), 255, np.uint8)
     symmetric[:, 8:20, 4:28] = 30
     x = prepare(symmetric)
     assert (x.shape, x.min() >= -1, x.max()) == ((1, 3, 128, 128), True, 1)
-    # By hand: the whole classifier, with the activations as its outputs, on the picture as it is entered at x0.
+    # By hand: the whole classifier, with the activations as its outputs, on the picture as it is entered.
     model = onnx.load(network.path)
     model.graph.output.extend(onnx.helper.make_tensor_value_info(t, 1, None) for t in TENSORS)
-    model.graph.node.remove(next(node for node in model.graph.node if "x0" in node.output))
-    model.graph.input.append(onnx.helper.make_tensor_value_info("x0", 1, None))
+    model.graph.node.remove(next(node for node in model.graph.node if "entry" in node.output))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("entry", 1, None))
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {"images": symmetric, "x0": x}
+    feeds = {"images": symmetric, "entry": x}
     straight = session.run(list(TENSORS), feeds)
-    mirrored = session.run(list(TENSORS), {**feeds, "x0": np.ascontiguousarray(x[..., ::-1])})
+    mirrored = session.run(list(TENSORS), {**feeds, "entry": np.ascontiguousarray(x[..., ::-1])})
     place = 0
     found = network(symmetric)[0]
     for one, other in zip(straight, mirrored, strict=True):
@@ -64,7 +66,7 @@ def test_turning_the_hue_at_equal_luma_changes_no_score(network: ActivationNetwo
     turned = _turn_hue(grades.images[:20])
     assert np.abs(turned.astype(int) - grades.images[:20]).mean() > 10  # other colours indeed
     before, after = critic.score(network, grades.images[:20]), critic.score(network, turned)
-    assert np.abs(before - after).max() < 0.1 * before.std()  # rounding to levels is all that is left
+    assert np.abs(before - after).mean() < 0.05 * before.std()  # rounding to levels is all that is left
 
 
 def _turn_hue(images: Any) -> Any:

@@ -21,9 +21,9 @@ from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
 from tiny_model import tiny_arrays
 
+from ..classifier import write_classifier
 from ..conftest import MakeConfig
 from ..report.test_run_page import Reader
-from .tiny_classifier import write_classifier
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +76,8 @@ def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path
     patch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
     result = run(
         *("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", out),
-        *(
-            "--real",
-            pictures,
-            "--real-faces",
-            20,
-            "--faces",
-            128,
-            "--fresh-faces",
-            600,
-            "--strengths",
-            "0.8,1.5",
-            "--strength",
-            1.2,
-        ),
+        *("--real", pictures, "--real-faces", 20, "--faces", 128, "--fresh-faces", 600),
+        *("--strengths", "0.8,1.5", "--strength", 1.2),
     )
     patch.undo()
     assert result.exit_code == 0, result.output

@@ -1,1 +1,1 @@
-"""The image classifier that steering, rewards, feature heads and KID see through: fetched from npm, written as ONNX."""
+"""The image classifier that steering, rewards, feature heads and KID use: fetched from npm, written as ONNX."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import Command
 
 
 @click.command(
@@ -24,7 +24,7 @@ from avatar_runtime.command.terminal import Command
     help="mid is 1.4 times as wide, and was trained separately: a second judge.",
 )
 def classifier(out: Path, variant: str) -> None:
-    """Fetch the image classifier that the other commands see through, and write it as an ONNX file.
+    """Fetch the image classifier that the other commands use, and write it as an ONNX file.
 
     It is a MobileNetV2 that was trained on drawings and photographs, from the npm package nsfwjs (25 MB, MIT License,
     Copyright (c) 2019 Infinite Red, Inc.), for --network, --critic-network, --feature-heads and --kid-network. The

@@ -1,5 +1,7 @@
 """The npm package nsfwjs, and the TensorFlow.js models that it packs into JavaScript modules.
 
+nsfwjs and its weights: MIT License, Copyright (c) 2019 Infinite Red, Inc.
+
 browserify wraps each file of a model into a module that exports one literal, and terser shortens it: `model.min.js`
 holds the object that was model.json, and `group1-shard1of1.min.js` the weights in base64. A weight is one byte; each
 tensor has a scale and a minimum.
@@ -36,9 +38,6 @@ NSFWJS = Package(
     24_973_068,
     "585cd178f3b994337c4d10a87b080d342fc52f8b9bf0085c4d1f345a3a1c5382",
 )
-
-LICENSE = "MIT License, Copyright (c) 2019 Infinite Red, Inc."
-"""Of nsfwjs, its weights included."""
 
 _STRING_OR_SHORT = re.compile(r'"(?:[^"\\]|\\.)*"|!([01])|(?<=[{,])([A-Za-z_$][\w$]*)(?=:)|(?<![\w.])(?=\.\d)')
 """A string, or what JavaScript may write shorter than JSON: !0 for true, names without quotes, .5 for 0.5."""

@@ -113,7 +113,7 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
         uint8 [image_size, image_size, channels].
 
     Raises:
-        UnusableImageError: the file is no image, or damaged, or of a kind that cannot be read without guessing.
+        UnusableImageError: the file is not an image, or damaged, or of a kind that cannot be read without guessing.
     """
     if not data:
         raise UnusableImageError("empty file")

@@ -12,7 +12,7 @@ from avatar_training.data.source import DataError, open_source
 def real_faces(path: Path, count: int, image_size: int, channels: int, seed: int = 0) -> UInt8:
     """A random choice of images, the same for the same seed: uint8 [count, image_size, image_size, channels].
 
-    Files that are no usable images are passed over, as training does. Raises DataError if fewer than count are left.
+    Files that are not usable images are passed over, as training does. Raises DataError if fewer than count are left.
     """
     source = open_source(path)
     images: list[UInt8] = []

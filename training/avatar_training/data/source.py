@@ -12,7 +12,7 @@ from avatar_training.archive import ZIP_ERRORS, read_pieces
 from avatar_training.data.decoding import UnusableImageError, is_image, name_kind
 
 MAX_FILE_BYTES = 256 * 2**20
-"""A larger file is skipped: it is no photograph, but perhaps a zip bomb."""
+"""A larger file is skipped: it is not a photograph, but perhaps a zip bomb."""
 
 _METHODS = {6: "Imploded", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES"}
 """Compression methods of zip files: APPNOTE.TXT, section 4.4.5."""

@@ -1,12 +1,12 @@
-"""avatar-train prepare: it parses, calls the room, and says what came of it."""
+"""avatar-train prepare: reads the options, calls the library, prints the result."""
 
 import os
 from pathlib import Path
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar
-from avatar_runtime.command.terminal import Command
 from avatar_training.config import IMAGE_SIZES
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -22,10 +22,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--network",
     type=_FILE,
     metavar="FILE.onnx",
-    help="An image classifier to see with: finds pictures without a face, and near duplicates.",
+    help="An image classifier, to find pictures without a face and near duplicates.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Only the first N by name.  [default: all]")
-@click.option("--keep-all", is_flag=True, help="List what should go, but leave it in.")
+@click.option("--keep-all", is_flag=True, help="Only list what should be left out.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="For enlarging.")
 def prepare(
     data: Path, out: Path, image_size: int, network: Path | None, count: int | None, keep_all: bool, threads: int
@@ -33,14 +33,14 @@ def prepare(
     """Make a training set of one size: enlarge small images by waifu2x, leave out bad ones, write a zip.
 
     Flat and blurred pictures are left out, and with --network pictures without a face and near duplicates. FILE.report
-    gets their names and a sheet for each reason: look at it. Stop whenever you like; the same command goes on.
+    gets their names and a sheet for each reason: look at it. You can stop at any time; the same command goes on.
 
     \b
     Examples:
       avatar-train prepare --data faces.zip --out faces-128.zip
       avatar-train prepare --data faces.zip --out faces-128.zip --network classifier.onnx
     """
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ side warns of its own internals
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     enlarging, looking = ProgressBar("enlarging"), ProgressBar("looking through")
     from avatar_training.preparation.prepare import PrepareConfig
     from avatar_training.preparation.prepare import prepare as run

@@ -46,7 +46,7 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of it."""
+    """The result."""
 
     images: int
     """Images in the zip."""

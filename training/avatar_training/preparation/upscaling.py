@@ -57,7 +57,7 @@ class Upscaler:
             uint8 [image_size, image_size, 3].
 
         Raises:
-            UnusableImageError: the file is no usable image, or smaller than half of image_size.
+            UnusableImageError: the file is not a usable image, or smaller than half of image_size.
         """
         picture = decode(data, self.image_size, 3)
         with Image.open(io.BytesIO(data)) as opened:

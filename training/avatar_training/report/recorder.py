@@ -83,7 +83,7 @@ class Report:
         self._page.write(rows, self.record)
 
     def page(self) -> None:
-        """Write report.html again: a run that an older version started has none."""
+        """Write report.html again: it may have been lost."""
         self._page.write(self._rows(), self.record)
 
     def _rows(self) -> list[dict[str, Any]]:

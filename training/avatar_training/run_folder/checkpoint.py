@@ -130,7 +130,7 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     for name, parts in tensors.items():
         shape, kind = list(parts[0].dims), parts[0].tensor_type
         if not isinstance(name, str):  # protobuf gives bytes where they are not UTF-8
-            raise ValueError(f"the name {name!r} is no text")
+            raise ValueError(f"the name {name!r} is not text")
         if kind == "str":
             continue
         content = b"".join(part.tensor_content for part in parts)
@@ -183,11 +183,6 @@ def _parse_safetensors(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
 def _widened(content: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
     """bfloat16, which NumPy does not have, as float32: it is the upper half of one."""
     return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
-
-
-def has_checksum(path: Path) -> bool:
-    """Whether a .ckpt file carries a checksum, which `read` then compares. Raises OSError."""
-    return _checksum_size(path.read_bytes()) > 0
 
 
 def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> None:

@@ -56,7 +56,7 @@ def grow(arrays: Arrays, image_size: int, seed: int, source: Path) -> Arrays:
         widths = width // 2, arrays["discriminator.0.weight"].shape[0] // 2
         if min(widths) < 2 * channels:
             raise CheckpointError(
-                f"{source}: a pair of widths ngf {width} and ndf {2 * widths[1]} is too narrow to grow to {2 * size} "
+                f"{source}: a pair with ngf {width} and ndf {2 * widths[1]} is too narrow to grow to {2 * size} "
                 f"pixels; both must be at least {4 * channels}"
             )
         before_tanh = _draw_before_tanh(arrays, size)

@@ -78,7 +78,7 @@ def read_record(out: Path, on_message: Callable[[str], None] = lambda message: N
 
 def _read(path: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(path.read_bytes())
-    digest = record.pop("sha256", None)  # a run that an older version started has none, nor has a pair that was made
+    digest = record.pop("sha256", None)  # a pair that was steered or interpolated has none
     if digest is not None and digest != _digest(record):
         raise ValueError("its checksum does not match")
     if unknown := record.keys() - _FIELDS:
@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not (isinstance(dataset["sha256"], str) and isinstance(dataset.get("images", 0), int)):
         raise ValueError("dataset has no digest and number of images")
     if not isinstance(record.get("files", {}), dict):
-        raise ValueError("files is no object")
+        raise ValueError("files is not an object")
     return record
 
 

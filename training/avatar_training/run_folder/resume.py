@@ -38,8 +38,6 @@ def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[
             continue
         for damaged in found[:i]:
             on_message(f"{damaged.name} is now {set_aside(damaged).name}")
-        if not checkpoint.has_checksum(path):
-            on_message(f"{path.name} has no checksum because an older version wrote it; using it unchecked")
         on_message(f"resuming from {path}")
         return checkpoint.snapshot_step(path)
     if found:

@@ -52,7 +52,7 @@ def open_run(
             raise _already_a_run(out)
         if saved is not None:
             if refuse_changes(saved, config, out):
-                on_message(f"from now on {config.critic} is the critic, by {config.critic_network}")
+                on_message(f"the run goes on with another critic: {config.critic}, with {config.critic_network}")
             config = replace(config, rollbacks=tuple(saved["config"].get("rollbacks", ())))
         network = FeatureNetwork(Path(config.kid_network)) if config.kid_network and config.kid_every else None
         faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)

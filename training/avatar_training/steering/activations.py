@@ -54,7 +54,7 @@ class ActivationNetwork:
             `block_6_expand_relu` and `block_13_expand_relu`).
 
     Raises:
-        ActivationsError: The file cannot be read, is no such classifier, or has no such activation.
+        ActivationsError: The file cannot be read, is not such a classifier, or has no such activation.
     """
 
     def __init__(self, path: Path, tensors: tuple[str, ...] = ()) -> None:
@@ -70,7 +70,7 @@ class ActivationNetwork:
         try:
             entry = _entry(model, path)
             shapes = _shapes(model, entry, path)
-        except (ValueError, IndexError) as err:  # names that are no text, nodes without inputs
+        except (ValueError, IndexError) as err:  # names that are not text, nodes without inputs
             raise ActivationsError(f"{path} is a damaged ONNX model ({shortened(err)})") from err
         self.tensors = tensors or _widest(shapes, path)
         for name in self.tensors:
@@ -183,6 +183,7 @@ def _cut(model: onnx.ModelProto, entry: str, outputs: tuple[str, ...], batch: in
     for node in model.graph.node:  # in topological order, as ONNX demands
         if behind & set(node.input):
             behind.update(node.output)
+    behind.remove(entry)
     needed = set(outputs) & behind
     for node in reversed(model.graph.node):
         if needed & set(node.output) and entry not in node.output:

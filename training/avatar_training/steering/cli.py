@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from avatar_runtime.command.base import Command
 from avatar_runtime.command.progress import ProgressBar, say
-from avatar_runtime.command.terminal import Command
 
 if TYPE_CHECKING:
     from avatar_training.steering.grading import Grading
@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--real-count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 1 for 16 faces]")
 @click.option("--count", type=click.IntRange(1, 100_000), default=640, metavar="N", help="Faces to draw.")
 @click.option("--series", default="grade", metavar="NAME", help="The faces are NAME/0, NAME/1, ….")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of the page; 0 for any free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of the page; 0: any free.")
 @click.option("--sheets", type=_FOLDER, metavar="FOLDER", help="Write numbered sheets of 64 faces instead.")
 @click.option("--take", type=_FILE, multiple=True, metavar="FILE", help="Read grades from a text file instead.")
 def grade(

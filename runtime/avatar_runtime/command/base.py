@@ -68,7 +68,7 @@ class Command(click.Command):
     ) -> click.Context:
         """Parse the command line, over the project's defaults."""
         defaults: dict[str, Any] = {}
-        if self.table is not None and not extra.get("resilient_parsing"):  # completion has no use for them
+        if self.table is not None and not extra.get("resilient_parsing"):  # completion does not need them
             options = [param for param in self.params if getattr(param, "configurable", False)]
             defaults = read_defaults(self, self.table, options)
             extra["default_map"] = defaults

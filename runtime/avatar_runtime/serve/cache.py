@@ -21,7 +21,7 @@ class BusyError(Exception):
     """Too many avatars are asked for at once."""
 
 
-class Answers:
+class PictureCache:
     """The encoded pictures of one generator, for one event loop.
 
     Args:

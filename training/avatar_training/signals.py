@@ -1,4 +1,4 @@
-"""How a user stops a run in a terminal."""
+"""How a user stops a run: Ctrl-C, SIGTERM, or the end of msrun."""
 
 import os
 import signal
