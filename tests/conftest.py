@@ -1,5 +1,6 @@
 """Fixtures that more than one room uses, and the time limits of the marked tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from file_server import FileServer, serving
 from tiny_model import write_tiny_model
+
+# All tests share a process, in which the first to compute would choose: see device.select.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 TIME_LIMITS = {"workers": 300, "faults": 300, "slow": 900, "fuzz": 900, "ray": 300, "cpp": 300, "wheel": 900}
 TIME_LIMITS |= {"compatibility": 600, "native": 3600, "service": 300, "stacks": 600}

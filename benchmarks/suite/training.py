@@ -100,7 +100,7 @@ def open_step(kind: str) -> Callable[[], object]:
     from avatar_training.networks.gan import Gan
     from avatar_training.step import TrainingStep
 
-    select("CPU")
+    select("CPU", only_products=True)
     device_context.cpu.op_tuning.threads_num(threads)
     return partial(TrainingStep(Gan(config)).run, 0, real, config.learning_rate)
 

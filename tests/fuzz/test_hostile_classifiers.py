@@ -67,7 +67,8 @@ def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], sound: onnx.ModelProt
 def test_a_classifier_is_read_or_its_fault_named(
     tmp_path_factory: pytest.TempPathFactory, sound: onnx.ModelProto, data: st.DataObject
 ) -> None:
-    from avatar_training.networks.feature_network import FeatureNetworkError, FrozenFeatures
+    from avatar_training.networks.feature_network import FeatureNetworkError
+    from avatar_training.networks.frozen_features import FrozenFeatures
     from avatar_training.steering.activations import ActivationNetwork, ActivationsError
 
     path: Path = tmp_path_factory.getbasetemp() / "damaged.onnx"

@@ -73,6 +73,16 @@ def test_auto_takes_ascend_else_gpu_else_the_cpu_in_graph_mode(
     assert fake.calls == [("set_device", taken), {"mode": "graph"}]
 
 
+@pytest.mark.parametrize(("only_products", "isa"), [(True, "DEFAULT"), (False, "AVX2")])
+def test_onednn_computes_convolutions_with_avx2_and_products_with_what_the_cpu_has(
+    only_products: bool, isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, "CPU")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    device.select("CPU", only_products)
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == isa
+
+
 @pytest.mark.parametrize("target", ["CPU", "GPU", "Ascend"])
 def test_a_named_device_is_taken_or_its_absence_said(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "CPU", "GPU", "Ascend")

@@ -71,7 +71,7 @@ def train(config: TrainConfig, out: Path, *, resume: bool = False, restart: bool
         DataError, FeaturesError, CheckpointError, OutputError: as in `data.dataset`, `metrics.features`, `run_folder`.
     """
     check_batch_size(config.batch_size)
-    target = device.select(config.device_target)
+    target = device.select(config.device_target, only_products=not config.amp and device.worker_count() == 1)
     amp = target != "CPU" if config.amp is None else config.amp
     if not device.is_leader():
         return Result(out, *lockstep.follow(config, amp, should_stop))

@@ -1,29 +1,23 @@
-"""The reward: a classifier read into MindSpore, a critic's logits, and what they do to a run."""
+"""The reward: a critic's logits, and what they do to a run."""
 
 import json
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import mindspore
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime as ort
 import pytest
 from mindspore import Tensor
 from PIL import Image
 
-from avatar_runtime.imaging.arrays import UInt8
 from avatar_training import device
 from avatar_training.errors import TrainingError
 from avatar_training.loop import train
-from avatar_training.networks.feature_network import FeatureNetworkError, FrozenFeatures
+from avatar_training.networks.frozen_features import FrozenFeatures
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.resize import Resize
 from avatar_training.objective.reward import Reward, penalty
-from avatar_training.steering.activations import ActivationNetwork, ActivationsError
 from avatar_training.steering.critic import read_critic
 from avatar_training.step import TrainingStep
 
@@ -31,8 +25,6 @@ from ..classifier import ACTIVATIONS, write_classifier, write_critic
 from ..conftest import MakeConfig, losses, weights
 
 Array = npt.NDArray[np.float32]
-
-IMAGES = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -44,82 +36,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def critic(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_critic(tmp_path_factory.mktemp("critic") / "critic.npz", network)
-
-
-def activations(network: Path, images: UInt8) -> list[Array]:
-    return list(ort.InferenceSession(network).run(list(ACTIVATIONS), {"images": images}))
-
-
-def entered(images: UInt8) -> Tensor:
-    """What the classifier's first convolution gets of images: its own scale is 0 to 1."""
-    return Tensor((images.astype(np.float32) / 255).transpose(0, 3, 1, 2))
-
-
-def test_activations_are_those_of_onnxruntime(network: Path) -> None:
-    for mine, theirs in zip(
-        FrozenFeatures(network, ACTIVATIONS)(entered(IMAGES)), activations(network, IMAGES), strict=True
-    ):
-        np.testing.assert_allclose(mine.asnumpy(), theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
-
-
-def test_a_grey_image_stands_for_three_equal_channels(network: Path) -> None:
-    grey = np.repeat(IMAGES[..., :1], 3, axis=3)
-    mine = FrozenFeatures(network, ACTIVATIONS, grey=True)(entered(grey)[:, :1])
-    np.testing.assert_allclose(mine[1].asnumpy(), activations(network, grey)[1], rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("last", "names", "said"),
-    [
-        ("Sigmoid", ("late",), r"operator Sigmoid \('late'\)"),
-        ("Relu", ("early", "nose"), "computes no nose"),
-        ("Relu", ("entry",), "no convolution before entry"),
-    ],
-)
-def test_what_cannot_be_read_is_named(tmp_path: Path, last: str, names: tuple[str, ...], said: str) -> None:
-    path = write_classifier(tmp_path / "classifier.onnx", last)
-    with pytest.raises(FeatureNetworkError, match=said):
-        FrozenFeatures(path, names)
-
-
-def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "classifier.onnx"
-    with pytest.raises(FeatureNetworkError, match="cannot use"):
-        FrozenFeatures(path, ACTIVATIONS)
-    path.write_bytes(b"not a protobuf")
-    with pytest.raises(FeatureNetworkError, match="not an ONNX model"):
-        FrozenFeatures(path, ACTIVATIONS)
-
-
-def cut_weights(model: onnx.ModelProto) -> None:
-    model.graph.initializer[-1].raw_data = b"1"
-
-
-def feed_a_pad_itself(model: onnx.ModelProto) -> None:
-    next(node for node in model.graph.node if node.op_type == "Pad").input[0] = "padded"
-
-
-def take_inputs_away(model: onnx.ModelProto) -> None:
-    del next(node for node in model.graph.node if node.op_type == "Conv").input[:]
-
-
-def make_variances_negative(model: onnx.ModelProto) -> None:
-    for tensor in model.graph.initializer:
-        if tensor.name.endswith("_variance"):
-            tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
-
-
-@pytest.mark.parametrize("damage", [cut_weights, feed_a_pad_itself, take_inputs_away, make_variances_negative])
-def test_a_damaged_classifier_is_a_sentence(tmp_path: Path, damage: Callable[[onnx.ModelProto], None]) -> None:
-    path = write_classifier(tmp_path / "classifier.onnx")
-    model = onnx.load(path)
-    damage(model)
-    onnx.save(model, path)
-    with pytest.raises(FeatureNetworkError) as refusal:
-        FrozenFeatures(path, ACTIVATIONS)
-    assert "\n" not in str(refusal.value)
-    with suppress(ActivationsError):
-        ActivationNetwork(path)
 
 
 def resized(images: Array, wanted: int, offset: float = 0.0, mirrored: float = 0.0) -> Array:

@@ -13,7 +13,7 @@ from mindspore.common.initializer import Normal
 
 from avatar_training.networks import channels_last as cl
 from avatar_training.networks.discriminator import LeakyReLU, SpectralConv2d
-from avatar_training.networks.feature_network import FrozenFeatures
+from avatar_training.networks.frozen_features import FrozenFeatures
 from avatar_training.networks.resize import Resize
 
 ACTIVATIONS = ("block_2_add", "block_5_add", "block_12_add", "block_16_project_BN")
@@ -52,8 +52,8 @@ class FeatureHeads(nn.Cell):
         self.features.update_parameters_name(FROZEN)
         self.enlarge = Resize(image_size, INPUT_SIZE)(Tensor([0.0]), Tensor([0.0]))[0]  # neither shifted nor mirrored
         shapes = self.features.shapes(channels, INPUT_SIZE)
-        self.across_channels = nn.CellList([_random(width, 1) for _, width, _, _ in shapes])
-        self.across_scales = nn.CellList([_random(WIDTH, 3) for _ in shapes])
+        self.across_channels = nn.CellList([_random(width, 1, channels_last) for _, width, _, _ in shapes])
+        self.across_scales = nn.CellList([_random(WIDTH, 3, channels_last) for _ in shapes])
         self.heads = nn.CellList([_head(side, channels_last) for _, _, side, _ in shapes])
         for cell in (self.across_channels, self.across_scales):
             for parameter in cell.get_parameters():
@@ -66,13 +66,21 @@ class FeatureHeads(nn.Cell):
         coarser = None
         logits: tuple[Tensor, ...] = ()
         for i in range(len(self.heads) - 1, -1, -1):
-            mixed = self.across_channels[i](activations[i])
+            activation = cl.to_channels_last(activations[i]) if self.channels_last else activations[i]
+            mixed = self.across_channels[i](activation)
             if coarser is not None:
-                mixed = mixed + ops.interpolate(coarser, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+                mixed = mixed + self._doubled(coarser)
             coarser = self.across_scales[i](mixed)
-            seen = cl.to_channels_last(coarser) if self.channels_last else coarser
-            logits += (self.heads[i](seen).reshape((-1, 1)),)
+            logits += (self.heads[i](coarser).reshape((-1, 1)),)
         return ops.concat(logits, axis=1)
+
+    def _doubled(self, x: Tensor) -> Tensor:
+        """Each pixel four times."""
+        if not self.channels_last:
+            return ops.interpolate(x, scale_factor=2.0, mode="nearest", recompute_scale_factor=True)
+        count, height, width, channels = x.shape
+        rows = ops.broadcast_to(x.reshape((count, height, 1, width, 1, channels)), (-1, -1, 2, -1, 2, -1))
+        return rows.reshape((count, 2 * height, 2 * width, channels))
 
     def spectral_convolutions(self) -> list[SpectralConv2d]:
         """The layers whose `iterate` must be called once per step."""
@@ -88,7 +96,7 @@ def _head(side: int, channels_last: bool) -> nn.SequentialCell:
     return nn.SequentialCell(*layers, SpectralConv2d(channels_last, WIDTH, 1, 4, 1, "valid", weight_init=Normal(0.02)))
 
 
-def _random(width: int, kernel_size: int) -> nn.Conv2d:
+def _random(width: int, kernel_size: int, channels_last: bool) -> nn.Conv2d:
     """A convolution to WIDTH channels, drawn by He et al. 2015 so that the values' spread stays."""
-    sigma = (1 / (width * kernel_size**2)) ** 0.5
-    return nn.Conv2d(width, WIDTH, kernel_size, 1, "pad", kernel_size // 2, weight_init=Normal(sigma))
+    conv, sigma = cl.Conv2dSame if channels_last else nn.Conv2d, (1 / (width * kernel_size**2)) ** 0.5
+    return conv(width, WIDTH, kernel_size, 1, "pad", kernel_size // 2, weight_init=Normal(sigma))

@@ -1,6 +1,6 @@
-"""Part of an ONNX image classifier as frozen MindSpore cells: images in, some of its activations out.
+"""Reads the part of an ONNX image classifier that some of its activations need.
 
-Gradients flow through it to the images; it learns nothing. It takes what networks like MobileNetV2 (M. Sandler et al.,
+It takes what networks like MobileNetV2 (M. Sandler et al.,
 CVPR 2018) consist of: Conv, BatchNormalization, Relu, Clip, Add and Pad. What the file does before its first
 convolution (layout, scale, size) is left out, for our images come as that convolution wants them.
 """
@@ -10,84 +10,47 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from mindspore import Tensor, nn, ops
 from onnx import numpy_helper
 
 from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.model_file.reading import read_file
 from avatar_training.errors import shortened
+from avatar_training.networks.frozen_graph import Add, Array, Clip, Convolution, FrozenNetwork, Layer
 
-Array = npt.NDArray[np.float32]
-
-_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+READING_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 """What a damaged network makes NumPy, onnx and MindSpore raise: found by 7,000 mutations of a sound one."""
 
 
 class FeatureNetworkError(AvatarError):
-    """A file is no classifier that can be read into MindSpore, or lacks an activation."""
+    """A file is no classifier that can be read, or lacks an activation."""
 
 
-class FrozenFeatures(nn.Cell):
-    """Images to activations of an ONNX classifier.
+def read_network(path: Path, activations: Sequence[str], grey: bool = False) -> FrozenNetwork:
+    """Read the layers that some activations need.
 
     Args:
         path: the ONNX file.
         activations: names of the tensors to give, in order.
         grey: whether images have one channel, which stands for all that the network takes.
 
-    Input: float32 [N, C, H, W], scaled as the network's first convolution wants it; C is 1 if grey. Output: a tuple of
-    the activations, float32 [N, C', H', W'] each.
-
     Raises:
         FeatureNetworkError: the file cannot be read, a name is not there, or an operator is none of those above.
     """
-
-    def __init__(self, path: Path, activations: Sequence[str], grey: bool = False) -> None:
-        super().__init__()
-        reader = _read(path, activations, grey)
-        self.path = path
-        self.layers = nn.CellList(reader.layers)
-        self.sources = tuple(reader.sources)
-        self.outputs = tuple(reader.place[name] for name in activations)
-        for parameter in self.get_parameters():
-            parameter.requires_grad = False
-        self.update_parameters_name("features.")
-
-    def construct(self, images: Tensor) -> tuple[Tensor, ...]:
-        """[N, C, H, W] -> the activations."""
-        values = [images]
-        for i in range(len(self.sources)):
-            source = self.sources[i]
-            if len(source) == 2:
-                values.append(values[source[0]] + values[source[1]])
-            else:
-                values.append(self.layers[i](values[source[0]]))
-        found: tuple[Tensor, ...] = ()
-        for output in self.outputs:
-            found += (values[output],)
-        return found
-
-    def shapes(self, channels: int, side: int) -> list[tuple[int, ...]]:
-        """The shapes of the activations of one image. Raises FeatureNetworkError if they cannot be computed."""
-        try:
-            blank = Tensor(np.zeros((1, channels, side, side), np.float32))
-            return [tuple(activation.shape) for activation in self(blank)]
-        except _ERRORS as err:
-            raise FeatureNetworkError(f"{self.path} cannot run: {shortened(err)}") from err
-
-
-class _Clip(nn.Cell):
-    """Values held between two bounds; between 0 and 6 by the one operator that MindSpore has for it."""
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        self.low, self.high, self.six = low, high, (low, high) == (0.0, 6.0)
-        self.relu6 = ops.ReLU6()
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.relu6(x) if self.six else ops.clamp(x, self.low, self.high)
+    try:
+        graph = onnx.load_model_from_string(read_file(path)).graph
+    except ModelFileError as err:
+        raise FeatureNetworkError(f"cannot use the feature network {path}: {err}") from err
+    except Exception as err:  # protobuf's DecodeError, by another name in each of its versions
+        raise FeatureNetworkError(f"{path} is not an ONNX model ({shortened(err)})") from err
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
+        raise FeatureNetworkError(f"{path} keeps its weights in another file; save it as one")
+    try:
+        reader = _Reader(path, graph, activations, grey)
+        outputs = tuple(reader.place[name] for name in activations)
+        return FrozenNetwork(tuple(reader.layers), tuple(reader.sources), outputs)
+    except READING_ERRORS as err:
+        raise FeatureNetworkError(f"{path} is damaged: {shortened(err)}") from err
 
 
 class _Reader:
@@ -110,7 +73,7 @@ class _Reader:
         self.place: dict[str, int] = {}
         self.padded: dict[str, tuple[str, tuple[int, ...]]] = {}
         """For the output of a Pad what it pads, and by how much."""
-        self.layers: list[nn.Cell] = []
+        self.layers: list[Layer] = []
         self.sources: list[tuple[int, ...]] = []
         for i, node in enumerate(nodes):
             self._read(node, nodes[i + 1 :])
@@ -144,16 +107,16 @@ class _Reader:
         elif kind == "Conv":
             self._convolution(node, later)
         elif kind == "Relu":
-            self._add(nn.ReLU(), node.input[:1], output)
+            self._add(Clip(0.0, np.inf), node.input[:1], output)
         elif kind == "Clip":
-            self._add(_Clip(*self._bounds(node)), node.input[:1], output)
+            self._add(Clip(*self._bounds(node)), node.input[:1], output)
         elif kind == "Add" and not any(name in self.constants for name in node.input):
-            self._add(nn.Identity(), node.input, output)
+            self._add(Add(), node.input, output)
         else:
             where = " that follows no convolution of its own" if kind == "BatchNormalization" else ""
             raise self._unsupported(node, where)
 
-    def _add(self, layer: nn.Cell, inputs: Iterable[str], output: str) -> None:
+    def _add(self, layer: Layer, inputs: Iterable[str], output: str) -> None:
         for name in inputs:
             if name in self.padded:
                 raise self._unsupported(self.makers[name], " before anything but a convolution")
@@ -177,7 +140,6 @@ class _Reader:
         if source in self.padded:
             source, more = self.padded[source]
             pads = [own + other for own, other in zip(pads, more, strict=True)]
-        top, left, bottom, right = pads  # MindSpore's order is another
         auto = has.get("auto_pad", b"NOTSET").decode()
         if auto == "SAME_LOWER" or (auto == "SAME_UPPER" and any(pads)):
             raise self._unsupported(node, f" with auto_pad {auto} there")
@@ -191,19 +153,9 @@ class _Reader:
             raise ValueError(f"the weights of {output!r} are not finite")
         if self.grey and self.place.get(source) == 0:
             weight = weight.sum(axis=1, keepdims=True)
-        layer = nn.Conv2d(
-            weight.shape[1] * groups,
-            weight.shape[0],
-            weight.shape[2:],
-            strides,
-            "same" if auto == "SAME_UPPER" else "pad",
-            0 if auto == "SAME_UPPER" else (top, bottom, left, right),
-            group=groups,
-            has_bias=True,
-            weight_init=Tensor(weight),
-            bias_init=Tensor(bias),
-        )
-        self._add(layer, [source], output)
+        top, left, bottom, right = pads
+        around = None if auto == "SAME_UPPER" else (top, left, bottom, right)
+        self._add(Convolution(weight, bias, strides, around, groups), [source], output)
 
     def _fold(self, node: onnx.NodeProto, weight: Array, bias: Array) -> tuple[Array, Array]:
         """A convolution's weight and bias with the batch norm after it."""
@@ -240,21 +192,6 @@ class _Reader:
             f"{self.path} has the operator {node.op_type}{where} ({node.output[0]!r}); what can be read is Conv, "
             "BatchNormalization after a Conv, Relu, Clip, Add and Pad: give activations before it, or another network"
         )
-
-
-def _read(path: Path, activations: Sequence[str], grey: bool) -> _Reader:
-    try:
-        graph = onnx.load_model_from_string(read_file(path)).graph
-    except ModelFileError as err:
-        raise FeatureNetworkError(f"cannot use the feature network {path}: {err}") from err
-    except Exception as err:  # protobuf's DecodeError, by another name in each of its versions
-        raise FeatureNetworkError(f"{path} is not an ONNX model ({shortened(err)})") from err
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
-        raise FeatureNetworkError(f"{path} keeps its weights in another file; save it as one")
-    try:
-        return _Reader(path, graph, activations, grey)
-    except _ERRORS as err:
-        raise FeatureNetworkError(f"{path} is damaged: {shortened(err)}") from err
 
 
 def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:

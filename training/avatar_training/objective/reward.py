@@ -17,7 +17,7 @@ from mindspore import dtype as mstype
 from avatar_training import device
 from avatar_training.config import TrainConfig, file_digest
 from avatar_training.errors import TrainingError
-from avatar_training.networks.feature_network import FrozenFeatures
+from avatar_training.networks.frozen_features import FrozenFeatures
 from avatar_training.networks.generator import PIXEL_RANGE
 from avatar_training.networks.resize import Resize
 from avatar_training.steering.activations import GREY, INPUT_SIZE, POOL
