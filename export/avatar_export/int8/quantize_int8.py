@@ -7,7 +7,7 @@ from avatar_export.int8.quantize_layers import quantize_layers
 
 
 def quantize_int8(model: onnx.ModelProto, pixel_range: tuple[float, float]) -> tuple[onnx.ModelProto, bool]:
-    """Quantize the layers of a float graph by what it computes for the calibration latents. Takes a minute.
+    """Quantize the layers of a float graph by what it computes for the calibration latents. Takes two minutes.
 
     pixel_range is black and white in the network's own output. Preconditions: those of `quantize_layers`.
     """
