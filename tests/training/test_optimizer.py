@@ -35,6 +35,12 @@ def test_the_learning_rate_falls_in_a_straight_line_at_the_end() -> None:
     assert [learning_rate_at(constant, step, 3) for step in (0, 2)] == [0.3] * 2
 
 
+def test_with_trained_networks_the_learning_rate_rises_first() -> None:
+    config = TrainConfig(data="d", steps=9000, learning_rate=1.0, lr_decay_steps=4, init_from="pair", beta2=0.99)
+    rates = [learning_rate_at(config, step, 9000) for step in (0, 99, 199, 200, 8999)]
+    assert rates == pytest.approx([0.005, 0.5, 1, 1, 0.25])
+
+
 @pytest.mark.parametrize("limit", [0.0, 1.0])
 def test_a_step_in_float16_is_near_the_one_in_float32(tiny_config: MakeConfig, limit: float) -> None:
     device.select("CPU")

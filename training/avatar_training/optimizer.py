@@ -10,8 +10,15 @@ from avatar_training.distributed.worker_group import mean_over_workers
 
 
 def learning_rate_at(config: TrainConfig, step: int, steps: int) -> float:
-    """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate."""
-    return config.learning_rate * min(1.0, (steps - step) / max(1, config.lr_decay_steps))
+    """The learning rate of step `step` of `steps`. The last step has 1 / lr_decay_steps of the full rate.
+
+    Adam begins without averages, and its first steps move each weight by the whole rate, which harms networks that are
+    trained already. So with init_from the rate rises over 2 / (1 - beta2) steps: J. Ma, D. Yarats, "On the adequacy of
+    untuned warmup for adaptive optimization", AAAI 2021, section 5.
+    """
+    rising = (step + 1) * (1 - config.beta2) / 2 if config.init_from else 1.0
+    falling = (steps - step) / max(1, config.lr_decay_steps)
+    return config.learning_rate * min(1.0, rising, falling)
 
 
 @jit_class

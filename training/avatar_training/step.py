@@ -71,37 +71,45 @@ class TrainingStep(nn.Cell):
         for convolution in self.spectral_convolutions:
             convolution.iterate()
         # The generator learns.
-        (_, g_loss, fake, logit), gradients = self.g_gradients(z, u_fake, u_view)
+        (_, g_loss, logit, fake, *fake_seen), gradients = self.g_gradients(z, u_fake, u_view)
         self.g_optimizer.step(gradients, learning_rate)
         # The discriminator learns from the images that the generator has just drawn.
-        (_, d_loss), gradients = self.d_gradients(real, fake, u_real, u_fake)
+        (_, d_loss), gradients = self.d_gradients(real, u_real, fake, fake_seen)
         self.d_optimizer.step(gradients, learning_rate)
         # The average follows the generator.
         for mean, weight in self.averaged:
             ops.assign(mean, mean * decay + weight * (1 - decay))
         return mean_over_workers((g_loss, d_loss, logit), self.workers)
 
-    def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the generator minimises (scaled for float16), its adversarial loss, images, and the critic's logit."""
+    def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, ...]:
+        """What the generator minimises (scaled for float16), its adversarial loss, the critic's logit, the augmented
+        images, and what the heads see of those."""
         limit = self.activation_limit
         fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
         fake = fake.astype(mindspore.float32)
-        seen = self.augmented(fake, u_fake)
-        g_loss = generator_loss(self.judge(seen), self.loss)
+        augmented, seen = self.augmented(fake, u_fake), ()
+        g_loss = generator_loss(self.judge(augmented), self.loss)
         if self.heads is not None:
-            g_loss += generator_loss(self.heads(seen), "hinge")
+            seen = self.heads.see(augmented)
+            g_loss += generator_loss(self.heads.judge(seen), "hinge")
         total, logit = g_loss + ACTIVATION_WEIGHT * excess, ops.zeros((), mindspore.float32)
         if self.reward is not None:
             logits = self.reward(fake[:: self.reward_every], u_view[:: self.reward_every])
             total, logit = total + self.reward_weight * penalty(logits), logits.mean()
-        return self.g_optimizer.scale(total), g_loss, fake, logit
+        return self.g_optimizer.scale(total), g_loss, logit, augmented, *seen
 
-    def d_objective(self, real: Tensor, fake: Tensor, u_real: Tensor, u_fake: Tensor) -> tuple[Tensor, Tensor]:
-        """What the discriminator minimises (scaled for float16), and its loss."""
-        real, fake = self.augmented(real, u_real), self.augmented(fake, u_fake)
+    def d_objective(
+        self, real: Tensor, u_real: Tensor, fake: Tensor, fake_seen: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """What the discriminator minimises (scaled for float16), and its loss. fake is augmented already."""
+        real = self.augmented(real, u_real)
         d_loss = discriminator_loss(self.judge(real), self.judge(fake), self.loss, self.real_label)
         if self.heads is not None:
-            logits = self.heads(ops.concat((real, fake)))  # in one pass: there is no batch norm
+            seen = self.heads.see(real)
+            both: tuple[Tensor, ...] = ()
+            for i in range(len(fake_seen)):
+                both += (ops.concat((seen[i], fake_seen[i])),)
+            logits = self.heads.judge(both)  # in one pass: there is no batch norm
             d_loss += discriminator_loss(logits[: len(real)], logits[len(real) :], "hinge", 1.0)
         return self.d_optimizer.scale(d_loss), d_loss
 

@@ -61,17 +61,28 @@ class FeatureHeads(nn.Cell):
 
     def construct(self, images: Tensor) -> Tensor:
         """[N, channels, S, S] -> [N, 4]."""
+        return self.judge(self.see(images))
+
+    def see(self, images: Tensor) -> tuple[Tensor, ...]:
+        """[N, channels, S, S] -> what each head judges, the coarsest scale first. Nothing here learns."""
         large = ops.matmul(ops.matmul(self.enlarge, images), self.enlarge.T)
         activations = self.features(large)
         coarser = None
-        logits: tuple[Tensor, ...] = ()
+        seen: tuple[Tensor, ...] = ()
         for i in range(len(self.heads) - 1, -1, -1):
             activation = cl.to_channels_last(activations[i]) if self.channels_last else activations[i]
             mixed = self.across_channels[i](activation)
             if coarser is not None:
                 mixed = mixed + self._doubled(coarser)
             coarser = self.across_scales[i](mixed)
-            logits += (self.heads[i](coarser).reshape((-1, 1)),)
+            seen += (coarser,)
+        return seen
+
+    def judge(self, seen: tuple[Tensor, ...]) -> Tensor:
+        """What `see` gives -> logits [N, 4]."""
+        logits: tuple[Tensor, ...] = ()
+        for i in range(len(self.heads) - 1, -1, -1):
+            logits += (self.heads[i](seen[len(self.heads) - 1 - i]).reshape((-1, 1)),)
         return ops.concat(logits, axis=1)
 
     def _doubled(self, x: Tensor) -> Tensor:
