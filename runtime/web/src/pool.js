@@ -206,7 +206,7 @@ function settle(job) {
   return job;
 }
 
-/** The engine, compiled once and sent to every worker. Instantiated, too: only that is what a policy forbids in Safari. */
+/** The engine, compiled once and sent to every worker. Instantiated, too: only that is what a policy forbids in WebKit. */
 async function compile() {
   try {
     return (await WebAssembly.instantiate(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)), {})).module;
