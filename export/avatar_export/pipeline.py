@@ -43,7 +43,7 @@ def passes(variant: Variant, pixel_range: tuple[float, float]) -> list[Pass]:
         (int8, equalize_channels),
         (True, project_latent_to_gemm),
         (True, fold_latent_map),
-        (not variant.accelerator and not variant.transposed, split_transposed_convolution),
+        (not variant.accelerator, split_transposed_convolution),
         (variant.accelerator, convert_to_sub_pixel_convolution),
         (variant.accelerator, fix_batch_to_one),
         (int8, partial(quantize_int8, pixel_range=pixel_range)),

@@ -26,8 +26,6 @@ class Variant:
     """Type of its output: "uint8" (pixels, [N, H, W, C]) or "float32" (the network's own, [N, C, H, W])."""
     accelerator: bool = False
     """Whether it is for an NPU: one image at a time, and only operators that NNAPI and CoreML have."""
-    transposed: bool = False
-    """Whether it keeps its transposed convolutions: the fastest float32 form in WebAssembly; int8 cannot have them."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -37,15 +35,13 @@ class Variant:
         if self.precision != "fp32" and (self.format == "mindir" or self.accelerator):
             kind = "an accelerator's file" if self.accelerator else "a .mindir file"
             raise InputError(f"{kind} is fp32, not {self.precision}")
-        if self.transposed and (self.accelerator or self.precision not in ("fp32", "fp16")):
-            raise InputError("transposed convolutions are for float models on a CPU")
         if self.output not in OUTPUT_NAMES:
             raise InputError(f"output_dtype must be one of {', '.join(OUTPUT_NAMES)}, not {self.output!r}")
 
 
 TARGETS: Mapping[str, Mapping[str, Variant]] = {
     "desktop": {"int8.onnx": Variant(precision="int8"), "fp32.onnx": Variant()},
-    "web": {"int8.onnx": Variant(precision="int8"), "fp16.onnx": Variant(precision="fp16", transposed=True)},
+    "web": {"int8.onnx": Variant(precision="int8")},
     "mobile": {"int8.onnx": Variant(precision="int8")},
     "accelerator": {"fp32.onnx": Variant(output="float32", accelerator=True)},
 }

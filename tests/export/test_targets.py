@@ -3,7 +3,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -79,25 +78,12 @@ def test_a_batch_of_one_draws_any_number(tmp_path: Path) -> None:
 def test_what_an_accelerator_cannot_run_is_refused(
     tmp_path: Path, original: Original, passes: tuple[Rewrite, ...]
 ) -> None:
-    model = dict(build_graph(original.weights, Variant(output="float32", transposed=True)))["project_latent_to_gemm"]
+    model = dict(build_graph(original.weights, Variant(output="float32")))["project_latent_to_gemm"]
     for rewrite in passes:
         model, _ = rewrite(model)
     (tmp_path / "x.onnx").write_bytes(check_model(model))
     with pytest.raises(ModelCheckError, match=r"NNAPI can run \d of \d+ nodes"):
         check_usability(tmp_path / "x.onnx")
-
-
-@pytest.mark.parametrize("other", [{"precision": "int8"}, {"accelerator": True}])
-def test_transposed_convolutions_are_not_for_every_variant(other: Mapping[str, Any]) -> None:
-    with pytest.raises(InputError, match="transposed"):
-        Variant(transposed=True, **other)
-
-
-def test_the_web_keeps_transposed_convolutions_in_half_the_size(tmp_path: Path) -> None:
-    made = export_target(Path("any.ckpt"), "web", tmp_path / "web", RANDOM_WEIGHTS)
-    operators = {node.op_type for node in onnx.load(tmp_path / "web/fp16.onnx").graph.node}
-    assert "ConvTranspose" in operators
-    assert made.exports[1].metadata.passes[-1] == "store_weights_in_fp16"
 
 
 def test_the_engine_in_phones_draws_the_file_for_phones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of runtime/web need: Node with the package's dependencies, a Chromium, and servers of folders."""
+"""What the tests of runtime/web need: Node with the package's dependencies, browsers, and servers of folders."""
 
 import functools
 import http.server
@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from avatar_runtime.generator import embedded_model
 from avatar_runtime.serve.service import POLICY
 from avatar_runtime.web_sources import embedded_module
+from web import engines
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
 
@@ -139,29 +141,52 @@ def site(serve_web: Callable[[str], str]) -> str:
 
 
 @pytest.fixture(scope="module")  # playwright runs an event loop until then
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Callable[[], AbstractContextManager[Any]]]:
     sync_api = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Chromium, for example from Debian's package chromium")
+
+    @contextmanager
+    def new_page() -> Iterator[Any]:
+        context = browser.new_context(viewport={"width": 1000, "height": 800})
+        page = context.new_page()
+        page.complaints = []
+        page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        yield page
+        context.close()
+
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--js-flags=--expose-gc"])
-        yield browser
+        yield new_page
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.NewPage]:
+    with engines.firefox(tmp_path_factory.mktemp("profile")) as new_page:
+        yield new_page
+
+
+@pytest.fixture(scope="session")
+def webkitgtk() -> Iterator[engines.NewPage]:
+    with engines.webkitgtk() as new_page:
+        yield new_page
+
+
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which browser `page` is in; web.engines.everywhere takes it through all of them."""
+    return getattr(request, "param", "chromium")
+
+
+@pytest.fixture
+def page(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page whose console must stay free of errors."""
-    context = chromium.new_context(viewport={"width": 1000, "height": 800})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.complaints = complaints
-    yield page
-    context.close()
-    assert complaints == []
+    with request.getfixturevalue(engine)() as page:
+        yield page
+        assert page.complaints == []
 
 
 @pytest.fixture(scope="session")

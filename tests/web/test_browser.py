@@ -1,4 +1,4 @@
-"""The page and its one-file form in a real Chromium, under avatar-serve's Content-Security-Policy."""
+"""The page and its one-file form in real browsers, under avatar-serve's Content-Security-Policy."""
 
 import base64
 import io
@@ -14,6 +14,7 @@ from PIL import Image
 from avatar_export.formats.html_page import write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
+from web.engines import everywhere
 
 Until = Callable[..., None]
 
@@ -35,6 +36,7 @@ def showing(label: str) -> str:
     return f"{READY} && document.getElementById('face').ariaLabel === {label!r}"
 
 
+@everywhere
 def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> None:
     page.goto(f"{site}/#name=alice")
     until(page, showing("Avatar of alice"))
@@ -45,11 +47,12 @@ def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> Non
     until(page, f"location.hash === '#name=%E3%82%A2%E3%83%AA%E3%82%B9&model={PYTHON.model_id}'")
 
 
+@everywhere
 def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) -> None:
     page.goto(f"{site}/#name=alice&with=bob&mix=0.25&truncation=0.7")
     until(page, READY)
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.25, truncation=0.7))
-    assert page.input_value("#other") == "bob"
+    assert page.evaluate("document.getElementById('other').value") == "bob"
 
 
 def test_a_link_of_another_model_says_so(page: Any, site: str, until: Until) -> None:
@@ -254,6 +257,20 @@ def test_the_page_works_without_a_network_once_seen(page: Any, site: str, until:
     assert np.array_equal(shown(page), PYTHON.generate(["alice"])[0])
 
 
+@everywhere
+def test_one_hint_says_how_to_blend(page: Any, site: str) -> None:
+    """By mouse or by finger, or by mouse where the browser says it has neither."""
+    page.goto(f"{site}/")
+    shown = "Array.from(document.querySelectorAll('.mouse, .finger')).filter((hint) => hint.offsetWidth).length"
+    assert page.evaluate(shown) == 1
+
+
+def test_the_choices_to_save_begin_at_the_chosen_one(page: Any, site: str) -> None:
+    page.goto(f"{site}/")
+    page.click("#open-save")
+    assert page.evaluate("document.activeElement.checked")
+
+
 def test_it_fits_every_width(page: Any, site: str, until: Until) -> None:
     for width in (320, 768, 1440, 2560):
         page.set_viewport_size({"width": width, "height": 800})
@@ -262,13 +279,24 @@ def test_it_fits_every_width(page: Any, site: str, until: Until) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_one_file_opens_from_disk(page: Any, node: str, tmp_path: Path, until: Until) -> None:
-    path = tmp_path / "page.html"
+@pytest.fixture(scope="session")
+def one_file(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("one-file") / "page.html"
     assert write_page(embedded_model(), path) < 6_000_000
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(f"{path.as_uri()}#name=alice&with=bob&mix=0.5")
+    return path
+
+
+@everywhere
+def test_one_file_opens_from_disk(page: Any, one_file: Path, until: Until) -> None:
+    page.goto(f"{one_file.as_uri()}#name=alice&with=bob&mix=0.5")
     until(page, READY)
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.5))
     until(page, "document.querySelector('#wall avatar-face').complete")
+
+
+def test_one_file_asks_for_nothing(page: Any, one_file: Path, until: Until) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(one_file.as_uri())
+    until(page, f"{READY} && document.querySelector('#wall avatar-face').complete")
     assert {url.split(":")[0] for url in requests} <= {"file", "blob", "data"}

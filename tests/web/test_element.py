@@ -1,4 +1,4 @@
-"""<avatar-face> in a real Chromium: what a page may do with it, and what it does not do to a page."""
+"""<avatar-face> in real browsers: what a page may do with it, and what it does not do to a page."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
+from web.engines import everywhere
 
 Until = Callable[..., None]
 SIZE = AvatarGenerator.load().spec.image_size
@@ -53,6 +54,7 @@ def is_face_of(page: Any, name: str, face: str = "face") -> bool:
     )
 
 
+@everywhere
 def test_it_shows_its_face_and_says_so(blank: Any, until: Until) -> None:
     define(blank)
     put(blank, {"name": "alice"})
@@ -63,6 +65,7 @@ def test_it_shows_its_face_and_says_so(blank: Any, until: Until) -> None:
     assert blank.evaluate("[face.internals.role, face.internals.ariaLabel]") == ["img", "Avatar of alice"]
 
 
+@everywhere
 def test_two_copies_of_the_package_share_one_element(blank: Any, until: Until) -> None:
     define(blank)
     one, other = "import('/src/element.js')", "import('/src/element.js?copy')"
@@ -70,17 +73,19 @@ def test_two_copies_of_the_package_share_one_element(blank: Any, until: Until) -
     assert blank.evaluate(f"{other}.then(({{ AvatarFace }}) => new AvatarFace().localName)") == "avatar-face"
 
 
+@everywhere
 def test_properties_set_before_the_definition_count(blank: Any, until: Until) -> None:
     put(blank, {})
     blank.evaluate("Object.assign(face, { name: 'bob', size: 48 }) && 0")
     define(blank)
-    until(blank, "face.complete && face.shadowRoot.querySelector('canvas')")
+    until(blank, "face.complete && face.shadowRoot.querySelector('canvas') !== null")
     assert is_face_of(blank, "bob")
     assert blank.evaluate("[face.getAttribute('name'), face.offsetWidth]") == ["bob", 48]
     blank.evaluate("face.name = 'carol'")
     assert blank.evaluate("face.getAttribute('name')") == "carol"
 
 
+@everywhere
 @pytest.mark.parametrize("nothing", ["null", "undefined"])
 def test_no_name_is_an_empty_box(blank: Any, until: Until, nothing: str) -> None:
     define(blank)
@@ -105,6 +110,7 @@ def test_size_is_any_css_length(blank: Any, size: str, width: int) -> None:
     assert blank.evaluate("face.offsetWidth") == 24
 
 
+@everywhere
 def test_css_of_the_page_reaches_the_image(blank: Any, until: Until) -> None:
     define(blank)
     blank.evaluate(
@@ -137,6 +143,7 @@ def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str, unt
     assert blank.evaluate("getComputedStyle(face.shadowRoot.querySelector('.loading')).animationName") == animation
 
 
+@everywhere
 @pytest.mark.parametrize(
     ("attributes", "code", "letter"),
     [
@@ -175,6 +182,7 @@ def test_a_failed_face_can_be_tried_again(blank: Any, until: Until) -> None:
     blank.complaints.clear()  # the browser reports the failed request
 
 
+@everywhere
 def test_moved_cloned_and_adopted_faces_stay(blank: Any, until: Until) -> None:
     define(blank)
     put(blank, {"name": "alice", "size": "40"})
@@ -196,6 +204,7 @@ def test_moved_cloned_and_adopted_faces_stay(blank: Any, until: Until) -> None:
     assert blank.evaluate("faceEvents.length") == 1
 
 
+@everywhere
 def test_alt_is_what_is_said(blank: Any, until: Until) -> None:
     define(blank)
     put(blank, {"name": "alice", "alt": "Alice herself"})
@@ -212,11 +221,13 @@ def test_a_page_in_forced_colours_still_shows_where_faces_will_be(blank: Any, un
     assert blank.evaluate("getComputedStyle(face.shadowRoot.querySelector('span')).outlineStyle") == "solid"
 
 
+@everywhere
 def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: str, until: Until) -> None:
     page.goto(f"{site}/demo/demo.css")
     page.evaluate(
         """async () => {
           const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/src/element.css" });
+          const loaded = new Promise((done) => (link.onload = done));
           document.body.replaceChildren(link);
           for (const style of [[], ["inline-size", "3rem"]]) {
             const face = document.createElement("avatar-face");
@@ -224,7 +235,7 @@ def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: 
             if (style.length) face.style.setProperty(...style);
             document.body.append(face);
           }
-          await new Promise((done) => (document.querySelector("link").onload = done));
+          await loaded;
         }"""
     )
     boxes = (
@@ -261,7 +272,11 @@ def test_faces_that_left_the_screen_are_not_waited_for(blank: Any, until: Until)
     assert blank.evaluate("drawn") < 2500
 
 
+@everywhere
 def test_webp_is_written_where_the_browser_can(blank: Any) -> None:
+    def cannot(kind: str) -> list[str]:
+        return ["OutputError", "format", f"this browser cannot write {kind}"]
+
     write = """async (type) => {
       const { AvatarGenerator, toBlob } = await import("/src/index.js");
       const generator = await AvatarGenerator.load();
@@ -271,5 +286,5 @@ def test_webp_is_written_where_the_browser_can(blank: Any) -> None:
         ({ name, code, message }) => [name, code, message],
       );
     }"""
-    assert blank.evaluate(write, "image/webp") == ["image/webp", True]
-    assert blank.evaluate(write, "image/tiff") == ["OutputError", "format", "this browser cannot write image/tiff"]
+    assert blank.evaluate(write, "image/webp") in (["image/webp", True], cannot("image/webp"))  # Safari's cannot
+    assert blank.evaluate(write, "image/tiff") == cannot("image/tiff")

@@ -1,4 +1,4 @@
-"""From npm pack's tarballs: alice in a production build of every stack, served under a sub-path, opened in Chromium.
+"""From npm pack's tarballs: alice in a production build of every stack, served under a sub-path, opened in browsers.
 
 The projects are the folders of stacks/, as their readers would write them. Three need only what runtime/web installs;
 all of them, and servers: `npm install --prefix tests/web/stacks && pytest -m stacks`.
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
+from web.engines import everywhere
 
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "runtime" / "web"
@@ -87,6 +88,7 @@ def build(unpack: Callable[[Path], None]) -> Callable[[str], Path]:
     return build
 
 
+@everywhere
 @pytest.mark.parametrize(
     "stack", [pytest.param(stack, marks=() if stack in DEFAULT else (pytest.mark.stacks,)) for stack in BUILDS]
 )

@@ -4,7 +4,7 @@ import { MODEL } from "./embedded.js";
 import { AvatarError, InputError, ModelFileError } from "./errors.js";
 import { slerp } from "./interpolation.js";
 import { latent, series, truncate } from "./latents.js";
-import { readModel } from "./model.js";
+import { isAddress, readModel } from "./model.js";
 import { OnnxRuntime } from "./onnxruntime.js";
 import { decodePNG } from "./pixels.js";
 import { Pool } from "./pool.js";
@@ -41,7 +41,7 @@ export class AvatarGenerator {
       const spec = readSpec(bytes);
       return new AvatarGenerator(await openEngine(bytes, spec, workers, ort), spec);
     } catch (error) {
-      const address = typeof source === "string" || source instanceof URL ? `${source}: ` : "";
+      const address = isAddress(source) ? `${source}: ` : "";
       if (error instanceof ModelFileError) throw new ModelFileError(error.code, address + error.message, { cause: error });
       throw error;
     }

@@ -15,7 +15,7 @@ const KEPT_MODELS = 4; // models of a few MB
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
 export async function readModel(source, { sha256: digest, signal } = {}) {
-  if (typeof source === "string" || source instanceof URL) {
+  if (isAddress(source)) {
     if (!digest) return fetchModel(source, { signal });
     return (await fromCache(digest)) ?? fresh(source, digest, signal);
   }
@@ -24,12 +24,23 @@ export async function readModel(source, { sha256: digest, signal } = {}) {
   return bytes;
 }
 
+/** @param {ModelSource} source @returns {source is string | URL} */
+export function isAddress(source) {
+  return ["String", "URL"].includes(kindOf(source));
+}
+
+/** What instanceof would tell, but also of what another window made. @param {unknown} value @returns {string} */
+function kindOf(value) {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
 /** @param {Exclude<ModelSource, string | URL>} source @returns {Promise<Uint8Array<ArrayBuffer>>} */
 async function bytesOf(source) {
-  if (source instanceof Uint8Array) return /** @type {Uint8Array<ArrayBuffer>} */ (source);
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Response) return body(source);
-  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+  const kind = kindOf(source);
+  if (kind === "Uint8Array") return /** @type {Uint8Array<ArrayBuffer>} */ (source);
+  if (kind === "ArrayBuffer") return new Uint8Array(/** @type {ArrayBuffer} */ (source));
+  if (kind === "Response") return body(/** @type {Response} */ (source));
+  if (kind === "Blob" || kind === "File") return new Uint8Array(await /** @type {Blob} */ (source).arrayBuffer());
   throw new InputError(`a model is an address, a Response, a File or bytes, not ${String(source)}`);
 }
 

@@ -206,15 +206,15 @@ function settle(job) {
   return job;
 }
 
-/** The engine, compiled once and sent to every worker. */
+/** The engine, compiled once and sent to every worker. Instantiated, too: only that is what a policy forbids in WebKit. */
 async function compile() {
   try {
-    return await WebAssembly.compile(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)));
+    return (await WebAssembly.instantiate(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)), {})).module;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AvatarError(
       "webassembly",
-      /Content.Security.Policy|unsafe-eval/i.test(reason)
+      /Content.Security.Policy|CSP|unsafe-eval/i.test(reason)
         ? "this page's Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src"
         : `this browser cannot run the engine: it needs WebAssembly with SIMD (${reason})`,
       { cause: error },
