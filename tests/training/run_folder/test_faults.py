@@ -148,14 +148,16 @@ def test_a_run_does_not_go_on_with_other_images_or_none(
     assert kept(out) == kept(half_run)
 
 
-def test_a_snapshot_from_before_checksums_is_taken(half_run: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_snapshot_that_was_cut_off_after_its_last_tensor_is_damaged(
+    half_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
     out = shutil.copytree(half_run, tmp_path / "run")
-    newest = checkpoint.snapshots(out / "snapshots")[0]
+    newest, before = checkpoint.snapshots(out / "snapshots")[:2]
     content = newest.read_bytes()
     newest.write_bytes(content[: content.rindex(b"digest") - 4])
     said = resumed(tiny_config(steps=9), out)
-    assert "step-00000009.ckpt has no checksum" in said[-2]
-    assert said[-1] == f"resuming from {newest}"
+    assert f"cannot resume from {newest.name} ({newest} is damaged: its end is missing)" in said[-3]
+    assert said[-1] == f"resuming from {before}"
 
 
 def test_a_report_that_a_power_cut_has_damaged_does_not_stop_a_run(

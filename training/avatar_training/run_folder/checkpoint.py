@@ -106,6 +106,15 @@ def parse(path: Path, data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     return arrays
 
 
+def read_snapshot(path: Path) -> Arrays:
+    """The named arrays of a snapshot, which ends in a digest unless it was cut off. Raises CheckpointError."""
+    data = read_bytes(path)
+    arrays = parse(path, data)
+    if not _checksum_size(data):
+        raise CheckpointError(f"{path} is damaged: its end is missing")
+    return arrays
+
+
 def read_pair(folder: Path) -> Arrays:
     """Read a trained pair of networks, generator.ckpt and discriminator.ckpt, from a folder such as a run's.
 

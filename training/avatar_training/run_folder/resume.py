@@ -32,7 +32,7 @@ def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[
     found = checkpoint.snapshots(out / "snapshots")
     for i, path in enumerate(found):
         try:
-            checkpoint.load_into(parameters, checkpoint.read(path), path)
+            checkpoint.load_into(parameters, checkpoint.read_snapshot(path), path)
         except checkpoint.CheckpointError as err:
             on_message(f"cannot resume from {path.name} ({err}); trying the one before")
             continue
