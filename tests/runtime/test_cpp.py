@@ -126,7 +126,7 @@ def test_it_refuses_what_it_cannot_draw(avatar: Path, tmp_path: Path) -> None:
         (["alice"], 2, "usage: avatar MODEL.onnx NAME"),
         ([tmp_path / "none.onnx", "alice"], 1, "the file cannot be read"),
         ([tmp_path, "alice"], 1, "Is a directory"),
-        ([EXAMPLE, "alice"], 1, "the file is damaged or no ONNX model"),
+        ([EXAMPLE, "alice"], 1, "the file is damaged or not an ONNX model"),
         ([other, "alice"], 1, "it is not an int8 model; export it with --precision int8"),
     ):
         run = subprocess.run([avatar, *words], capture_output=True, text=True, check=False)
