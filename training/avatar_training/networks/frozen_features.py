@@ -1,7 +1,9 @@
 """A classifier's activations in the midst of MindSpore's graph: gradients flow through it, and it learns nothing.
 
 On a CPU onnxruntime computes them and their gradient, elsewhere MindSpore's own layers. For depthwise convolutions
-MindSpore gives oneDNN arrays in a layout for which it has no fast kernel: the step takes half as long.
+MindSpore gives oneDNN arrays in a layout for which it has no fast kernel. With the other changes that came with it (one
+pass through the classifier for the images that both networks learn from, AVX-512 where no convolution is left), a step
+with a refined generator, feature heads and a reward takes 0.53 to 0.64 of the time (353 for 661 ms in the best turn).
 """
 
 import inspect
