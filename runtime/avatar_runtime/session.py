@@ -17,16 +17,10 @@ from avatar_runtime.errors import AvatarError, ModelFileError, ProviderError
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec, ScorerSpec
 from avatar_runtime.model_file.reading import read_model
 from avatar_runtime.model_file.safety import check_graph
+from avatar_runtime.telemetry import telemetry_off
 
-# onnxruntime 1.32 collects telemetry: importing it writes a device id and a database of events into the home folder,
-# unless this is set. Drawing an avatar is nobody's business; who sets the variable decides otherwise.
-_TELEMETRY = "ORT_DISABLE_TELEMETRY"
-_undecided = _TELEMETRY not in os.environ
-os.environ.setdefault(_TELEMETRY, "1")
-import onnxruntime as ort  # noqa: E402
-
-if _undecided:
-    del os.environ[_TELEMETRY]
+with telemetry_off():
+    import onnxruntime as ort
 
 Session: TypeAlias = ort.InferenceSession
 

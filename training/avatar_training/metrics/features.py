@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from PIL import Image
 
 from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
 from avatar_runtime.model_file.reading import read_file
 from avatar_training.errors import shortened
+from avatar_training.onnx_session import open_session
 
 Features = npt.NDArray[np.float32]
 
 _BATCH = 32
-_FATAL = 4  # onnxruntime also logs what it raises
 
 
 class FeaturesError(AvatarError):
@@ -35,11 +34,9 @@ class FeatureNetwork:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        options = ort.SessionOptions()
-        options.log_severity_level = _FATAL
         try:
             self.sha256 = hashlib.sha256(read_file(path)).hexdigest()
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(str(path))
         except ModelFileError as err:
             raise FeaturesError(f"cannot use the feature network {path}: {err}") from err
         except Exception as err:  # onnxruntime raises a dozen unrelated classes, bare RuntimeError among them

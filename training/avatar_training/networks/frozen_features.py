@@ -14,8 +14,6 @@ from typing import Any
 
 import mindspore
 import numpy as np
-import onnx
-import onnxruntime as ort
 from mindspore import Tensor, nn, ops
 
 from avatar_training.errors import shortened
@@ -29,11 +27,10 @@ from avatar_training.networks.frozen_graph import (
     activation_graph,
     gradient_graph,
 )
+from avatar_training.onnx_session import open_session
 
 _CHUNK = 4
 """Images whose gradient is computed at a time, so that values stay in the processor's caches."""
-
-_FATAL = 4  # onnxruntime also logs what it raises
 
 
 class FrozenFeatures(nn.Cell):
@@ -81,7 +78,10 @@ class OnnxruntimeLayers(nn.Cell):
     def __init__(self, network: FrozenNetwork) -> None:
         super().__init__()
         self.network, self.single = network, len(network.outputs) == 1
-        self.session = cache(lambda graph, shape: _open(graph(network, shape)))
+        # MindSpore's threads want the cores.
+        self.session = cache(
+            lambda graph, shape: open_session(graph(network, shape).SerializeToString(), spinning=False)
+        )
         self.forward = ops.Custom(self.compute, self.result_shapes, self.result_types, "pyfunc")
 
         def compute_gradient(*arrays: Array) -> Array:
@@ -185,10 +185,3 @@ def _layer(layer: Layer) -> nn.Cell:
         weight_init=Tensor(weight),
         bias_init=Tensor(layer.bias),
     )
-
-
-def _open(model: onnx.ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # MindSpore's threads want the cores
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

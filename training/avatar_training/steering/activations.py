@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, shape_inference
 from PIL import Image
 
@@ -17,6 +16,7 @@ from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.model_file.reading import read_file
 from avatar_training.errors import shortened
+from avatar_training.onnx_session import open_session
 
 POOL = 4
 """Each activation is averaged over the cells of a grid of this many rows and columns."""
@@ -34,7 +34,6 @@ STRIDES = (8, 16)
 Floats = npt.NDArray[np.float32]
 
 _BATCH = 32
-_FATAL = 4  # onnxruntime also logs what it raises
 
 
 class ActivationsError(AvatarError):
@@ -83,11 +82,9 @@ class ActivationNetwork:
                 )
         self.length = sum(shapes[name][1] * POOL * POOL for name in self.tensors)
         """How many numbers describe a picture."""
-        options = ort.SessionOptions()
-        options.log_severity_level = _FATAL
         cut = _cut(model, entry, self.tensors)
         try:
-            self._session = ort.InferenceSession(cut.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(cut.SerializeToString())
             self(np.zeros((1, 8, 8, 3), np.uint8))
         except Exception as err:  # onnxruntime raises a dozen unrelated classes
             raise ActivationsError(f"{path} cannot run ({shortened(err)})") from err
