@@ -130,7 +130,10 @@ def read_pair(folder: Path) -> Arrays:
 
 def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays in the bytes of a .ckpt; a large one comes in several entries, each with the whole shape."""
-    data = data[: len(data) - _checksum_size(data)]
+    size = _checksum_size(data)
+    data, checksum = data[: len(data) - size], data[len(data) - size :]
+    if size and checksum != (_crc_entry(data) if checksum.startswith(_CRC) else _digest_entry(data)):
+        raise ValueError("the checksum does not match")
     tensors: dict[str, list[Any]] = {}
     for entry in Checkpoint.FromString(data).value:
         if entry.HasField("tensor"):
@@ -155,21 +158,20 @@ def _parse(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _checksum_size(data: bytes) -> int:
-    """How many of the last bytes are a checksum, `save`'s or MindSpore's. Raises ValueError if it does not match."""
+    """How many of the last bytes are a checksum, `save`'s or MindSpore's, whether or not it matches."""
     if data[-17:-10] == _CRC:
-        if zlib.crc32(memoryview(data)[:-17]) != int.from_bytes(data[-10:], "big"):
-            raise ValueError("the checksum does not match")
         return 17
-    size = len(_digest_entry(b""))
-    frame = _digest_entry(b"")[: -hashlib.sha256().digest_size]
-    if sum(map(operator.eq, data[-size:], frame)) < len(frame) - 4:  # a damaged one is still known
-        return 0
-    if data[-size:] != _digest_entry(memoryview(data)[:-size]):
-        raise ValueError("the digest does not match")
-    return size
+    entry = _digest_entry(b"")
+    frame = entry[: -hashlib.sha256().digest_size]
+    same = sum(map(operator.eq, data[-len(entry) :], frame))
+    return len(entry) if same >= len(frame) - 4 else 0  # a damaged one is still known
 
 
-def _digest_entry(data: bytes | memoryview) -> bytes:
+def _crc_entry(data: bytes) -> bytes:
+    return _CRC + zlib.crc32(data).to_bytes(10, "big")
+
+
+def _digest_entry(data: bytes) -> bytes:
     entry = Checkpoint()
     tensor = entry.value.add(tag=_DIGEST).tensor
     tensor.dims.append(hashlib.sha256().digest_size)
