@@ -11,6 +11,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from avatar_training import rng
 from avatar_training.distributed.worker_group import mean_over_workers
+from avatar_training.networks import moving_average
 from avatar_training.networks.gan import Gan
 from avatar_training.objective.augmentation import DRAWS, diff_augment
 from avatar_training.objective.losses import ACTIVATION_WEIGHT, discriminator_loss, generator_loss
@@ -35,7 +36,7 @@ class TrainingStep(nn.Cell):
         self.spectral_convolutions = gan.discriminator.spectral_convolutions()
         if gan.heads:
             self.spectral_convolutions += gan.heads.spectral_convolutions()
-        self.averaged = list(zip(gan.average.get_parameters(), gan.generator.get_parameters(), strict=True))
+        self.averaged = gan.averaged
         self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
         self.activation_limit = gan.config.activation_limit
         self.reward = load_reward(gan.config, gan.amp)
@@ -60,7 +61,7 @@ class TrainingStep(nn.Cell):
         z = rng.latents(seed, step, size, config.latent_dim, config.min_truncation)[rows, :, None, None]
         u_real, u_fake = (rng.uniform(seed, p, step, (size, DRAWS))[rows] for p in (rng.AUGMENT_REAL, rng.AUGMENT_FAKE))
         u_view = rng.uniform(seed, rng.REWARD, step, (size, VIEW_DRAWS))[rows]
-        decay = np.float32(min(config.ema_decay, (1 + step) / (10 + step)))  # a short memory at first
+        decay = moving_average.decay_at(config.ema_decay, step)
         results = self(*map(Tensor, (z, real, u_real, u_fake, u_view, np.float32(learning_rate), decay)))
         g_loss, d_loss, logit = (float(result.asnumpy()) for result in results)
         return g_loss, d_loss, logit
@@ -76,9 +77,7 @@ class TrainingStep(nn.Cell):
         # The discriminator learns from the images that the generator has just drawn.
         (_, d_loss), gradients = self.d_gradients(real, u_real, fake, fake_seen)
         self.d_optimizer.step(gradients, learning_rate)
-        # The average follows the generator.
-        for mean, weight in self.averaged:
-            ops.assign(mean, mean * decay + weight * (1 - decay))
+        moving_average.follow(self.averaged, decay)
         return mean_over_workers((g_loss, d_loss, logit), self.workers)
 
     def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, ...]:

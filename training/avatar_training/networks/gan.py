@@ -19,6 +19,7 @@ from avatar_training.errors import Diverged
 from avatar_training.networks.discriminator import Discriminator
 from avatar_training.networks.feature_heads import FROZEN, FeatureHeads
 from avatar_training.networks.generator import PIXEL_RANGE, Generator
+from avatar_training.networks.moving_average import reset
 
 _AVERAGE_PREFIX = "ema."
 
@@ -45,8 +46,10 @@ class Gan:
         self.heads = FeatureHeads(Path(config.feature_heads), *shape, channels_last) if config.feature_heads else None
         self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last, refined=refined)
         self.average.update_parameters_name(_AVERAGE_PREFIX)
+        self.averaged = list(zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True))
+        """Each parameter of the average, with the generator's."""
         _draw_weights(self.trained_parameters(), config.seed)
-        self.reset_average()
+        reset(self.averaged)
         if amp:
             if self.heads:
                 device.mixed_precision(self.heads)
@@ -70,11 +73,6 @@ class Gan:
     def parameters(self) -> list[Parameter]:
         """The parameters of all three networks."""
         return [*self.trained_parameters(), *self.average.get_parameters()]
-
-    def reset_average(self) -> None:
-        """Set the moving average to the generator as it is now."""
-        for mean, parameter in zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True):
-            mean.set_data(Tensor(parameter.asnumpy().copy()))  # set_data(parameter) would share its memory
 
     def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
         """Draw images with the averaged generator.

@@ -14,6 +14,7 @@ from avatar_training.config import TrainConfig
 from avatar_training.data import dataset
 from avatar_training.errors import Diverged, TrainingError
 from avatar_training.metrics.features import FeatureNetwork
+from avatar_training.networks import moving_average
 from avatar_training.report.recorder import PREVIEW_NAMES, Report
 from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
@@ -104,7 +105,7 @@ class Run:
         if pair := self.config.init_from:
             arrays = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
             checkpoint.load_into(_without_additions(gan.trained_parameters(), arrays), arrays, Path(pair))
-            gan.reset_average()
+            moving_average.reset(gan.averaged)
             self.on_message(f"starting from the networks in {pair}")
         self._write_record()
         self.report.samples(self._real)
