@@ -63,14 +63,7 @@ def main(
     from benchmarks.suite import compare, results, run
 
     try:
-        setting = Setting(
-            checkpoint=generator_file(checkpoint),
-            model=model or embedded_model(),
-            out=out,
-            data=data,
-            threads=threads,
-            quick=quick,
-        )
+        setting = Setting(generator_file(checkpoint), model or embedded_model(), out, data, threads, quick)
         before = None if old is None else results.read(old)
         chosen = [part for part in PARTS if part in parts or not parts]
         found, failed = run.run(setting, chosen, again, lambda text: click.echo(text, err=True), click.echo)

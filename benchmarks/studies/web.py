@@ -77,29 +77,17 @@ def main(models: tuple[Path, ...]) -> None:
         for where, measure in (("Chromium", in_chromium), ("Node", in_node)):
             found = measure(model)
             note = f"{OURS} beside Python: {levels(model, found[OURS]['pixels'])}. " + "; ".join(ratios(found)) + "."
-            header = [
-                "",
-                "moved, MB",
-                "first face, ms",
-                "one face, ms",
-                "processor, ms",
-                f"{COUNT} faces, ms",
-            ]
-            rows = [
-                [name, moved(one), *(milliseconds(seconds(turns(one, key))) for key in KEYS)]
-                for name, one in found.items()
-            ]
+            header = ["", "moved, MB", "first face, ms", "one face, ms", "processor, ms", f"{COUNT} faces, ms"]
+            rows = []
+            for name, one in found.items():
+                moved = f"{one['moved'] / 1e6:.2f}" if one["moved"] else "not counted"
+                rows.append([name, moved, *(milliseconds(seconds(turns(one, key))) for key in KEYS)])
             click.echo(Table(f"{model.name} in {where}", header, rows, note).markdown() + "\n")
 
 
 def turns(found: dict[str, Any], key: str) -> list[list[float]]:
     """Seconds of each round."""
     return [[value / 1e3 for value in turn] for turn in found[key]]
-
-
-def moved(found: dict[str, Any]) -> str:
-    """Bytes in MB, where they were counted."""
-    return f"{found['moved'] / 1e6:.2f}" if found["moved"] else "not counted"
 
 
 def ratios(found: dict[str, Any]) -> Iterator[str]:
@@ -161,8 +149,7 @@ def in_node(model: Path) -> dict[str, Any]:
         for name, script in ready.items():
             command = [node, "--input-type=module", "-"]
             done = subprocess.run(command, input=script + measure, capture_output=True, check=True, text=True)
-            one = json.loads(done.stdout.splitlines()[-1])
-            add(found[name], one)
+            add(found[name], json.loads(done.stdout.splitlines()[-1]))
     return found
 
 

@@ -70,9 +70,6 @@ def tables(part: dict[str, Any]) -> list[Table]:
 
 def headline(part: dict[str, Any]) -> str:
     """Files per second."""
-    said = [
-        f"{part['count'] / seconds(part['turns'][name]).median:,.0f} {name} a second"
-        for name in FORMATS
-        if name in part["turns"]
-    ]
+    turns = {name: part["turns"][name] for name in FORMATS if name in part["turns"]}
+    said = (f"{part['count'] / seconds(row).median:,.0f} {name} a second" for name, row in turns.items())
     return f"Writes {', '.join(said)}."

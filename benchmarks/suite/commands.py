@@ -45,7 +45,8 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
             if reason := not_installed(package):
                 skipped[name] = reason
             else:
-                commands[name] = ["-m", script_module(name), str(models.folder), out]
+                module = f"benchmarks.suite.programs.grid_{name.split()[0].lower()}"
+                commands[name] = ["-m", module, str(models.folder), out]
         peaks: dict[str, list[float]] = {name: [] for name in commands}
 
         def turn(name: str) -> list[float]:
@@ -60,7 +61,7 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
         raise TurnError(failed[IMPORTS])
     memory = {name: spread(peaks[name]) for name in turns}
     ratios = {}
-    for name in [name for name in turns if is_ours(name)]:
+    for name in [name for name in turns if name.startswith("avatar-")]:
         ratios[f"{name}, of the {IMPORTS}"] = ratio(turns[name], turns[IMPORTS]).to_dict()
         ratios[f"memory of {name}, of the {IMPORTS}"] = memory[name].over(memory[IMPORTS].median).to_dict()
     return {
@@ -70,16 +71,6 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
         "memory": {name: found.to_dict() for name, found in memory.items()},
         "ratios": ratios,
     }
-
-
-def is_ours(name: str) -> bool:
-    """Whether a command is avatar-gen."""
-    return name.startswith("avatar-")
-
-
-def script_module(script: str) -> str:
-    """The module that a script's name stands for."""
-    return f"benchmarks.suite.programs.grid_{script.split()[0].lower()}"
 
 
 def run_command(arguments: list[str]) -> tuple[float, float]:
@@ -107,15 +98,10 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 def tables(part: dict[str, Any]) -> list[Table]:
     """One row for each command."""
     turns: dict[str, Turns] = part["turns"]
-    rows = [
-        [
-            name,
-            milliseconds(seconds(row)),
-            times(ratio(row, turns[IMPORTS])),
-            f"{part['memory'][name]['median']:.0f}",
-        ]
-        for name, row in turns.items()
-    ]
+    rows = []
+    for name, row in turns.items():
+        memory = part["memory"][name]["median"]
+        rows.append([name, milliseconds(seconds(row)), times(ratio(row, turns[IMPORTS])), f"{memory:.0f}"])
     rows += [[name, f"failed: {reason}", "", ""] for name, reason in part["failed"].items()]
     return [Table("Whole commands", ["", "milliseconds", f"of the {IMPORTS}", "peak MiB"], rows)]
 
@@ -125,12 +111,7 @@ def headline(part: dict[str, Any]) -> str:
     turns: dict[str, Turns] = part["turns"]
     if GRID not in turns:
         return ""
-    others = [
-        f"the {name} takes {ratio(turns[name], turns[GRID]).median:.1f} times as long"
-        for name in SCRIPTS
-        if name in turns
-    ]
-    return (
-        "; ".join([f"A grid of 64 faces takes {seconds(turns[GRID]).median * 1e3:.0f} ms from a cold start", *others])
-        + "."
-    )
+    said = [f"A grid of 64 faces takes {seconds(turns[GRID]).median * 1e3:.0f} ms from a cold start"]
+    for name in [name for name in SCRIPTS if name in turns]:
+        said.append(f"the {name} takes {ratio(turns[name], turns[GRID]).median:.1f} times as long")
+    return f"{'; '.join(said)}."

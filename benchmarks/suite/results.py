@@ -16,9 +16,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         version = results["format"]
-        known = {"format", "setting", "parts"} <= set(results) and all(
-            "ratios" in part for part in results["parts"].values()
-        )
+        known = "setting" in results and all("ratios" in part for part in results["parts"].values())
     except OSError as err:
         raise InputError(f"cannot read {path}: {err.strerror or err}") from err
     except (ValueError, TypeError, KeyError, AttributeError) as err:
@@ -30,21 +28,16 @@ def read(path: Path) -> dict[str, Any]:
 
 def resumed(out: Path, setting: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Results in a folder that were measured in this setting, or new ones; and a message if old ones were set aside."""
-    path = out / NAME
+    path, new = out / NAME, {"format": FORMAT, "setting": setting, "parts": {}}
     if not path.exists():
-        return {"format": FORMAT, "setting": setting, "parts": {}}, ""
+        return new, ""
     results = read(path)
     changed = [name for name, value in setting.items() if results["setting"].get(name) != value]
     if not changed:
         return results, ""
-    aside = path.with_name(
-        f"results-{max((part['finished'] for part in results['parts'].values()), default='old')}.json"
-    )
-    path.rename(aside)
-    return (
-        {"format": FORMAT, "setting": setting, "parts": {}},
-        f"{path} was measured with another {' and another '.join(changed)}; it is now {aside.name}",
-    )
+    finished = max((part["finished"] for part in results["parts"].values()), default="old")
+    aside = path.rename(path.with_name(f"results-{finished}.json"))
+    return new, f"{path} was measured with another {' and another '.join(changed)}; it is now {aside.name}"
 
 
 def write(out: Path, results: dict[str, Any]) -> None:

@@ -5,13 +5,12 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from avatar_runtime.cpus import cpu_limit
+from avatar_training.run_folder.environment import versions
 
 PACKAGES = ("avatar-edge", "numpy", "onnxruntime", "pillow", "onnx", "mindspore", "torch", "openvino")
 """Packages whose versions affect the figures."""
@@ -49,7 +48,7 @@ class Setting:
         return {
             "machine": machine(),
             "commit": commit(),
-            "versions": versions(),
+            "versions": versions(PACKAGES),
             "model": {
                 "checkpoint": self.checkpoint.name,
                 "checkpoint_sha256": _sha256(self.checkpoint),
@@ -67,13 +66,11 @@ def machine() -> dict[str, Any]:
     lines = info.read_text().splitlines() if info.is_file() else []
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = set(fields.get("flags", fields.get("Features", "")).split())
-    wide = [
-        name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm") if name in flags
-    ]
+    wide = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm")
     return {
         "processor": fields.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
-        "vectors": wide,
+        "vectors": [name for name in wide if name in flags],
         "cpus": cpu_limit(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.system(),
@@ -95,17 +92,6 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed not in ("", "unknown") else "")
 
 
-def versions() -> dict[str, str]:
-    """Versions of the installed PACKAGES."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def load(seconds: float = 1.0) -> dict[str, float | None]:
     """Sleep, and measure what else the machine does: the load average, and the share of the processors in use.
 
@@ -125,9 +111,8 @@ def _used() -> tuple[int, int] | None:
     path = Path("/proc/stat")
     if not path.is_file():
         return None
-    ticks: Sequence[int] = [int(value) for value in path.read_text().splitlines()[0].split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return sum(ticks) - idle, sum(ticks)
+    ticks = [int(value) for value in path.read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def _sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suite.models import OURS, PLAIN, Models
-from benchmarks.suite.setting import Setting
+from benchmarks.suite.setting import ROOT, Setting
 from benchmarks.suite.tables import Table
 from benchmarks.suite.timing import exactly
 
@@ -25,7 +25,6 @@ ENVIRONMENTS = {
     "MindSpore, Pillow": ("mindspore", "pillow"),
 }
 """Ours, and what a program needs that draws a PNG with a baseline."""
-ROOT = Path(__file__).parents[2]
 MB = 1e6
 
 
@@ -96,7 +95,8 @@ def packaged() -> dict[str, Path]:
     folders = {folder.name: folder for folder in sorted(ROOT.glob("*/avatar_*"))}
     web = ROOT / "runtime" / "web"
     folders |= {"avatar_runtime/web/src": web / "src", "avatar_runtime/web/demo": web / "demo"}
-    files = {"avatar_runtime/web/sw.js": web / "sw.js"}
+    single = (web / "index.html", web / "sw.js", ROOT / "runtime/native/avatar.wasm")
+    files = {f"avatar_runtime/web/{path.name}": path for path in single}
     for place, folder in folders.items():
         for path in sorted(folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:

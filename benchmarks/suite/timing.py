@@ -59,15 +59,13 @@ def ratio(turns: Turns, others: Turns) -> Spread:
     return spread([float(np.median(a) / np.median(b)) for a, b in zip(turns, others, strict=True)])
 
 
-def timed(
-    function: Callable[[], object], runs: int = 1, warm: int = 0, clock: Callable[[], float] = time.perf_counter
-) -> list[float]:
+def timed(function: Callable[[], object], runs: int = 1, warm: int = 0) -> list[float]:
     """Seconds of each of `runs` calls, after `warm` untimed ones."""
     taken = []
     for _ in range(warm + runs):
-        began = clock()
+        began = time.perf_counter()
         function()
-        taken.append(clock() - began)
+        taken.append(time.perf_counter() - began)
     return taken[warm:]
 
 
@@ -75,15 +73,13 @@ def alternate(
     contenders: Mapping[str, Callable[[], list[float]]],
     rounds: int,
     say: Callable[[str], None] = lambda message: None,
-    warm: int = 1,
 ) -> tuple[dict[str, Turns], dict[str, str]]:
-    """Give each contender a turn in each round, in a random order with a fixed seed.
+    """Give each contender a turn in each round, in a random order with a fixed seed. A first round does not count.
 
     Args:
         contenders: A function for each; it returns the seconds of its runs.
         rounds: Rounds that count.
         say: Receives progress messages.
-        warm: Rounds before them that do not count.
 
     Returns:
         The turns of each contender, and a reason for each that raised TurnError (it takes no further turn).
@@ -91,7 +87,7 @@ def alternate(
     rng = np.random.default_rng(0)
     turns: dict[str, Turns] = {name: [] for name in contenders}
     failed: dict[str, str] = {}
-    for number in range(-warm, rounds):
+    for number in range(-1, rounds):
         say(f"round {number + 1} of {rounds}" if number >= 0 else "warming up")
         for name in rng.permutation(list(contenders)).tolist():
             if name in failed:

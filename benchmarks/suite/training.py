@@ -66,14 +66,9 @@ def time_steps(setting: Setting, say: Callable[[str], None]) -> tuple[dict[str, 
                 running[name] = processes.enter_context(closing(process))
             except TurnError as err:
                 failed[name] = str(err)
-        tasks = {name: partial(process.ask, run_steps, 2, 1) for name, process in running.items()}
+        tasks = {name: partial(process.ask, timed, 2, 1) for name, process in running.items()}
         turns, broken = alternate(tasks, setting.rounds(ROUNDS), say)
     return turns, skipped, failed | broken
-
-
-def run_steps(step: Callable[[], object], runs: int, warm: int) -> list[float]:
-    """In the contender's process: seconds of each step."""
-    return timed(step, runs, warm)
 
 
 def open_step(kind: str) -> Callable[[], object]:
@@ -128,7 +123,7 @@ def short_run(data: Path, out: Path) -> dict[str, float]:
     train(
         config,
         out,
-        on_message=lambda message: decoded.append(resident("VmHWM")),
+        on_message=lambda message: decoded.append(peak_memory()),
         on_step=lambda progress: ends.append(time.perf_counter()),
     )
     intervals = sorted(after - before for before, after in itertools.pairwise(ends))
@@ -139,14 +134,13 @@ def short_run(data: Path, out: Path) -> dict[str, float]:
         "snapshot": snapshot,
         "every": TrainConfig.from_recipe(RECIPE, data="").snapshot_every,
         "decoded": decoded[0],
-        "peak": resident("VmHWM"),
+        "peak": peak_memory(),
     }
 
 
-def resident(kind: str) -> int:
-    """VmRSS, the memory of this process now, or VmHWM, its peak; in MB, on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) * 1024 // 10**6
+def peak_memory() -> int:
+    """The most memory that this process has had, in MB, on Linux."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 // 10**6
 
 
 def tables(part: dict[str, Any]) -> list[Table]:

@@ -30,5 +30,6 @@ def test_the_wheel_holds_the_rooms_and_the_model() -> None:
     packed = size.packaged()
     assert packed[f"avatar_runtime/models/{embedded_model().name}"] == embedded_model()
     assert {"avatar_export/cli.py", "avatar_training/cli.py", "avatar_runtime/web/sw.js"} <= set(packed)
+    assert {"avatar_runtime/web/avatar.wasm", "avatar_runtime/web/index.html"} <= set(packed)
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in packed)
     assert 1e6 < size.wheel() < sum(path.stat().st_size for path in packed.values())

@@ -23,7 +23,7 @@ def test_each_contender_has_one_turn_in_each_round_and_warm_up_does_not_count() 
         order.append(name)
         return [float(len(order))]
 
-    turns, failed = alternate({name: lambda name=name: contender(name) for name in "abc"}, rounds=20, warm=1)  # type: ignore[misc]  # mypy knows no default argument of a lambda
+    turns, failed = alternate({name: lambda name=name: contender(name) for name in "abc"}, rounds=20)  # type: ignore[misc]  # mypy knows no default argument of a lambda
     assert failed == {}
     assert {name: len(row) for name, row in turns.items()} == {"a": 20, "b": 20, "c": 20}
     rounds = ["".join(order[i : i + 3]) for i in range(0, 63, 3)]
@@ -32,14 +32,14 @@ def test_each_contender_has_one_turn_in_each_round_and_warm_up_does_not_count() 
 
 
 def test_a_contender_that_fails_is_named_and_the_others_continue() -> None:
-    left = [1.0, 2.0]
+    left = [1.0, 2.0, 3.0]
 
     def failing() -> list[float]:
         if not left:
             raise TurnError("out of memory")
         return [left.pop()]
 
-    turns, failed = alternate({"good": lambda: [1.0], "bad": failing}, rounds=3, warm=0)
+    turns, failed = alternate({"good": lambda: [1.0], "bad": failing}, rounds=3)
     assert failed == {"bad": "out of memory"}
     assert turns == {"good": [[1.0]] * 3}
 

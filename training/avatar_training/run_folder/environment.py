@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("avatar-edge", "mindspore", "numpy", "onnxruntime", "pillow")
@@ -9,14 +10,16 @@ PACKAGES = ("avatar-edge", "mindspore", "numpy", "onnxruntime", "pillow")
 
 def environment(device: str) -> dict[str, str]:
     """Name -> value, for people and for config.json."""
-    found = {
-        "device": device,
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
-    for package in PACKAGES:
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}"
+    return {"device": device, "machine": machine, "python": platform.python_version(), **versions(PACKAGES)}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Name -> version of those packages that are installed."""
+    found = {}
+    for package in packages:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout that is not installed
+        except PackageNotFoundError:  # avatar-edge, too, may be a checkout that is not installed
             continue
     return found
