@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 from avatar_export.formats.ort_file import convert
 from avatar_runtime import AvatarGenerator, ModelFileError, ModelSpec
+from avatar_runtime.model_file.limits import MAX_NODES
 from avatar_runtime.model_file.metadata import KEY
-from avatar_runtime.model_file.operators import MAX_NODES
 from avatar_runtime.model_file.safety import check_graph
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3000"))

@@ -1,4 +1,4 @@
-"""The nodes and tensors of an .ort file, which is a flatbuffer: read as far as `operators` has to judge them.
+"""The nodes and tensors of an .ort file, which is a flatbuffer: read as far as `limits` has to judge them.
 
 The layout of the tables: onnxruntime/core/flatbuffers/schema/ort.fbs. The encoding: "FlatBuffers Internals",
 https://flatbuffers.dev/internals/.
@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 from avatar_runtime.errors import ModelFileError
-from avatar_runtime.model_file.operators import GraphLimits, nested_graph
+from avatar_runtime.model_file.limits import GraphLimits, nested_graph
 
 # Fields of the tables in ort.fbs, in the order in which they are declared.
 _SESSION_MODEL = 1

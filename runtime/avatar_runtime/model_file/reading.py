@@ -5,9 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avatar_runtime.errors import ModelFileError
-
-MAX_BYTES = 2**29
-"""The largest file that is read, 512 MiB: ten times the widest generator that we know."""
+from avatar_runtime.model_file.limits import MAX_FILE_BYTES
 
 _ORT_IDENTIFIER = b"ORTM"  # at byte 4 of an .ort
 _ONNX_KEYS = (0x08, 0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA, 0xD2)
@@ -25,7 +23,7 @@ def read_model(path: Path) -> bytes:
 
 
 def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: None) -> bytes:
-    """The bytes of a regular file of at most MAX_BYTES.
+    """The bytes of a regular file of at most MAX_FILE_BYTES.
 
     Args:
         path: The file.
@@ -36,8 +34,8 @@ def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: 
     """
     try:
         size = size_of_file(path)
-        if size > MAX_BYTES:
-            raise ModelFileError(f"it has {size / 1e6:.0f} MB, and at most {MAX_BYTES / 1e6:.0f} MB are read")
+        if size > MAX_FILE_BYTES:
+            raise ModelFileError(f"it has {size / 1e6:.0f} MB, and at most {MAX_FILE_BYTES / 1e6:.0f} MB are read")
         with path.open("rb") as file:
             head = file.read(8)
             if not head:

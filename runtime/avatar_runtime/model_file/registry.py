@@ -14,7 +14,8 @@ from pathlib import Path
 
 from avatar_runtime.errors import AvatarError, ModelFileError
 from avatar_runtime.model_file.json_fields import Fields
-from avatar_runtime.model_file.reading import MAX_BYTES, read_file
+from avatar_runtime.model_file.limits import MAX_FILE_BYTES
+from avatar_runtime.model_file.reading import read_file
 
 FOLDER_VARIABLE = "AVATAR_EDGE_MODELS"
 REGISTRY = "models.json"
@@ -186,6 +187,6 @@ def _known(models: Fields, id: str) -> KnownModel:
         entry.refuse("url", "not a web address")
     return KnownModel(
         entry.digest("sha256"),
-        entry.whole("size", 1, MAX_BYTES),
+        entry.whole("size", 1, MAX_FILE_BYTES),
         *(entry.text(name, 1000, default="") for name in ("url", "shape", "license", "quality")),
     )

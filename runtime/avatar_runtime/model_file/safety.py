@@ -9,7 +9,7 @@ onnx is not among the runtime's dependencies: this walks the few messages of onn
 from collections.abc import Iterator
 
 from avatar_runtime.errors import ModelFileError
-from avatar_runtime.model_file.operators import GraphLimits, nested_graph
+from avatar_runtime.model_file.limits import GraphLimits, nested_graph
 from avatar_runtime.model_file.ort_format import check_ort
 from avatar_runtime.model_file.reading import is_ort
 
@@ -28,7 +28,7 @@ def check_graph(data: bytes) -> None:
 
     Raises:
         ModelFileError: The file is malformed, keeps data in other files, claims more data than it has, or holds
-            operators, nested graphs, functions or amounts that `operators` does not allow.
+            operators, nested graphs, functions or amounts that `limits` does not allow.
     """
     limits = GraphLimits()
     if is_ort(data):

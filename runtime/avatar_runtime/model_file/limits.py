@@ -1,4 +1,4 @@
-"""What a graph may contain: the operators of feed-forward networks of images, and no more of them than one needs.
+"""How large a model file may be, and what its graph may contain: the operators of feed-forward networks of images.
 
 A model file may come from anybody. Loops, branches, nested graphs, functions and operators that make large tensors out
 of small numbers can run for ever or take all memory, and no generator or scorer needs them.
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from avatar_runtime.errors import ModelFileError
 
+MAX_FILE_BYTES = 2**29
+"""The largest file that is read, 512 MiB: ten times the widest generator that we know."""
 MAX_NODES = 2048
 """Twenty times the int8 graph of the embedded model."""
 MAX_TENSOR = 2**26
