@@ -143,9 +143,7 @@ def check_interface(session: Session, spec: ModelSpec) -> None:
     batch = "any" if spec.batch is None else spec.batch
     ends = [(INPUT_NAME, "tensor(float)", [spec.latent_dim]), (OUTPUT_NAMES[spec.output], element, pixels)]
     promised = [(name, kind, [batch, *shape]) for name, kind, shape in ends]
-    with _refusing("its graph has names that are not text"):
-        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
-    if found != promised:
+    if (found := _interface(session)) != promised:
         raise ModelFileError(f"its graph does not fit its metadata ({found} instead of {promised}); export it again")
 
 
@@ -153,16 +151,18 @@ def check_scorer(session: Session, spec: ScorerSpec) -> None:
     """Raise ModelFileError unless the graph takes and gives what the metadata of a scorer says."""
     images = ("images", "tensor(uint8)", ["any", spec.image_size, spec.image_size, spec.channels])
     promised = [images, ("score", "tensor(float)", ["any"])]
-    with _refusing("its graph has names that are not text"):
-        found = [_interface(value) for value in [*session.get_inputs(), *session.get_outputs()]]
-    if found != promised:
+    if (found := _interface(session)) != promised:
         raise ModelFileError(f"its graph is not the scorer that its metadata describes ({found} instead of {promised})")
 
 
-def _interface(value: Any) -> tuple[str, str, list[Any]]:
-    """Name, type and shape of an input or output; a batch size that is not fixed is "any"."""
-    batch = value.shape[:1]
-    return value.name, value.type, [*(size if isinstance(size, int) else "any" for size in batch), *value.shape[1:]]
+def _interface(session: Session) -> list[tuple[str, str, list[Any]]]:
+    """Name, type and shape of each input and output; a batch size that is not fixed is "any"."""
+    found = []
+    with _refusing("its graph has names that are not text"):
+        for value in (*session.get_inputs(), *session.get_outputs()):
+            batch = [size if isinstance(size, int) else "any" for size in value.shape[:1]]
+            found.append((value.name, value.type, [*batch, *value.shape[1:]]))
+    return found
 
 
 def metadata(session: Session) -> Mapping[str, str]:

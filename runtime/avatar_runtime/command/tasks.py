@@ -187,7 +187,10 @@ def _draw_files(
     folder = options.out_dir or Path()
     if not options.replace:
         avatars = list(avatars)
-        _refuse_to_replace([folder / f"{stem}{options.extension}" for stem, _ in avatars])
+        for path in [folder / f"{stem}{options.extension}" for stem, _ in avatars]:
+            if path.exists() or path.is_symlink():
+                where = click.format_filename(path)
+                raise OutputError(f"{where} is already here, and nothing was drawn; to replace it add --out-dir .")
     files = draw_files(
         generator,
         avatars,
@@ -206,14 +209,6 @@ def _draw_files(
                 _say(options, click.format_filename(written.path))
             drawn += 1
     return drawn
-
-
-def _refuse_to_replace(paths: list[Path]) -> None:
-    there = [path for path in paths if path.exists() or path.is_symlink()]
-    if there:
-        raise OutputError(
-            f"{click.format_filename(there[0])} is already here, and nothing was drawn; to replace it add --out-dir ."
-        )
 
 
 def _say_written(options: Options, written: Written) -> None:

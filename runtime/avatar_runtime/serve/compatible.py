@@ -15,7 +15,7 @@ from avatar_runtime.errors import InputError
 from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.negotiation import FORMATS, preferred_format
-from avatar_runtime.serve.requests import HEX_COLOUR, MAX_NAME, MAX_SIZE, MIN_SIZE, Asked
+from avatar_runtime.serve.requests import HEX_COLOUR, MAX_NAME, MAX_SIZE, MIN_SIZE, Asked, portrait
 
 CHOICES = ("gravatar", "dicebear", "dicebear-svg")
 """What can be asked for; dicebear-svg answers a request for an SVG with a PNG."""
@@ -69,13 +69,11 @@ def _dicebear(ending: str, options: dict[str, str], svg: bool) -> Asked:
     seed = options.get("seed", "")
     if len(seed) > MAX_NAME:
         raise InputError(f"the seed has {len(seed)} characters; {MAX_NAME} are allowed")
-    circle = options.get("radius") == "50"
     behind = options.get("backgroundColor", "").partition(",")[0]
-    background = f"#{behind.lower()}" if circle and re.fullmatch(HEX_COLOUR, behind) else None
-    if circle and background is None and extension in (".jpg", ".jpeg"):
-        background = "white"
+    background = f"#{behind.lower()}" if re.fullmatch(HEX_COLOUR, behind) else None
     size = _size(options["size"]) if "size" in options else None
-    return Asked(Picture((seed,), portrait=Portrait(size, circle, background)), extension)
+    shown = portrait(size, options.get("radius") == "50", background, extension)
+    return Asked(Picture((seed,), portrait=shown), extension)
 
 
 def _size(text: str) -> int:

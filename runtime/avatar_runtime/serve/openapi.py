@@ -25,9 +25,6 @@ def description(ids: list[str]) -> dict[str, Any]:
         _option("count", _whole(1, MAX_COUNT, DEFAULT_COUNT), "Avatars in the grid."),
         _option("columns", _whole(1, MAX_COUNT), "Columns of the grid; by default it is square."),
     ]
-    document = _get("This description.", {"200": _content("application/json", {"type": "object"})})
-    models = _get("The models that are served.", {"200": _content("application/json", _MODELS)})
-    ready = _get("Whether it takes requests.", {"200": _PLAIN, "503": _PLAIN})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,22 +34,24 @@ def description(ids: list[str]) -> dict[str, Any]:
         },
         "servers": [{"url": "."}],
         "paths": {
-            "/v1/models": models,
+            "/v1/models": _get("The models that are served.", {"200": _content("application/json", _MODELS)}),
             "/v1/{model}/{name}": _get("The avatar of a name.", _PICTURE, model, name, *_options(MAX_SIZE)),
             "/v1/grids/{model}/{seed}": _get(
                 "A grid of a series of avatars.", _PICTURE, model, seed, *_options(MAX_GRID_SIZE), *grid
             ),
             "/healthz": _get("Whether it runs.", {"200": _PLAIN}),
-            "/readyz": ready,
+            "/readyz": _get("Whether it takes requests.", {"200": _PLAIN, "503": _PLAIN}),
             "/metrics": _get("Counters for Prometheus.", {"200": _content("text/plain", {"type": "string"})}),
-            "/openapi.json": document,
+            "/openapi.json": _get("This description.", {"200": _content("application/json", {"type": "object"})}),
         },
     }
 
 
 def _options(most: int) -> list[dict[str, Any]]:
+    from PIL import ImageColor
+
     formats = [extension[1:] for extension in FORMATS]
-    colour = {"oneOf": [{"type": "string", "pattern": f"^{HEX_COLOUR}$"}, {"enum": _colour_names()}]}
+    colour = {"oneOf": [{"type": "string", "pattern": f"^{HEX_COLOUR}$"}, {"enum": sorted(ImageColor.colormap)}]}
     return [
         _option("size", _whole(MIN_SIZE, most), "Pixels a side of an avatar; by default the model's."),
         _option("truncation", {"type": "number", "minimum": 0, "maximum": 2, "default": 1}, "Below 1: plainer faces."),
@@ -60,12 +59,6 @@ def _options(most: int) -> list[dict[str, Any]]:
         _option("background", colour, "The colour behind the circle; it asks for a circle unless circle is 0."),
         _option("fmt", {"enum": formats}, "The format; by default the extension or the Accept header chooses it."),
     ]
-
-
-def _colour_names() -> list[str]:
-    from PIL import ImageColor
-
-    return sorted(ImageColor.colormap)
 
 
 def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _format(name: str, query: Mapping[str, str], accept: bytes | None) -> tuple[
 
 
 def _portrait(size: int | None, extension: str, query: Mapping[str, str]) -> Portrait:
-    """How an avatar is shown. A background asks for a circle; a JPEG, which cannot be transparent, has a white one."""
+    """How an avatar is shown. A background asks for a circle."""
     background = _colour(query["background"]) if "background" in query else None
     circle = background is not None
     if "circle" in query:
@@ -130,9 +130,14 @@ def _portrait(size: int | None, extension: str, query: Mapping[str, str]) -> Por
         if text.lower() not in SWITCH:
             raise InputError(f"circle must be 1 or 0, not {text[:20]!r}")
         circle = SWITCH[text.lower()]
+    return portrait(size, circle, background, extension)
+
+
+def portrait(size: int | None, circle: bool, background: str | None, extension: str) -> Portrait:
+    """What a format can show: a square has nothing behind it; a JPEG, which cannot be transparent, has white there."""
     if circle and background is None and extension in (".jpg", ".jpeg"):
         background = "white"
-    return Portrait(size, circle, background if circle else None)  # a square leaves nothing of what lies behind it
+    return Portrait(size, circle, background if circle else None)
 
 
 def _colour(text: str) -> str:

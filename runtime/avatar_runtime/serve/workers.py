@@ -76,10 +76,12 @@ class _Supervisor:
                 break
         else:
             on_ready()
+        from prometheus_client.multiprocess import mark_process_dead  # it looks for the folder when it is imported
+
         while worker is None and self._workers:
             pid, status = os.waitpid(-1, 0)
             number = self._workers.pop(pid)
-            _forget(pid)
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # forget what it had under way and cached
             while not self._stopping and number not in self._workers.values() and worker is None:
                 sys.stderr.write(f"worker {number} ended with status {os.waitstatus_to_exitcode(status)}; again\n")
                 time.sleep(1)
@@ -113,13 +115,6 @@ class _Supervisor:
     def _tell(self, number: int) -> None:
         for pid in self._workers:
             os.kill(pid, number)
-
-
-def _forget(pid: int) -> None:
-    """Take what a process that has ended had under way and cached out of the metrics."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _say(ready: int) -> None:
