@@ -18,10 +18,11 @@ from avatar_training.data.source import DataError, open_source
 from avatar_training.errors import TrainingError
 from avatar_training.report.recorder import Report
 from avatar_training.run_folder import lock
-from avatar_training.run_folder.record import has_record, make_record, read_record, refuse_changes, write_record
+from avatar_training.run_folder.record import has_record, read_record, refuse_changes, write_record
 
 CONFIG = TrainConfig("faces.zip", steps=9)
-RECORD = json.loads(json.dumps(make_record(CONFIG, {"images": 30, "sha256": "ab"}, {}, {"device": "CPU"})))
+DATASET = {"images": 30, "sha256": "ab"}
+RECORD = {"config": json.loads(json.dumps(CONFIG.to_dict())), "dataset": DATASET, "files": {}, "environment": {}}
 
 
 def test_a_record_with_any_flipped_bit_is_read_from_its_copy(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_run_goes_on_with_the_files_it_was_started_with(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(name.encode())
     paths = {"critic": "critic", "critic_network": "network", "feature_heads": "heads"}
     config = CONFIG.with_changes(**{field: str(tmp_path / name) for field, name in paths.items()})
-    run = make_record(config, {}, config.file_digests(), {})
+    run = {"config": config.to_dict(), "files": config.file_digests()}
     assert not refuse_changes(run, config, tmp_path)
     with pytest.raises(TrainingError, match="or none, as --feature-heads; pass"):
         refuse_changes(run, config.with_changes(feature_heads=None), tmp_path)

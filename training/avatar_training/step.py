@@ -12,6 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from avatar_training import rng
 from avatar_training.distributed.worker_group import mean_over_workers
 from avatar_training.networks import moving_average
+from avatar_training.networks.discriminator import spectral_convolutions
 from avatar_training.networks.gan import Gan
 from avatar_training.objective.augmentation import DRAWS, diff_augment
 from avatar_training.objective.losses import ACTIVATION_WEIGHT, discriminator_loss, generator_loss
@@ -33,17 +34,15 @@ class TrainingStep(nn.Cell):
         self.g_gradients = mindspore.value_and_grad(self.g_objective, None, self.g_optimizer.weights, has_aux=True)
         self.d_gradients = mindspore.value_and_grad(self.d_objective, None, self.d_optimizer.weights, has_aux=True)
         self.heads = gan.heads
-        self.spectral_convolutions = gan.discriminator.spectral_convolutions()
+        self.spectral_convolutions = spectral_convolutions(gan.discriminator)
         if gan.heads:
-            self.spectral_convolutions += gan.heads.spectral_convolutions()
+            self.spectral_convolutions += spectral_convolutions(gan.heads)
         self.averaged = gan.averaged
         self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
         self.activation_limit = gan.config.activation_limit
         self.reward = load_reward(gan.config, gan.amp)
-        self.reward_weight, self.reward_every = (
-            gan.config.reward_weight,
-            gan.config.batch_size // gan.config.reward_images,
-        )
+        self.reward_weight = gan.config.reward_weight
+        self.reward_every = gan.config.batch_size // gan.config.reward_images
 
     def run(self, step: int, real: npt.NDArray[np.float32], learning_rate: float) -> tuple[float, float, float]:
         """Train on one batch; the losses of the generator and the discriminator, and the critic's mean logit or 0.

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 
 from avatar_training import device
 from avatar_training.config import TrainConfig
-from avatar_training.networks.discriminator import Discriminator, LeakyReLU
+from avatar_training.networks.discriminator import Discriminator, LeakyReLU, spectral_convolutions
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.generator import Generator
 
@@ -136,7 +136,7 @@ def test_leaky_relu_is_the_textbooks() -> None:
 def test_power_iterations_find_the_largest_singular_value() -> None:
     # A Gan's weights are its seed's; those of a Discriminator by itself may have two largest values nearly the same.
     config = TrainConfig(data="", steps=1, image_size=32, ngf=8, ndf=8, spectral_norm=True)
-    convolutions = Gan(config).discriminator.spectral_convolutions()
+    convolutions = spectral_convolutions(Gan(config).discriminator)
     assert len(convolutions) == 4
 
     @mindspore.jit

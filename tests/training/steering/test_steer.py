@@ -13,7 +13,7 @@ from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.latents import latents, series
 from avatar_training import cli
 from avatar_training.run_folder import checkpoint
-from avatar_training.run_folder.record import make_record, write_record
+from avatar_training.run_folder.record import write_record
 from avatar_training.steering.critic import read_critic
 from avatar_training.steering.curve import Point, suggested_strength
 from avatar_training.steering.drawing import Drawing
@@ -33,7 +33,7 @@ def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     arrays = {**tiny_arrays(), "pixel_range": np.array([-1, 1], np.float32)}
     checkpoint.save(folder / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
     checkpoint.save(folder / "discriminator.ckpt", {"discriminator.0.weight": Tensor(np.ones(3, np.float32))})
-    write_record(folder, make_record(tiny_config(), {"images": 22, "sha256": "feed"}, {}, {}))
+    write_record(folder, {"config": tiny_config().to_dict(), "dataset": {"images": 22, "sha256": "feed"}})
     return folder
 
 

@@ -47,10 +47,6 @@ class Discriminator(nn.Cell):
             images = cl.to_channels_last(images)
         return self.discriminator(images).reshape((-1, 1))
 
-    def spectral_convolutions(self) -> "list[SpectralConv2d]":
-        """The layers whose `iterate` must be called once per step."""
-        return [cell for _, cell in self.cells_and_names() if isinstance(cell, SpectralConv2d)]
-
 
 class LeakyReLU(nn.Cell):
     """x where it is positive, slope * x elsewhere; section 3 of the paper takes 0.2.
@@ -100,6 +96,11 @@ class SpectralConv2d(cl.Conv2d):
         sigma = ops.matmul(ops.matmul(self.u.T, matrix), self.v)  # [1, 1]; its gradient flows through the weight
         weight = self.weight / sigma.reshape(())
         return self.convolve(x, weight) if self.channels_last else self.conv2d(x, weight)
+
+
+def spectral_convolutions(network: nn.Cell) -> list[SpectralConv2d]:
+    """The layers of a network whose `iterate` must be called once per step."""
+    return [cell for _, cell in network.cells_and_names() if isinstance(cell, SpectralConv2d)]
 
 
 def _normalise(x: Tensor) -> Tensor:

@@ -93,10 +93,6 @@ class FeatureHeads(nn.Cell):
         rows = ops.broadcast_to(x.reshape((count, height, 1, width, 1, channels)), (-1, -1, 2, -1, 2, -1))
         return rows.reshape((count, 2 * height, 2 * width, channels))
 
-    def spectral_convolutions(self) -> list[SpectralConv2d]:
-        """The layers whose `iterate` must be called once per step."""
-        return [cell for _, cell in self.cells_and_names() if isinstance(cell, SpectralConv2d)]
-
 
 def _head(side: int, channels_last: bool) -> nn.SequentialCell:
     layers: list[nn.Cell] = []

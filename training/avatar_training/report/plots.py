@@ -33,9 +33,8 @@ def losses(axes: Axes, rows: Rows) -> None:
 def kid(axes: Axes, rows: Rows) -> None:
     """KID with its standard deviation. The lowest, that of best.ckpt, is marked."""
     measured = [row for row in rows if "kid" in row]
-    measured = [
-        row for row in measured if row["kid_network"] == measured[-1]["kid_network"]
-    ]  # other networks do not compare
+    newest = measured[-1]["kid_network"]  # other networks do not compare
+    measured = [row for row in measured if row["kid_network"] == newest]
     steps, means, deviations = ([row[key] for row in measured] for key in ("step", "kid", "kid_std"))
     axes.errorbar(steps, means, deviations, color="tab:blue", marker=".", capsize=3)
     best = min(measured, key=lambda row: float(row["kid"]))
@@ -47,23 +46,17 @@ def kid(axes: Axes, rows: Rows) -> None:
 
 def diversity(axes: Axes, rows: Rows) -> None:
     """Diversity of the previews: a generator that draws one face for all names has collapsed."""
-    steps, parts = _parts(rows, "diversity")
-    axes.plot(steps, [part.mean() for part in parts], color="tab:blue")
-    axes.set(xlabel="step", ylabel="levels", ylim=(0, None))
+    _line(axes, rows, "diversity", "levels", ylim=(0, None))
 
 
 def critic(axes: Axes, rows: Rows) -> None:
     """The critic's mean logit of a step's generated images: below 0 it finds them whole rather than broken."""
-    steps, parts = _parts(rows, "critic")
-    axes.plot(steps, [part.mean() for part in parts], color="tab:blue")
-    axes.set(xlabel="step", ylabel="logit")
+    _line(axes, rows, "critic", "logit")
 
 
 def speed(axes: Axes, rows: Rows) -> None:
     """Images per second."""
-    steps, parts = _parts(rows, "images_per_second")
-    axes.plot(steps, [np.median(part) for part in parts], color="tab:blue")
-    axes.set(xlabel="step", ylabel="images/s", ylim=(0, None))
+    _line(axes, rows, "images_per_second", "images/s", np.median, ylim=(0, None))
 
 
 def has(rows: Rows, key: str) -> bool:
@@ -101,6 +94,12 @@ def svg(draw: Callable[[Axes, Rows], None], rows: Rows) -> str:
     figure.savefig(buffer, format="svg", transparent=True)
     drawn = buffer.getvalue()
     return drawn[drawn.index("<svg") :].replace(_INK, "currentColor")
+
+
+def _line(axes: Axes, rows: Rows, key: str, unit: str, middle: Callable[..., Any] = np.mean, **settings: Any) -> None:
+    steps, parts = _parts(rows, key)
+    axes.plot(steps, [middle(part) for part in parts], color="tab:blue")
+    axes.set(xlabel="step", ylabel=unit, **settings)
 
 
 def _parts(rows: Rows, key: str) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]]]:

@@ -1,6 +1,5 @@
 """What a run shows of itself: stats.jsonl, previews, the loss curve, an animation, and report.html."""
 
-import io
 import json
 import math
 import os
@@ -15,7 +14,7 @@ from avatar_runtime.imaging.arrays import UInt8, grid
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training.report import plots
-from avatar_training.report.run_page import Page, read_preview
+from avatar_training.report.run_page import Page, gif, read_preview
 
 PREVIEW_NAMES = tuple(str(i) for i in range(64))
 """Names of the faces in every preview. Face "3" is the runtime's face "3"."""
@@ -100,12 +99,8 @@ class Report:
             if (image := read_preview(paths[i])) is not None:
                 # 0.6 s for 60 frames. The default, median cut, takes 9 s, a tenth of the time between two snapshots.
                 frames.append(image.quantize(256, Image.Quantize.FASTOCTREE))
-        if not frames:
-            return
-        buffer = io.BytesIO()
-        durations = [200] * (len(frames) - 1) + [2000]
-        frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-        write_file(self.out / "progress.gif", buffer.getvalue())
+        if frames:
+            write_file(self.out / "progress.gif", gif(frames))
 
 
 def _read_row(line: bytes) -> dict[str, Any] | None:

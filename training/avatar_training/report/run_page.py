@@ -68,19 +68,14 @@ class Page:
             last_frame=frames[-1],
             last_index=len(frames) - 1,
             last_step=f"{step:,}",
-            animation=_figure(_uri("image/gif", self._gif()), "The run as an animation.", "gif"),
+            animation=_figure(
+                _uri("image/gif", gif([small for _, small in self._frames.values()])), "The run as an animation.", "gif"
+            ),
             beside=self._beside(paths[-1], config["image_size"]),
             curves=_curves(rows),
             tables=_tables(record),
         )
         write_file(self.out / "report.html", page.encode(errors="backslashreplace"))  # a name need not be UTF-8
-
-    def _gif(self) -> bytes:
-        first, *others = (small for _, small in self._frames.values())
-        buffer = io.BytesIO()
-        durations = [200] * len(others) + [2000]
-        first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
-        return buffer.getvalue()
 
     def _beside(self, preview: Path, size: int) -> str:
         with Image.open(io.BytesIO(self.samples)) as opened:
@@ -96,6 +91,14 @@ class Page:
         return _figure(_uri("image/webp", _webp(real)), "Real: images of the training set.") + _figure(
             _uri("image/webp", _webp(generated)), "Generated: the newest faces."
         )
+
+
+def gif(frames: list[Image.Image]) -> bytes:
+    """An animation of the run's previews; it stays on the last one for a while."""
+    buffer = io.BytesIO()
+    durations = [200] * (len(frames) - 1) + [2000]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return buffer.getvalue()
 
 
 def _thin(paths: list[Path]) -> list[Path]:

@@ -31,19 +31,6 @@ def has_record(out: Path) -> bool:
     return any(path.exists() for path in _copies(out))
 
 
-def make_record(config: TrainConfig, dataset: dict[str, Any], files: dict[str, str],
-                environment: dict[str, str]) -> dict[str, Any]:  # fmt: skip
-    """The record of a run.
-
-    Args:
-        config: the configuration.
-        dataset: number and digest of the images, and how many files were skipped for which reason.
-        files: digests of the other files that it depends on, as `TrainConfig.file_digests` gives them.
-        environment: what the run is computed with.
-    """
-    return {"config": config.to_dict(), "dataset": dataset, "files": files, "environment": environment}
-
-
 def write_record(out: Path, record: dict[str, Any]) -> None:
     """Write config.json and its copy. They are on the disk before this returns. Raises OutputError."""
     data = (json.dumps({**record, "sha256": _digest(record)}, indent=2) + "\n").encode()

@@ -20,7 +20,7 @@ from avatar_training.run_folder import checkpoint, divergence, lock
 from avatar_training.run_folder.best import Best
 from avatar_training.run_folder.environment import environment
 from avatar_training.run_folder.growing import grow
-from avatar_training.run_folder.record import has_record, make_record, read_record, refuse_changes, write_record
+from avatar_training.run_folder.record import has_record, read_record, refuse_changes, write_record
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
 
@@ -176,7 +176,8 @@ class Run:
     def _write_record(self) -> None:
         skipped = {reason: len(names) for reason, names in self.faces.skipped.items()}
         images = {"images": len(self.faces.images), "sha256": self.faces.sha256, "skipped": skipped}
-        self.report.record = make_record(self.config, images, self._files, environment(self.devices))
+        depends_on = {"config": self.config.to_dict(), "dataset": images, "files": self._files}
+        self.report.record = {**depends_on, "environment": environment(self.devices)}
         write_record(self.out, self.report.record)
 
 

@@ -1,14 +1,12 @@
 """The trade-off: what each strength of steering improves, and what it costs in variety, colour and pose."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.latents import latents, series
 from avatar_training.metrics.features import FeatureNetwork, Features
 from avatar_training.metrics.kid import kid
 from avatar_training.metrics.precision_recall import precision_recall
@@ -39,25 +37,6 @@ class Point:
     """See `drift`."""
     pose_drift: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Names that every strength draws, and what the first layer gets for each."""
-
-    names: tuple[str, ...]
-    mapped: Floats
-    """float32 [N, latent_dim]."""
-
-    @classmethod
-    def of(cls, drawing: Drawing, title: str, count: int) -> "Sample":
-        """The faces `title/0`, `title/1` and so on of a checkpoint."""
-        names = tuple(series(title, count))
-        return cls(names, drawing.mapped(latents(names, drawing.config.latent_dim)))
-
 
 class Measurement:
     """Measures faces of the same names at any strength.
@@ -79,24 +58,24 @@ class Measurement:
         real: tuple[UInt8, FeatureNetwork] | None,
     ) -> None:
         self.drawing, self.network, self.judge = drawing, network, judge
-        self.sample = Sample.of(drawing, "judge", count)
+        self._mapped = drawing.mapped_series("judge", count)
         self._features: Callable[[UInt8], Features] | None = real[1] if real else None
         self._real = real[1](real[0]) if real else None
-        self.before = drawing.draw_mapped(self.sample.mapped)
+        self.before = drawing.draw_mapped(self._mapped)
         """The unsteered faces, uint8 [N, H, W, C]."""
         self._pose = Pose(self.before)
 
     def faces(self, v: Floats, strength: float) -> UInt8:
         """The same names, steered."""
         weight, bias = affine_map(v, strength)
-        return self.drawing.draw_mapped(self.sample.mapped @ weight.T + bias)
+        return self.drawing.draw_mapped(self._mapped @ weight.T + bias)
 
     def scores(self, images: UInt8) -> npt.NDArray[np.float64]:
         """How likely each face is broken, by the judge: float64 [N], 0 to 1."""
         return np.asarray(1 / (1 + np.exp(-self.judge.score(self.network, images))))
 
     def point(self, images: UInt8, strength: float | None) -> Point:
-        """Measure faces of the sample's names, uint8 [N, H, W, C]."""
+        """Measure faces of the same names, uint8 [N, H, W, C]."""
         distance, overlap = None, None
         if self._features is not None and self._real is not None:
             features = self._features(images)

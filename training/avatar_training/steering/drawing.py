@@ -57,6 +57,10 @@ class Drawing:
         """What the first layer gets for latents float32 [N, latent_dim]."""
         return z @ self.weight.T + self.bias
 
+    def mapped_series(self, title: str, count: int) -> Floats:
+        """What the first layer gets for the faces `title/0`, `title/1`, …: float32 [count, latent_dim]."""
+        return self.mapped(latents(list(series(title, count)), self.config.latent_dim))
+
     def draw(self, z: Floats) -> UInt8:
         """Pictures for latents float32 [N, latent_dim]: uint8 [N, H, W, C]."""
         return self.draw_mapped(self.mapped(z))

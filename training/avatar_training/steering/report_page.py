@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -74,8 +75,7 @@ def _row(point: Point, chosen: bool) -> str:
 
 
 def _curves(points: Sequence[Point]) -> str:
-    rows = [point.to_dict() for point in points if point.strength is not None]
-    first = points[0].to_dict()
+    first, *rows = map(asdict, points)
     drawings = {
         "Broken faces, by the judge.": ("broken",),
         "Quality and variety.": ("precision", "recall", "coverage"),

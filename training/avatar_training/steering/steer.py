@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.run_folder import checkpoint
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
-from avatar_training.steering.curve import STRENGTHS, Measurement, Point, Sample, suggested_strength
+from avatar_training.steering.curve import STRENGTHS, Measurement, Point, suggested_strength
 from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 from avatar_training.steering.grades import read_grades
@@ -201,13 +201,12 @@ def _directions(
     on_faces: Callable[[int], None],
 ) -> list[Direction]:
     """The direction of each critic, over the same fresh faces."""
-    sample = Sample.of(drawing, "steer", count)
-    logits = []
+    mapped, logits = drawing.mapped_series("steer", count), []
     for start in range(0, count, _CHUNK):
-        activations = network(drawing.draw_mapped(sample.mapped[start : start + _CHUNK]))
+        activations = network(drawing.draw_mapped(mapped[start : start + _CHUNK]))
         logits.append([critic.logits(activations) for critic in critics])
         on_faces(len(activations))
-    return [find_direction(sample.mapped, scores) for scores in np.concatenate(logits, axis=1)]
+    return [find_direction(mapped, scores) for scores in np.concatenate(logits, axis=1)]
 
 
 def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
@@ -236,7 +235,7 @@ def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, m
         },
         "faces": config.faces,
         "real_faces": config.real_faces if config.real else 0,
-        "curve": [point.to_dict() for point in steered.points],
+        "curve": [asdict(point) for point in steered.points],
     }
     write_file(out / "steering.json", (json.dumps(record, indent=2) + "\n").encode())
     write_file(out / "config.json", (json.dumps({**drawing.record, "steering": record}, indent=2) + "\n").encode())
