@@ -14,7 +14,7 @@ from avatar_export.formats.onnx_file import ModelCheckError
 from avatar_export.formats.scratch import scratch_folder
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Float32, Network
-from avatar_runtime.imaging.arrays import UInt8, from_network
+from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
 from avatar_runtime.model_file.metadata import KEY, ModelSpec
 from avatar_runtime.output.atomic import replacing
@@ -84,10 +84,9 @@ def write(path: Path, data: bytes, network: Network, metadata: ModelSpec) -> Mod
     """
 
     def with_golden(draw: Network) -> ModelSpec:
-        images = [draw(latents([name], metadata.latent_dim)) for name in GOLDEN_NAMES]
-        pixels: list[UInt8] = (
-            images if metadata.output == "uint8" else [from_network(image, metadata.pixel_range) for image in images]
-        )
+        pixels = [draw(latents([name], metadata.latent_dim)) for name in GOLDEN_NAMES]
+        if metadata.output == "float32":
+            pixels = [from_network(image, metadata.pixel_range) for image in pixels]
         return replace(metadata, golden=golden_images([image[0] for image in pixels]))
 
     metadata = with_golden(network)

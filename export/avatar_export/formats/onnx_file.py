@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from avatar_export.formats.golden import golden_check
+from avatar_export.passes.editing import copy_of
 from avatar_export.validation.engine import check_engine
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import AvatarGenerator
@@ -52,8 +53,7 @@ def write_model(
     """
     generator = AvatarGenerator(open_session(convert(model.SerializeToString())), metadata, "")
     metadata = replace(metadata, golden=golden_check(generator))
-    finished = onnx.ModelProto()
-    finished.CopyFrom(model)
+    finished = copy_of(model)
     onnx.helper.set_model_props(finished, metadata.to_metadata())
     with replacing(path) as temporary:
         temporary.write_bytes(convert(check_model(finished)))

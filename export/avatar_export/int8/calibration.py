@@ -107,13 +107,9 @@ def sensitive_layers(model: onnx.ModelProto, ranges: Ranges, pixel_range: tuple[
         return max(float(np.mean(np.square(difference, dtype=np.float64))), 1e-9)
 
     all_int8 = noise([])
-    gains = {name: 10 * np.log10(all_int8 / noise([name])) for name in _first_inputs(model.graph)}
-    return [name for name, gain in gains.items() if gain >= MIN_GAIN_DB]
-
-
-def _first_inputs(graph: onnx.GraphProto) -> list[str]:
-    read = {value.name for value in graph.input}
-    return [name for name in layer_inputs(graph) if name in read]
+    inputs = {value.name for value in model.graph.input}
+    first = [name for name in layer_inputs(model.graph) if name in inputs]
+    return [name for name in first if 10 * np.log10(all_int8 / noise([name])) >= MIN_GAIN_DB]
 
 
 def _patches(x: Float32, kernel_shape: Sequence[int], pads: Sequence[int]) -> Float32:

@@ -70,9 +70,7 @@ def report_page(
         latents=_bars(dict(sorted(Counter(largest.tolist()).items()))),
         amplified=f"times {amplification}",
         worst="".join(
-            _figure(
-                f"{parity.series}/{i}: up to {largest[i]}, mean {means[i]:.3g}", drawn[0, i], drawn[1, i], amplification
-            )
+            _figure(f"{parity.series}/{i}: up to {largest[i]}, mean {means[i]:.3g}", *drawn[:, i], amplification)
             for i in worst
         ),
         latency="".join(_latencies(original.network, exported, metadata.latent_dim, size) for size in (1, BATCH_SIZE)),

@@ -213,13 +213,8 @@ def _with_blocks(layers: tuple[Layer, ...], arrays: Mapping[str, AnyArray], pref
 
 def _block(place: str, arrays: Mapping[str, AnyArray], width: int) -> Block:
     inside = np.shape(arrays.get(f"{place}.conv1.weight", np.zeros(1)))[0]
-    conv1, conv2 = (
-        _finite(name, _of_shape(name, arrays.get(name), shape))
-        for name, shape in (
-            (f"{place}.conv1.weight", (inside, width, 3, 3)),
-            (f"{place}.conv2.weight", (width, inside, 1, 1)),
-        )
-    )
+    shapes = {f"{place}.conv1.weight": (inside, width, 3, 3), f"{place}.conv2.weight": (width, inside, 1, 1)}
+    conv1, conv2 = (_finite(name, _of_shape(name, arrays.get(name), shape)) for name, shape in shapes.items())
     norms = [
         _batch_norm(f"{place}.{name}", {kind: arrays.get(f"{place}.{name}.{kind}") for kind in NORM}, channels)
         for name, channels in (("norm1", inside), ("norm2", width))

@@ -76,10 +76,7 @@ class ParityReport:
         limits = self.tolerance
         checks = [
             (self.max_difference <= self.limit, f"up to {self.max_difference:.3g} off, more than {self.limit:.3g}"),
-            (
-                near >= limits.within_one_level,
-                f"{near:.5f} within one level, less than {limits.within_one_level:g}",
-            ),
+            (near >= limits.within_one_level, f"{near:.5f} within one level, less than {limits.within_one_level:g}"),
             (mean <= limits.mean_levels, f"{mean:.3g} levels off on average, more than {limits.mean_levels:g}"),
             (psnr >= limits.psnr, f"PSNR {psnr:.2f} dB, less than {limits.psnr:g}"),
         ]
