@@ -16,21 +16,11 @@ Say = Callable[[str], None]
 def run(
     setting: Setting, parts: Sequence[str], again: bool, say: Say, show: Say
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measure the parts that results.json does not hold yet, and write RESULTS.md.
+    """Measure the parts that results.json does not hold yet, or again those that it holds, and write RESULTS.md.
 
-    Args:
-        setting: What to measure.
-        parts: Names of PARTS.
-        again: Measure also what results.json holds.
-        say: Receives progress messages.
-        show: Receives the tables.
-
-    Returns:
-        The results, and a reason for each part that failed. Failed parts are not saved: the next run tries them again.
-
-    Raises:
-        InputError: results.json cannot be read.
-        OutputError: A file cannot be written.
+    say receives progress messages, show the tables. Returns the results, and a reason for each part that failed.
+    Failed parts are not saved: the next run tries them again. Raises InputError if results.json cannot be read, or
+    OutputError.
     """
     make_folder(setting.out)
     found, message = results.resumed(setting.out, setting.to_dict())

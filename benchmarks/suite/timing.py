@@ -76,13 +76,8 @@ def alternate(
 ) -> tuple[dict[str, Turns], dict[str, str]]:
     """Give each contender a turn in each round, in a random order with a fixed seed. A first round does not count.
 
-    Args:
-        contenders: A function for each; it returns the seconds of its runs.
-        rounds: Rounds that count.
-        say: Receives progress messages.
-
-    Returns:
-        The turns of each contender, and a reason for each that raised TurnError (it takes no further turn).
+    Each is a function that returns the seconds of its runs. Returns the turns of each contender, and a reason for each
+    that raised TurnError (it takes no further turn).
     """
     rng = np.random.default_rng(0)
     turns: dict[str, Turns] = {name: [] for name in contenders}

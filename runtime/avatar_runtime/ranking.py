@@ -42,12 +42,7 @@ def candidate_name(name: str, candidate: int) -> str:
 class Scorer:
     """A model that takes `images`, uint8 [N, H, W, C], and gives `score`, float32 [N]: the higher, the better.
 
-    Args:
-        session: A session of the scorer, whose metadata is a `ScorerSpec`.
-        sha256: SHA-256 of its file.
-
-    Raises:
-        ModelFileError: It is not a scorer.
+    Raises ModelFileError if the session's model is not a scorer.
     """
 
     def __init__(self, session: sessions.Session, sha256: str = "") -> None:

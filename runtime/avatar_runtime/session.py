@@ -173,17 +173,9 @@ def metadata(session: Session) -> Mapping[str, str]:
 
 
 def run(session: Session, z: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """Run a generator; a graph with a fixed batch size runs several times.
+    """The graph's output, [N, ...], for latents float32 [N, latent_dim]. A graph of a fixed batch runs several times.
 
-    Args:
-        session: A session of a generator.
-        z: Latents, float32 [N, latent_dim].
-
-    Returns:
-        The graph's output for them, [N, ...].
-
-    Raises:
-        ModelFileError: onnxruntime fails, or the output does not have the shape that the graph states.
+    Raises ModelFileError if onnxruntime fails, or if the output does not have the shape that the graph states.
     """
     batch, shape = session.get_inputs()[0].shape[0], session.get_outputs()[0].shape[1:]
     if isinstance(batch, int):

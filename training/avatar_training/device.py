@@ -21,11 +21,7 @@ LOSS_SCALE = "loss_scale."
 def prepare(target: str = "auto") -> None:
     """Let MindSpore find CUDA. Call it before MindSpore is imported, for MindSpore looks for devices then.
 
-    Args:
-        target: CPU, GPU, Ascend, or auto.
-
-    Raises:
-        InputError: the target is GPU and something is missing.
+    Raises InputError if the target is GPU and something is missing.
     """
     if target in ("auto", "GPU"):
         try:

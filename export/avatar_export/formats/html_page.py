@@ -36,18 +36,9 @@ def export_page(checkpoint_path: Path, path: Path, options: Options = DEFAULTS) 
 
 
 def write_page(model_path: Path, path: Path) -> int:
-    """Write the demo page with a model file in it, whole or not at all.
+    """Write the demo page with a model file in it, whole or not at all; returns the page's size in bytes.
 
-    Args:
-        model_path: The model file.
-        path: The page.
-
-    Returns:
-        The page's size in bytes.
-
-    Raises:
-        ModelFileError: The model is not one of avatar-edge.
-        OutputError: The page cannot be written.
+    Raises ModelFileError if the model is not one of avatar-edge, or OutputError.
     """
     data = read_model(model_path)
     ModelSpec.from_metadata(metadata(open_session(data)))

@@ -30,21 +30,9 @@ BATCH_SIZE = 64
 
 
 def report_page(
-    metadata: ModelSpec,
-    parity: ParityReport,
-    stages: Stages,
-    original: Original,
-    exported: Network,
+    metadata: ModelSpec, parity: ParityReport, stages: Stages, original: Original, exported: Network
 ) -> str:
-    """Make one HTML page that needs no other file.
-
-    Args:
-        metadata: The model's.
-        parity: How it compares with the original.
-        stages: The graph after each pass, with the pass's name.
-        original: The original network.
-        exported: The exported model.
-    """
+    """Make one HTML page about a model that needs no other file."""
     z = parity_latents(metadata.latent_dim, parity.series)
     drawn = np.stack([_pixels(network, z, metadata) for network in (original.reference, exported)])  # [2, N, H, W, C]
     levels = np.abs(drawn[1].astype(np.int16) - drawn[0]).reshape(len(z), -1)  # [N, values]

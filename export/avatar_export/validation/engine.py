@@ -21,14 +21,7 @@ class EngineError(AvatarError):
 
 
 class Engine:
-    """A model file in the engine.
-
-    Args:
-        file: The bytes of an int8 .onnx file.
-
-    Raises:
-        EngineError: The engine refuses it.
-    """
+    """An int8 .onnx file, given as its bytes, in the engine. Raises EngineError if the engine refuses it."""
 
     def __init__(self, file: bytes) -> None:
         self._store = wasmtime.Store()

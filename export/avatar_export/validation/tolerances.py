@@ -31,11 +31,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
 
 
 def tolerance_of(precision: str, changes: Mapping[str, float]) -> Tolerance:
-    """The tolerance of a precision, with some of its limits replaced.
-
-    Raises:
-        InputError: There is no such limit, or it is negative.
-    """
+    """The tolerance of a precision, with some limits replaced. Raises InputError for an unknown or negative one."""
     known = [field.name for field in fields(Tolerance)]
     for name, value in changes.items():
         if name not in known or not value >= 0:

@@ -21,15 +21,7 @@ _STRIP = 2**15  # bytes that are filtered at once: their arrays stay in the cach
 
 
 def png(image: npt.NDArray[np.uint8], text: Mapping[str, str]) -> bytes:
-    """Encode an image.
-
-    Args:
-        image: uint8 [H, W, C], C 1, 3 or 4.
-        text: Keywords and their texts, in ASCII.
-
-    Returns:
-        The bytes of the file.
-    """
+    """The bytes of a file with an image uint8 [H, W, C], C 1, 3 or 4, and with texts by keyword, in ASCII."""
     height, width, channels = image.shape
     # Faces never repeat, so zlib's search for matches finds nothing; run lengths alone serve enlarged pictures.
     deflate = zlib.compressobj(strategy=zlib.Z_RLE)

@@ -132,15 +132,7 @@ def shard(items: Iterable[T], index: int, count: int) -> Iterator[T]:
 def read_names(file: BinaryIO, label: str) -> Iterator[str]:
     """Read names, one per line in UTF-8. Empty lines, Windows line ends and a byte order mark are ignored.
 
-    Args:
-        file: An open file.
-        label: What messages call the file.
-
-    Yields:
-        The names.
-
-    Raises:
-        InputError: The file cannot be read, or a line holds no name; the message says which line.
+    label is what messages call the file. Raises InputError if it cannot be read, or for a line that holds no name.
     """
     for number in count(1):
         try:

@@ -30,13 +30,7 @@ class Response(NamedTuple):
 
 
 class Document:
-    """A body that never changes, with its entity tags.
-
-    Args:
-        body: What is sent, or what makes it at the first request.
-        media_type: What it is.
-        headers: More headers.
-    """
+    """A body that never changes, or what makes it at the first request, with its entity tags."""
 
     def __init__(self, body: bytes | Callable[[], bytes], media_type: str, *headers: tuple[bytes, bytes]) -> None:
         self._body = body

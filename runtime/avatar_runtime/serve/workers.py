@@ -25,17 +25,10 @@ class Worker(NamedTuple):
 
 
 def fork_workers(count: int, on_ready: Callable[[], None]) -> Worker:
-    """Start processes that go on from here. The calling process never does: it ends when they have ended.
+    """Start processes that go on from here. The calling process never does: it raises SystemExit when they have ended.
 
     SIGTERM and SIGINT stop all, SIGHUP goes to all. The first worker is started alone; if it ends before it is ready,
-    so does everything, with its exit status.
-
-    Args:
-        count: How many.
-        on_ready: Called in the calling process when all serve.
-
-    Raises:
-        SystemExit: In the calling process, at the end.
+    so does everything, with its exit status. on_ready is called in the calling process when all serve.
     """
     folder = None
     if METRICS_FOLDER not in os.environ:

@@ -41,14 +41,8 @@ class Faces:
 def load(path: Path, image_size: int, channels: int = 3, on_decoded: Callable[[int, int], None] | None = None) -> Faces:
     """Decode every image of a folder or zip once, as `decode` does. What cannot be used is skipped and listed.
 
-    Args:
-        path: the folder or zip.
-        image_size: height and width of the images.
-        channels: 1 for grey, 3 for RGB.
-        on_decoded: called from time to time with the number of files read so far and in all.
-
-    Raises:
-        DataError: the source cannot be read, or holds no usable image.
+    on_decoded is called from time to time with the number of files read so far and in all. Raises DataError if the
+    source cannot be read, or holds no usable image.
     """
     source = open_source(path)
     decoder = _Decoder(source, image_size, channels)
@@ -90,19 +84,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def batches(
     faces: Faces, config: TrainConfig, start: int, stop: int, rows: slice = slice(None)
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Prepare the real batches of steps start to stop - 1 in the background.
+    """Prepare the real batches of steps start to stop - 1 in the background: float32 [rows, C, H, W] in [-1, 1].
 
-    Each epoch has its own order. Order and mirroring depend on the seed and the step alone.
-
-    Args:
-        faces: the images.
-        config: gives batch size, mirroring and seed.
-        start: first step.
-        stop: step after the last.
-        rows: the rows of each batch to return, a worker's share.
-
-    Yields:
-        float32 [rows, C, H, W] in [-1, 1].
+    Each epoch has its own order. Order and mirroring depend on the seed and the step alone. rows is a worker's share.
     """
     if start >= stop:
         return

@@ -104,13 +104,8 @@ def decode(data: bytes, image_size: int, channels: int) -> npt.NDArray[np.uint8]
     are divided by 257 (12-bit ones by 16.06). Floating-point pixels are from 0 to 1, or from 0 to more than 16 and at
     most 255. Colours are converted to sRGB from the picture's ICC profile or, in a PNG without one, from its gamma.
 
-    Args:
-        data: the bytes of the file.
-        image_size: height and width of the result.
-        channels: 1 for grey, 3 for RGB.
-
     Returns:
-        uint8 [image_size, image_size, channels].
+        uint8 [image_size, image_size, channels], grey if channels is 1, or RGB.
 
     Raises:
         UnusableImageError: the file is not an image, or damaged, or of a kind that cannot be read without guessing.

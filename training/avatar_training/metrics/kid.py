@@ -16,12 +16,8 @@ SUBSET, ROUNDS = 500, 50
 def kid(real: Features, generated: Features) -> tuple[float, float]:
     """Estimate KID without bias: the squared maximum mean discrepancy under the kernel (a·b / D + 1)^3.
 
-    Args:
-        real: features of real images, [N, D].
-        generated: features of generated images, [M, D].
-
-    Returns:
-        Mean and standard deviation over random subsets, which are the same in every call. The mean may be below 0.
+    Takes features [N, D] and [M, D]. Returns mean and standard deviation over random subsets, which are the same in
+    every call. The mean may be below 0.
     """
     rng, size = np.random.default_rng(0), min(SUBSET, len(real), len(generated))
     real_real, between, fake_fake = _kernel(real, real), _kernel(real, generated), _kernel(generated, generated)

@@ -34,18 +34,10 @@ _CHUNK = 4
 
 
 class FrozenFeatures(nn.Cell):
-    """Images to activations of an ONNX classifier.
-
-    Args:
-        path: the ONNX file.
-        activations: names of the tensors to give, in order.
-        grey: whether images have one channel, which stands for all that the network takes.
+    """Images to activations of an ONNX classifier; it takes what `read_network` takes, and raises the same.
 
     Input: float32 [N, C, H, W], scaled as the network's first convolution wants it; C is 1 if grey. Output: a tuple of
     the activations, float32 [N, C', H', W'] each.
-
-    Raises:
-        FeatureNetworkError: as `read_network`.
     """
 
     def __init__(self, path: Path, activations: Sequence[str], grey: bool = False) -> None:

@@ -75,16 +75,9 @@ class Gan:
         return [*self.trained_parameters(), *self.average.get_parameters()]
 
     def draw(self, z: npt.NDArray[np.float32]) -> UInt8:
-        """Draw images with the averaged generator.
+        """Draw latents, float32 [N, latent_dim], with the averaged generator: images uint8 [N, H, W, C].
 
-        Args:
-            z: latents, float32 [N, latent_dim].
-
-        Returns:
-            uint8 [N, H, W, C].
-
-        Raises:
-            Diverged: a pixel is not finite.
+        Raises Diverged if a pixel is not finite.
         """
         self.workers.heartbeat()  # only the leader draws, and it may take long
         images = self.average(Tensor(z[..., None, None])).asnumpy()

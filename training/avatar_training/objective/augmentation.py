@@ -17,14 +17,9 @@ CUTOUT = 0.35
 
 
 def diff_augment(images: Tensor, uniform: Tensor) -> Tensor:
-    """Augment each image in its own way. Differentiable in images.
+    """Augment each image, float32 [N, C, S, S] in [-1, 1], by its own random numbers, float32 [N, DRAWS] in [0, 1).
 
-    Args:
-        images: float32 [N, C, S, S] in [-1, 1].
-        uniform: random numbers, float32 [N, DRAWS] in [0, 1).
-
-    Returns:
-        The augmented images, of the same shape.
+    Differentiable in images.
     """
     u = uniform.reshape((-1, DRAWS, 1, 1, 1))
     images = images + (u[:, 0] - 0.5)  # brightness

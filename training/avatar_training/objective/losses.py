@@ -23,13 +23,9 @@ def generator_loss(fake: Tensor, loss: str) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, loss: str, real_label: float) -> Tensor:
-    """The discriminator's loss: the mean of its losses on real and on generated images, as in the tutorial.
+    """The discriminator's loss: the mean of its losses on logits of real and of generated images, as in the tutorial.
 
-    Args:
-        real: logits of real images.
-        fake: logits of generated images.
-        loss: bce, bce-logits or hinge.
-        real_label: label of real images in the cross-entropies.
+    real_label is the label of real images in the cross-entropies.
     """
     if loss == "hinge":
         return (ops.relu(1 - real).mean() + ops.relu(1 + fake).mean()) / 2

@@ -39,13 +39,7 @@ VIEW_DRAWS = 3
 
 
 class Reward(nn.Cell):
-    """Generated images to the logits of a critic: higher is more broken.
-
-    Args:
-        critic: the critic.
-        network: the ONNX classifier whose activations it weighs.
-        image_size: height and width of the images.
-        channels: 1 for grey, 3 for RGB.
+    """Generated images to the logits of a critic, which weighs the activations of a network: higher is more broken.
 
     Input: float32 [N, channels, image_size, image_size] in PIXEL_RANGE, and random numbers of [0, 1), [N, VIEW_DRAWS].
     Output: float32 [N]. Each image is randomly shifted by up to SHIFT and mirrored, so that the generator cannot please

@@ -29,15 +29,7 @@ class Best:
     best.ckpt holds its KID and the digest of the feature network, so that a resumed run replaces it only by a better
     one. If another network chose it, it is renamed to best.1.ckpt, …, because KIDs over two networks do not compare.
 
-    Args:
-        out: the run folder.
-        network: the feature network.
-        faces: the training images.
-        on_message: called with sentences for the user.
-
-    Raises:
-        FeaturesError: the network cannot run.
-        OutputError: the run folder cannot be written.
+    Raises FeaturesError if the network cannot run, or OutputError.
     """
 
     def __init__(

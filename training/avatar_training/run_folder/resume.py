@@ -15,12 +15,7 @@ _TEMPORARY = f".*.{8 * '[0-9a-f]'}.tmp*"
 
 
 def restore(parameters: Collection[Parameter], out: Path, on_message: Callable[[str], None]) -> int:
-    """Load the newest intact snapshot into the parameters. Newer, damaged ones are renamed, not deleted.
-
-    Args:
-        parameters: every parameter of a training step.
-        out: the run folder.
-        on_message: called with sentences for the user.
+    """Load a run folder's newest intact snapshot into a training step. Newer, damaged ones are renamed, not deleted.
 
     Returns:
         The number of steps that the snapshot has behind it; 0 if the run ended before its first snapshot.

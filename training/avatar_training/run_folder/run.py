@@ -76,15 +76,7 @@ def open_run(
 
 
 class Run:
-    """A run in a locked folder.
-
-    Args:
-        config: its configuration.
-        out: the folder.
-        faces: the training images.
-        steps: steps to do in all.
-        on_message: called with each sentence for the user.
-    """
+    """A run in a locked folder."""
 
     def __init__(
         self, config: TrainConfig, out: Path, faces: dataset.Faces, steps: int, on_message: Callable[[str], None]

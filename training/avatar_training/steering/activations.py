@@ -90,13 +90,9 @@ class ActivationNetwork:
             raise ActivationsError(f"{path} cannot run ({shortened(err)})") from err
 
     def __call__(self, images: UInt8) -> Floats:
-        """The pooled activations of pictures: the mean over each picture and its mirror image.
+        """The pooled activations of pictures, uint8 [N, H, W, C]: the mean over each picture and its mirror image.
 
-        Args:
-            images: uint8 [N, H, W, 3] or [N, H, W, 1].
-
-        Returns:
-            float32 [N, F]: for each tensor in turn its [C, 4, 4], flattened with the channel first.
+        Returns float32 [N, F]: for each tensor in turn its [C, 4, 4], flattened with the channel first.
         """
         parts = [self._run(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, self.length), np.float32)

@@ -144,14 +144,9 @@ def read_critic(path: Path) -> Critic:
 
 
 def fit(activations: Floats, grade: npt.NDArray[np.int64]) -> tuple[Floats, float]:
-    """Train a critic: weights float32 [F] and a bias.
+    """Train a critic on pooled activations, float32 [N, F], and how good each face is, [N], 0 for broken.
 
-    Args:
-        activations: Pooled, float32 [N, F].
-        grade: How good each face is, [N]; 0 is broken.
-
-    Raises:
-        CriticError: There are too few faces.
+    Returns weights float32 [F] and a bias. Raises CriticError if there are too few faces.
     """
     broken = grade == 0
     few = min(broken.sum(), (~broken).sum())

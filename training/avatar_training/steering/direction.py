@@ -37,12 +37,8 @@ class Direction:
 def find_direction(z: Floats, logits: npt.NDArray[np.float64]) -> Direction:
     """The direction in which the critic's scores fall fastest, by ridge regression.
 
-    Args:
-        z: float32 [N, latent_dim], the latents of N faces, of a standard normal distribution.
-        logits: float64 [N], how broken the critic finds each face.
-
-    Raises:
-        DirectionError: The score hardly depends on any direction (R2 below 0.1).
+    Takes standard normal latents [N, latent_dim], and how broken the critic finds each face, [N]. Raises
+    DirectionError if the score hardly depends on any direction (R2 below 0.1).
     """
     folds = KFold(5, shuffle=True, random_state=0)
     r2 = float(np.mean(cross_val_score(RidgeCV(PENALTIES), z, logits, cv=folds, scoring="r2")))

@@ -16,15 +16,9 @@ _MAX_FOLDS = 10
 
 
 def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades) -> Critic:
-    """Train a critic on all grades.
+    """Train a critic on all graded faces and their activations, float32 [N, F].
 
-    Args:
-        network: What the activations come from.
-        activations: float32 [N, F], of the graded faces.
-        grades: Their grades.
-
-    Raises:
-        CriticError: There are too few grades, or the critic's AUC on grades left out of training is below 0.7.
+    Raises CriticError if there are too few grades, or if its AUC on grades left out of training is below 0.7.
     """
     validation = cross_validate(activations, grades)
     if validation.auc < MIN_AUC:
