@@ -70,9 +70,7 @@ def timed(function: Callable[[], object], runs: int = 1, warm: int = 0) -> list[
 
 
 def alternate(
-    contenders: Mapping[str, Callable[[], list[float]]],
-    rounds: int,
-    say: Callable[[str], None] = lambda message: None,
+    contenders: Mapping[str, Callable[[], list[float]]], rounds: int, say: Callable[[str], None] = lambda message: None
 ) -> tuple[dict[str, Turns], dict[str, str]]:
     """Give each contender a turn in each round, in a random order with a fixed seed. A first round does not count.
 

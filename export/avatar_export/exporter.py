@@ -62,11 +62,7 @@ class Export:
 
 
 def export_model(
-    checkpoint_path: Path,
-    path: Path,
-    precision: str = "fp32",
-    output_dtype: str = "uint8",
-    options: Options = DEFAULTS,
+    checkpoint_path: Path, path: Path, precision: str = "fp32", output_dtype: str = "uint8", options: Options = DEFAULTS
 ) -> Export:
     """Convert a generator's checkpoint to a model file.
 

@@ -59,10 +59,7 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
         network.initializers,
     )
     return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="avatar-edge",
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="avatar-edge"
     )
 
 

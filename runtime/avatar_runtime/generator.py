@@ -226,12 +226,7 @@ class AvatarGenerator:
         return difference
 
     def stream(
-        self,
-        names: Iterable[str] | int,
-        *,
-        seed: str | int = 0,
-        truncation: float = 1.0,
-        batch_size: int = BATCH_SIZE,
+        self, names: Iterable[str] | int, *, seed: str | int = 0, truncation: float = 1.0, batch_size: int = BATCH_SIZE
     ) -> Iterator[UInt8]:
         """Draw avatars as `generate` does, but lazily, so that any number fits in memory.
 

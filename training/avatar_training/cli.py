@@ -63,12 +63,7 @@ class _Group(Command, click.Group):
 @_data("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
 @_data("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images per step.")
 @_data("--flip/--no-flip", default=None, help="Mirror images at random.")
-@_where(
-    "--out",
-    type=_FOLDER,
-    metavar="DIR",
-    help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]",
-)
+@_where("--out", type=_FOLDER, metavar="DIR", help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]")
 @_where(
     "--download",
     metavar="[URL]",

@@ -46,13 +46,9 @@ _NVCC = '#!/bin/sh\necho "Cuda compilation tools, release 11.6, V11.6.124"\n'
 
 
 def find_gpu() -> str:
-    """Ask NVIDIA's driver for the first GPU.
+    """Ask NVIDIA's driver for the first GPU: its name and the CUDA version of the driver, in words.
 
-    Returns:
-        Its name and the CUDA version of the driver, in words.
-
-    Raises:
-        InputError: there is no driver, it finds no GPU, or it is too old.
+    Raises InputError if there is no driver, it finds no GPU, or it is too old.
     """
     # CUDA reads them when it starts. Kernels are loaded when they are first called; the plugin holds 800 MB of them,
     # which a newer GPU compiles for itself and which should be kept.
@@ -76,13 +72,10 @@ def find_gpu() -> str:
 
 
 def find_libraries() -> Mapping[str, Path]:
-    """Find what the plugin needs in the wheels.
+    """Find what the plugin needs in the wheels: libraries by package.
 
-    Returns:
-        The libraries by package; none where wheels are missing and CUDA_HOME names the user's own CUDA.
-
-    Raises:
-        InputError: MindSpore has no plugin here, or wheels are missing.
+    None where wheels are missing and CUDA_HOME names the user's own CUDA. Raises InputError if MindSpore has no plugin
+    here, or wheels are missing.
     """
     mindspore = find_spec("mindspore")
     folders = mindspore.submodule_search_locations if mindspore else None
@@ -104,8 +97,7 @@ def find_libraries() -> Mapping[str, Path]:
 def provide() -> None:
     """Load the libraries and set CUDA_HOME, so that MindSpore finds them when it is imported.
 
-    Raises:
-        InputError: there is no GPU, something is missing or damaged, or MindSpore has been imported already.
+    Raises InputError if there is no GPU, something is missing or damaged, or MindSpore has been imported already.
     """
     find_gpu()
     libraries = find_libraries()

@@ -33,11 +33,8 @@ def build_candidate(weights: GeneratorWeights, variant: Variant) -> Candidate:
     if variant.format == "mindir":
         return mindir_candidate(weights, variant.output)
     stages = build_graph(weights, variant)
-    return ort_candidate(stages) if variant.format == "ort" else onnx_candidate(stages)
-
-
-def onnx_candidate(stages: Stages) -> Candidate:
-    """The graph as it is."""
+    if variant.format == "ort":
+        return ort_candidate(stages)
     model = stages[-1][1]
     draw = partial(run, open_session(check_model(model)))
     return Candidate(draw, stages, lambda path, metadata: write_model(path, model, metadata))

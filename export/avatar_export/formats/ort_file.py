@@ -9,11 +9,7 @@ from avatar_export.formats.scratch import scratch_folder
 
 # Fixed: optimised now, so that the phone's build needs no optimizer. The tool is a command: as a library it prints and
 # configures logging.
-_CONVERT = (
-    "onnxruntime.tools.convert_onnx_models_to_ort",
-    "--optimization_style=Fixed",
-    "--enable_type_reduction",
-)
+_CONVERT = ("onnxruntime.tools.convert_onnx_models_to_ort", "--optimization_style=Fixed", "--enable_type_reduction")
 
 
 def convert(model: bytes) -> tuple[bytes, str]:

@@ -12,8 +12,7 @@ from avatar_runtime.errors import OutputError
 def scratch_folder() -> Iterator[Path]:
     """Yield a new temporary folder and remove it afterwards.
 
-    Raises:
-        OutputError: It cannot be made, or the block cannot write to it.
+    Raises OutputError if it cannot be made, or the block cannot write to it.
     """
     folder = None
     try:

@@ -7,13 +7,7 @@ import numpy.typing as npt
 import onnx
 
 from avatar_export.int8.calibration import channel_maxima
-from avatar_export.passes.editing import (
-    add_constant,
-    constants,
-    graph_pass,
-    is_convolution,
-    only_consumer,
-)
+from avatar_export.passes.editing import add_constant, constants, graph_pass, is_convolution, only_consumer
 
 STRENGTH = 0.5
 """0 scales nothing. 1 gives all channels the same range, but the weights' error then grows by more than that gains."""

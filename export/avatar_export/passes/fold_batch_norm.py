@@ -4,14 +4,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    attributes,
-    constants,
-    graph_pass,
-    only_consumer,
-    replace_nodes,
-)
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, only_consumer, replace_nodes
 
 
 @graph_pass

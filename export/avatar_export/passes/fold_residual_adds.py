@@ -7,14 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import (
-    add_constant,
-    attributes,
-    constants,
-    graph_pass,
-    is_convolution,
-    only_consumer,
-)
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, is_convolution, only_consumer
 
 Float64 = npt.NDArray[np.float64]
 

@@ -46,10 +46,7 @@ def project_latent_to_gemm(model: onnx.ModelProto) -> bool:
             continue
         weight = known[conv.input[1]]  # [C, M, kh, kw]
         _, maps, height, width = weight.shape
-        inputs = [
-            reshape.input[0],
-            add_constant(graph, f"{conv.name}.matrix", weight.reshape(len(weight), -1)),
-        ]
+        inputs = [reshape.input[0], add_constant(graph, f"{conv.name}.matrix", weight.reshape(len(weight), -1))]
         if len(conv.input) == 3:
             bias = np.repeat(known[conv.input[2]], height * width)
             inputs.append(add_constant(graph, f"{conv.name}.matrix_bias", bias))

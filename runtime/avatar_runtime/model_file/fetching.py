@@ -23,10 +23,7 @@ def address(name: str, url: str) -> str:
 
 
 def fetch_model(
-    id: str,
-    *,
-    on_message: "OnMessage" = lambda message: None,
-    on_received: "OnReceived" = lambda received, total: None,
+    id: str, *, on_message: "OnMessage" = lambda message: None, on_received: "OnReceived" = lambda received, total: None
 ) -> Path:
     """Fetch a model, unless it is on this machine, and return its path. Then `AvatarGenerator.load(id)` opens it.
 

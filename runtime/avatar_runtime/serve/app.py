@@ -239,11 +239,7 @@ class Application:
 
 async def _drawn(cache: PictureCache, asked: Asked, lifetime: tuple[bytes, bytes]) -> Response:
     answer = await cache.answer(asked.picture, asked.extension)
-    headers = [
-        (b"content-type", FORMATS[asked.extension].encode()),
-        (b"etag", answer.etag.encode()),
-        lifetime,
-    ]
+    headers = [(b"content-type", FORMATS[asked.extension].encode()), (b"etag", answer.etag.encode()), lifetime]
     if asked.negotiated:
         headers.append((b"vary", b"Accept"))
     return Response(200, headers, answer.data)

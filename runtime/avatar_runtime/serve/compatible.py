@@ -37,11 +37,7 @@ def is_compatible(path: str, choices: Collection[str]) -> bool:
 def parse_compatible(path: str, query_string: bytes, accept: bytes | None, choices: Collection[str]) -> Asked | None:
     """Parse a request to another service; `is_compatible` is true of its path.
 
-    Returns:
-        What is asked for; None if the service would say that there is nothing.
-
-    Raises:
-        InputError: The request cannot be answered with a picture.
+    Returns None if the service would say that there is nothing. Raises InputError if no picture can be the answer.
     """
     options = dict(parse_qsl(query_string.decode("ascii", "replace"), keep_blank_values=True))
     if found := _GRAVATAR.fullmatch(path):

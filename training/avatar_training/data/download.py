@@ -33,10 +33,7 @@ def download(
     Args:
         url: an http or https address.
         path: where to put the zip.
-        on_message: see OnMessage.
-        on_received: see OnReceived.
-        timeout: seconds of silence after which a transfer is given up.
-        retries: transfers after the first.
+        on_message, on_received, timeout, retries: as in `download_file`.
 
     Returns:
         The number of files in the zip.
@@ -60,13 +57,7 @@ def download(
                 files = _count_files(archive, f"the file from {url}", "it was not kept")
 
             download_file(
-                url,
-                path,
-                check=check,
-                on_message=on_message,
-                on_received=on_received,
-                timeout=timeout,
-                retries=retries,
+                url, path, check=check, on_message=on_message, on_received=on_received, timeout=timeout, retries=retries
             )
             return files
     except OSError as err:

@@ -49,7 +49,8 @@ def open_source(path: Path) -> Source:
     except ZIP_ERRORS as err:
         if is_image(path):
             raise DataError(f"{path} is a single image; name the folder that holds your images, or a zip") from err
-        kind = _kind_of_file(path)
+        with path.open("rb") as file:
+            kind = name_kind(file.read(512))
         if kind and "zip" not in kind.split():
             raise DataError(f"{path} is {kind}, then name the folder of its images or a zip") from err
         raise DataError(
@@ -58,11 +59,6 @@ def open_source(path: Path) -> Source:
     if not source.names:
         raise DataError(f"{path} holds no files; it should hold images")
     return source
-
-
-def _kind_of_file(path: Path) -> str | None:
-    with path.open("rb") as file:
-        return name_kind(file.read(512))
 
 
 class _Folder:

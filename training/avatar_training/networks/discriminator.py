@@ -32,10 +32,7 @@ class Discriminator(nn.Cell):
         norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)
         widths = [ndf * 2**i for i in range(hidden_layers(image_size))]
-        layers: list[nn.Cell] = [
-            conv(channels, ndf, 4, 2, "pad", 1, weight_init=weight_init),
-            LeakyReLU(0.2),
-        ]
+        layers: list[nn.Cell] = [conv(channels, ndf, 4, 2, "pad", 1, weight_init=weight_init), LeakyReLU(0.2)]
         for width, wider in pairwise(widths):
             between = nn.Identity() if spectral_norm else norm(wider, gamma_init=Normal(sigma=0.02, mean=1.0))
             layers += [conv(width, wider, 4, 2, "pad", 1, weight_init=weight_init), between, LeakyReLU(0.2)]

@@ -233,11 +233,8 @@ def generator_network(
 ) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     """The generator with these weights, and an exact tanh, as a function: the reference for exports.
 
-    Returns:
-        A function from z, float32 [N, latent_dim], to images, float32 [N, channels, image_size, image_size].
-
-    Raises:
-        CheckpointError: the arrays do not fit.
+    It takes z, float32 [N, latent_dim], and gives images, float32 [N, channels, image_size, image_size]. Raises
+    CheckpointError if the arrays do not fit.
     """
     generator = generator_cell(arrays, image_size, channels, latent_dim, ngf, exact_tanh=True)
 

@@ -118,12 +118,7 @@ def grade(
 )
 @click.option("--real", type=click.Path(path_type=Path), metavar="DIR_OR_ZIP", help="Real faces to compare with.")
 @click.option("--strength", type=float, metavar="C", help="How far towards whole faces.  [default: as suggested]")
-@click.option(
-    "--strengths",
-    default="0.6,0.8,1,1.2,1.5",
-    metavar="C,…",
-    help="Strengths to measure.",
-)
+@click.option("--strengths", default="0.6,0.8,1,1.2,1.5", metavar="C,…", help="Strengths to measure.")
 @click.option(
     "--keep-recall",
     type=click.FloatRange(0, 1),
@@ -132,19 +127,9 @@ def grade(
     help="Suggest the largest strength that keeps this share of the recall.",
 )
 @click.option(
-    "--faces",
-    type=click.IntRange(min=64),
-    default=2000,
-    metavar="N",
-    help="Faces measured at each strength.",
+    "--faces", type=click.IntRange(min=64), default=2000, metavar="N", help="Faces measured at each strength."
 )
-@click.option(
-    "--real-faces",
-    type=click.IntRange(min=6),
-    default=3400,
-    metavar="N",
-    help="Real faces to compare with.",
-)
+@click.option("--real-faces", type=click.IntRange(min=6), default=3400, metavar="N", help="Real faces to compare with.")
 @click.option(
     "--fresh-faces",
     type=click.IntRange(min=200),

@@ -18,9 +18,7 @@ def hue_histogram(images: UInt8) -> Floats64:
     chroma = high - low
     safe = np.where(chroma > 0, chroma, 1)
     sixth = np.select(
-        [high == red, high == green],
-        [(green - blue) / safe % 6, (blue - red) / safe + 2],
-        (red - green) / safe + 4,
+        [high == red, high == green], [(green - blue) / safe % 6, (blue - red) / safe + 2], (red - green) / safe + 4
     )
     shares = np.bincount((sixth * _HUES / 6).astype(int) % _HUES, weights=chroma, minlength=_HUES)
     return np.asarray(shares / max(shares.sum(), 1e-12))

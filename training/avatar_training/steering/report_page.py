@@ -26,12 +26,7 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 def write_report(
-    path: Path,
-    name: str,
-    points: Sequence[Point],
-    record: Mapping[str, Any],
-    measurement: Measurement,
-    v: Floats,
+    path: Path, name: str, points: Sequence[Point], record: Mapping[str, Any], measurement: Measurement, v: Floats
 ) -> None:
     """Write the page: the steered faces are drawn along v, as the checkpoint draws them. Raises OutputError."""
     strength = float(record["strength"])
