@@ -192,13 +192,10 @@ class TrainConfig:
             raise InputError(f"{name} is {getattr(self, name)!r}; it must be {expected}")
 
     @classmethod
-    def from_recipe(cls, recipe: str, **changes: Any) -> "TrainConfig":
+    def from_recipe(cls, recipe: str, data: str, **changes: Any) -> "TrainConfig":
         """The recipe's settings with these changes, where None means no change. Raises InputError for a bad value."""
-        settings = {**RECIPES.get(recipe, {}), **{k: v for k, v in changes.items() if v is not None}}
-        for given, other in (("steps", "epochs"), ("epochs", "steps")):
-            if changes.get(given) is not None and changes.get(other) is None:
-                settings.pop(other, None)
-        return cls(recipe=recipe, **settings)
+        settings = cls(data, recipe, **RECIPES.get(recipe, {}))
+        return settings.with_changes(**{name: value for name, value in changes.items() if value is not None})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":

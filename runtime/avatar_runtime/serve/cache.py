@@ -25,10 +25,8 @@ class PictureCache:
     """The encoded pictures of one generator, for one event loop.
 
     Args:
-        generator: One that was loaded with threads=1 is the fastest here.
+        generator, workers, on_batch: As in `Batcher`.
         limit: How many avatars may wait or be drawn at a time.
-        workers: Threads that draw and encode.
-        on_batch: As in `Batcher`.
         on_change: Called with how many more avatars are under way, and how many more bytes are cached.
     """
 

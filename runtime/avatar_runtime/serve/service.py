@@ -32,16 +32,7 @@ _MEDIA_TYPES = {
 class Service:
     """Model files that are loaded, and all that is made of them. It is made anew when they are read again.
 
-    Args:
-        models: Ids or files, by default the package's model; the first draws what no id asks for. They are read now:
-            replacing a file later changes nothing.
-        limit: How many avatars of each model may be under way before requests are turned away.
-        workers: Threads that draw and encode.
-        metrics: Where to count.
-
-    Raises:
-        ModelFileError: A model cannot be read, or does not draw its golden images.
-        InputError: Two different models have the same id.
+    It takes what `create_app` takes, and raises the same.
     """
 
     def __init__(self, models: Sequence[str | Path], limit: int, workers: int, metrics: Metrics) -> None:
