@@ -23,8 +23,7 @@ def engine_wasm() -> Path:
 def embedded_module(model: bytes) -> str:
     """The text of src/embedded.js. The one that runtime/web/prepare.js writes takes the model from a package of npm.
 
-    Args:
-        model: The model file that the page loads from models/anime-faces-64.onnx; the module has its digest.
+    It has the digest of the model file, which the page loads from models/anime-faces-64.onnx.
     """
     web = web_sources()
     engine = (web / "src" / "engine.js").read_text("utf-8").replace("export function", "function")

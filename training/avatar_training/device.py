@@ -32,17 +32,10 @@ def prepare(target: str = "auto") -> None:
 
 
 def select(target: str = "auto", only_products: bool = False) -> str:
-    """Make MindSpore compile graphs for a device. Call it after `prepare` and before anything else of MindSpore.
+    """Make MindSpore compile graphs for a device, and return it: CPU, GPU or Ascend, or the first found for auto.
 
-    Args:
-        target: CPU, GPU, Ascend, or auto.
-        only_products: on a CPU, what will be computed has no convolutions of MindSpore's, only matrix products.
-
-    Returns:
-        The device chosen.
-
-    Raises:
-        InputError: MindSpore has no such device on this machine.
+    Call it after `prepare` and before anything else of MindSpore. only_products says that what a CPU will compute has
+    no convolutions of MindSpore's, only matrix products. Raises InputError if this machine has no such device.
     """
     if target in ("auto", "CPU"):
         # oneDNN has no AVX-512 kernel for plain NCHW convolutions and uses reference loops: a training step takes 13 s
@@ -99,14 +92,9 @@ def is_scheduler() -> bool:
 def join() -> tuple[int, int]:
     """Join the job that msrun started this process for. Call it after `select` and before any tensor is made.
 
-    It returns when all workers have joined, for which they have ten minutes (msrun's --cluster_time_out). In msrun's
-    scheduler it does not return.
-
-    Returns:
-        Rank and number of workers; (0, 1) without msrun.
-
-    Raises:
-        InputError: the workers do not find one another.
+    It returns rank and number of workers, (0, 1) without msrun, when all have joined, for which they have ten minutes
+    (msrun's --cluster_time_out). In msrun's scheduler it does not return. Raises InputError if the workers do not find
+    one another.
     """
     if not under_msrun():
         return 0, 1

@@ -46,9 +46,6 @@ def check_device(target: str = "auto") -> Iterator[str]:
     The steps are the recipe edge's, on images of noise. Each device computes in a process of its own, because MindSpore
     keeps the device that it has once taken, and because a driver that does not fit may end the process.
 
-    Args:
-        target: CPU, GPU, Ascend, or auto for the one that a run would take.
-
     Raises:
         InputError: there is no such device, or something is missing that it needs.
         TrainingError: the process crashed, a loss is not finite, or one is not the CPU's.

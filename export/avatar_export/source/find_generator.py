@@ -32,15 +32,8 @@ def find_generator(arrays: Mapping[str, AnyArray], prefix: str | None = None) ->
     to what it trains but not to the running statistics; these are then found under a shorter prefix. An optimiser's
     moments have the shapes of the weights too, but are farther from the statistics.
 
-    Args:
-        arrays: All arrays of a checkpoint, by name.
-        prefix: What the generator's names must begin with.
-
-    Returns:
-        The whole prefix of the weights, such as "generator.", and the arrays.
-
-    Raises:
-        UnsuitableCheckpointError: There is no generator, or more than one.
+    Returns the whole prefix of the weights, such as "generator.", which begins with the prefix that was asked for, and
+    the arrays. Raises UnsuitableCheckpointError if there is no generator, or more than one.
     """
     groups: dict[str, Group] = {}
     for name, array in arrays.items():

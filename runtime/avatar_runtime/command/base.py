@@ -21,14 +21,7 @@ version_option = click.version_option(__version__)
 
 
 class Option(click.Option):
-    """An option of a group of options, which help shows together.
-
-    Args:
-        arguments: As click.Option's.
-        group: The title of the group.
-        configurable: Whether avatar-edge.toml may set it.
-        settings: As click.Option's.
-    """
+    """An option in a group of this title, which help shows together. If configurable, avatar-edge.toml may set it."""
 
     def __init__(self, *arguments: Any, group: str, configurable: bool, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -52,10 +45,9 @@ class Command(click.Command):
     """A command whose callback may raise AvatarError: exit status 2 for unusable options, 1 for everything else.
 
     Args:
-        arguments: As click.Command's.
         extra: The extra of the package that installs what the callback imports.
         table: The table of avatar-edge.toml that holds a project's defaults.
-        settings: As click.Command's.
+        arguments, settings: As click.Command's.
     """
 
     def __init__(self, *arguments: Any, extra: str | None = None, table: str | None = None, **settings: Any) -> None:

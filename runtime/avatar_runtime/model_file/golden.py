@@ -35,15 +35,9 @@ class GoldenCheck:
 
     @classmethod
     def from_fields(cls, fields: Fields, image_size: int, channels: int) -> "GoldenCheck":
-        """Read the check out of a model's metadata.
+        """Read the object `golden` of a model's metadata.
 
-        Args:
-            fields: The object `golden` of the metadata.
-            image_size: Height and width that each image must have; it is looked up in the PNG's header alone.
-            channels: The channels that each image must have, 1 or 3.
-
-        Raises:
-            ValueError: A field is missing or damaged, or an image is not a PNG of that size.
+        Raises ValueError if a field is missing or damaged, or if an image's header is not that of a PNG of that size.
         """
         names = fields.texts("names", MAX_IMAGES, MAX_NAME)
         sha256 = fields.texts("sha256", MAX_IMAGES, 64)

@@ -25,12 +25,8 @@ def read_model(path: Path) -> bytes:
 def read_file(path: Path, *, check_head: Callable[[bytes], None] = lambda head: None) -> bytes:
     """The bytes of a regular file of at most MAX_FILE_BYTES.
 
-    Args:
-        path: The file.
-        check_head: Called with the first eight bytes before the rest is read; it may raise.
-
-    Raises:
-        ModelFileError: It cannot be read, is not a regular file, is empty, or is too large.
+    check_head is called with the first eight before the rest is read, and may raise. Raises ModelFileError if the file
+    cannot be read, is not a regular one, is empty, or is too large.
     """
     try:
         size = size_of_file(path)

@@ -19,13 +19,9 @@ LOGGER = logging.getLogger(__name__)
 def serve(
     app: Application, sockets: list[socket.socket], on_ready: Callable[[], object], supervisor: int | None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what is under way, for 30 seconds at most.
+    """Serve until SIGTERM or SIGINT; then answer what is under way, for 30 seconds at most. SIGHUP reloads the app.
 
-    Args:
-        app: What to serve. SIGHUP reloads it.
-        sockets: Where to listen.
-        on_ready: Called when it serves.
-        supervisor: A handle that can be read once the process that started this one is gone; then this one stops, too.
+    supervisor is a handle that can be read once the process that started this one is gone; then this one stops, too.
     """
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # otherwise every malformed request writes a line
     config = uvicorn.Config(

@@ -27,15 +27,8 @@ def make_classifier(
     The package comes from the npm registry, or from AVATAR_EDGE_MODEL_URL/nsfwjs-VERSION.tgz if that is set. It is read
     only if its digest is right, and not kept.
 
-    Args:
-        out: The file to write.
-        variant: A key of VARIANTS.
-        package: Where the package is.
-        on_message: Called with sentences for the user.
-        on_received: Called with the bytes received so far and in all; None if the server does not say.
-
-    Returns:
-        The SHA-256 of the file.
+    It returns the SHA-256 of the file. variant is a key of VARIANTS; on_message and on_received are as in
+    `download_file`.
 
     Raises:
         DownloadError: The package cannot be fetched, or another file comes.

@@ -36,17 +36,10 @@ def grow(arrays: Arrays, image_size: int, seed: int, source: Path) -> Arrays:
     The generator's last layer becomes a layer of ngf / 2 channels, of which the first hold the positive and the
     negative part of the image before tanh, and a new last layer, which enlarges their difference bilinearly. The
     discriminator's new first layer halves an image by 2x2 means, as positive and negative parts again. The other
-    channels of new layers are random, and nothing reads them yet. Batch norms begin with statistics that change
-    nothing while they stay as they are for this pair.
+    channels of new layers are random, by the seed, and nothing reads them yet. Batch norms begin with statistics that
+    change nothing while they stay as they are for this pair.
 
-    Args:
-        arrays: the pair.
-        image_size: height and width of the images to draw: 32, 64 or 128.
-        seed: of the random channels.
-        source: the pair's folder, for messages.
-
-    Raises:
-        CheckpointError: the pair is too narrow to grow, or its discriminator has spectral norm.
+    Raises CheckpointError, with the pair's source, if it is too narrow to grow or has spectral norm.
     """
     size = _image_size(arrays)
     while 8 <= size < image_size:

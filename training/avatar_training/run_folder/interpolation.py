@@ -25,11 +25,7 @@ _NETWORKS = ("generator.ckpt", "discriminator.ckpt")
 def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """Write generator.ckpt, discriminator.ckpt and config.json of the pair at `share` of the way from start to end.
 
-    Args:
-        start: folder of a trained pair.
-        end: folder of a pair that was trained on from it; its steps and config.json are copied.
-        share: 0 for start, 1 for end.
-        out: a new folder.
+    start and end are folders of trained pairs, out is a new one. The steps and config.json are end's.
 
     Raises:
         TrainingError: share is not in [0, 1], out exists, or end has no config.json.

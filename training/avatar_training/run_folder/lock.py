@@ -15,9 +15,7 @@ from avatar_training.errors import TrainingError
 def held(folder: Path) -> Iterator[None]:
     """Lock a folder for this process until the block ends, or the process does.
 
-    Raises:
-        TrainingError: another process has it; the message gives its number.
-        OutputError: the folder cannot be written.
+    Raises TrainingError, with its number, if another process has it, or OutputError.
     """
     path = folder / ".lock"
     holder = folder / ".lock.pid"  # a file of its own: filelock may use the content of the lock file
