@@ -58,7 +58,7 @@ def report_page(
         latents=_bars(dict(sorted(Counter(largest.tolist()).items()))),
         amplified=f"times {amplification}",
         worst="".join(
-            _figure(f"{parity.series}/{i}: up to {largest[i]}, mean {means[i]:.3g}", *drawn[:, i], amplification)
+            _figure(f"{parity.series}/{i}: up to {largest[i]}, mean {means[i]:.3g}", drawn[:, i], amplification)
             for i in worst
         ),
         latency="".join(_latencies(original.network, exported, metadata.latent_dim, size) for size in (1, BATCH_SIZE)),
@@ -93,8 +93,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.4f}%" if share > 0.99995 or share < 0.001 else f"{100 * share:.2f}%"
 
 
-def _figure(caption: str, original: UInt8, exported: UInt8, amplification: int) -> str:
-    images = side_by_side(original, exported, amplification)
+def _figure(caption: str, drawn: UInt8, amplification: int) -> str:
+    images = side_by_side(drawn[0], drawn[1], amplification)
     pictures = [base64.b64encode(encode(image, ".png")).decode() for image in images]
     shown = "".join(
         f'<img alt="{alt}" src="data:image/png;base64,{picture}">'

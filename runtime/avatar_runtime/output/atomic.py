@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and say which cannot be written."""
 
 import os
 from collections.abc import Iterator
@@ -20,6 +20,15 @@ def write_file(path: Path, data: bytes) -> None:
     """Write data to path, whole or not at all. Raises OutputError."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make an OutputError of an OSError in the block, which writes to a path by itself."""
+    try:
+        yield
+    except OSError as err:
+        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
 
 
 @contextmanager

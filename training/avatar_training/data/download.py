@@ -8,8 +8,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from avatar_runtime.download import RETRIES, TIMEOUT, OnMessage, OnReceived, download_file
-from avatar_runtime.errors import DownloadError, OutputError
-from avatar_runtime.output.atomic import make_folder
+from avatar_runtime.errors import DownloadError
+from avatar_runtime.output.atomic import make_folder, writing
 from avatar_training.archive import ZIP_ERRORS, read_pieces
 
 MAX_UNPACKED = 20
@@ -45,23 +45,20 @@ def download(
     if path.suffix.lower() != ".zip":
         raise DownloadError(f"{path} should end in .zip: the archive is read without unpacking it")
     make_folder(path.parent)
-    try:
-        with _one_at_a_time(path, on_message):
-            if path.exists():
-                on_message(f"{path} already exists; checking it")
-                return _count_files(path, f"{path} already exists but", "move it away to fetch it again")
-            files = 0
+    with writing(path), _one_at_a_time(path, on_message):
+        if path.exists():
+            on_message(f"{path} already exists; checking it")
+            return _count_files(path, f"{path} already exists but", "move it away to fetch it again")
+        files = 0
 
-            def check(archive: Path) -> None:
-                nonlocal files
-                files = _count_files(archive, f"the file from {url}", "it was not kept")
+        def check(archive: Path) -> None:
+            nonlocal files
+            files = _count_files(archive, f"the file from {url}", "it was not kept")
 
-            download_file(
-                url, path, check=check, on_message=on_message, on_received=on_received, timeout=timeout, retries=retries
-            )
-            return files
-    except OSError as err:
-        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+        download_file(
+            url, path, check=check, on_message=on_message, on_received=on_received, timeout=timeout, retries=retries
+        )
+        return files
 
 
 @contextmanager

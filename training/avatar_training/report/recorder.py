@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from avatar_runtime.errors import OutputError
 from avatar_runtime.imaging.arrays import UInt8, grid
 from avatar_runtime.imaging.encoding import encode
-from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_runtime.output.atomic import make_folder, write_file, writing
 from avatar_training.report import plots
 from avatar_training.report.run_page import Page, gif, read_preview
 
@@ -55,19 +54,13 @@ class Report:
 
     def step(self, **values: Any) -> None:
         """Append one line to stats.jsonl: `step` and its measurements. Raises OutputError."""
-        try:
-            with self.stats.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        except OSError as err:
-            raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
+        with writing(self.stats), self.stats.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
 
     def sync(self) -> None:
         """Wait until stats.jsonl is on the disk, so that a power cut loses no line. Raises OutputError."""
-        try:
-            with self.stats.open("a") as file:
-                os.fsync(file.fileno())
-        except OSError as err:
-            raise OutputError(f"cannot write {self.stats}: {err.strerror or err}") from err
+        with writing(self.stats), self.stats.open("a") as file:
+            os.fsync(file.fileno())
 
     def preview(self, step: int, images: UInt8) -> None:
         """Write a preview of images uint8 [64, H, W, C], losses.png, progress.gif and report.html."""

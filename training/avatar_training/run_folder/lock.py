@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from avatar_runtime.errors import OutputError
+from avatar_runtime.output.atomic import writing
 from avatar_training.errors import TrainingError
 
 
@@ -30,10 +31,8 @@ def held(folder: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as err:
         raise OutputError(f"cannot write {path}: {getattr(err, 'strerror', None) or err}") from err
     try:
-        try:
+        with writing(holder):
             holder.write_text(f"{os.getpid()}\n", encoding="ascii")
-        except OSError as err:
-            raise OutputError(f"cannot write {holder}: {err.strerror or err}") from err
         yield
     finally:
         lock.release()

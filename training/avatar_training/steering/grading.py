@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar_runtime.errors import OutputError
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_runtime.output.atomic import make_folder, write_file, writing
 from avatar_training.archive import pack_arrays
 from avatar_training.steering.grades import (
     FACES_FILE,
@@ -124,11 +123,8 @@ class Grading:
             )
             lines.append(json.dumps(vars(answer), ensure_ascii=False) + "\n")
         path = self.folder / GRADES_FILE
-        try:
-            with path.open("ab") as file:  # one write: other graders append to the same file
-                file.write("".join(lines).encode())
-        except OSError as err:
-            raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+        with writing(path), path.open("ab") as file:  # one write: other graders append to the same file
+            file.write("".join(lines).encode())
 
     def _checked(self, place: int) -> int:
         if not 0 <= place < len(self._order):
