@@ -1,6 +1,6 @@
 """The moving average of the generator's weights, which draws better faces than the weights of any single step.
 
-Y. Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", ICLR 2019, section 3.2.
+Y. Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", ICLR 2019.
 """
 
 from collections.abc import Sequence
