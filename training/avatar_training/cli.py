@@ -31,6 +31,7 @@ from avatar_training.signals import StopRequest
 from avatar_training.steering.cli import grade, steer
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_FROM_0, _FROM_1 = ({"type": click.IntRange(min=least), "metavar": "N"} for least in (0, 1))
 
 
 _data = group("Data and length", configurable=True)
@@ -59,8 +60,8 @@ class _Group(Command, click.Group):
     type=click.Choice(list(RECIPES)),
     help="edge: hours on a CPU. long: days on an accelerator. tutorial: as in MindSpore's.  [default: edge]",
 )
-@_data("--steps", type=click.IntRange(min=1), metavar="N", help="Total number of steps.  [default: the recipe's]")
-@_data("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the data, instead of --steps.")
+@_data("--steps", **_FROM_1, help="Total number of steps.  [default: the recipe's]")
+@_data("--epochs", **_FROM_1, help="Passes over the data, instead of --steps.")
 @_data("--batch-size", type=click.IntRange(min=2), metavar="N", help="Images per step.")
 @_data("--flip/--no-flip", default=None, help="Mirror images at random.")
 @_where("--out", type=_FOLDER, metavar="DIR", help="Run folder.  [default: runs/RECIPE; with --resume, the newest run]")
@@ -81,14 +82,14 @@ class _Group(Command, click.Group):
 @_where("--dry-run", is_flag=True, help="Print the configuration and stop.")
 @_network("--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64]")
 @_network("--channels", type=click.Choice([1, 3]), help="1 for grey, 3 for RGB.  [default: 3]")
-@_network("--latent-dim", type=click.IntRange(min=1), metavar="N", help="Length of a latent vector.  [default: 100]")
+@_network("--latent-dim", **_FROM_1, help="Length of a latent vector.  [default: 100]")
 @_network(
     "--generator",
     type=click.Choice(GENERATORS),
     help="refined adds residual blocks to the tutorial's.  [default: tutorial]",
 )
-@_network("--ngf", type=click.IntRange(min=1), metavar="N", help="Width of the generator.  [default: 64]")
-@_network("--ndf", type=click.IntRange(min=1), metavar="N", help="Width of the discriminator.")
+@_network("--ngf", **_FROM_1, help="Width of the generator.  [default: 64]")
+@_network("--ndf", **_FROM_1, help="Width of the discriminator.")
 @_network(
     "--spectral-norm/--no-spectral-norm",
     default=None,
@@ -99,12 +100,7 @@ class _Group(Command, click.Group):
     "--real-label", type=click.FloatRange(0, 1), metavar="P", help="Label of real images; below 1 is label smoothing."
 )
 @_loss("--learning-rate", type=float, metavar="R", help="Adam's learning rate, for both networks.")
-@_loss(
-    "--lr-decay-steps",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Lower the learning rate to 0 over the last N steps.  [default: 0]",
-)
+@_loss("--lr-decay-steps", **_FROM_0, help="Lower the learning rate to 0 over the last N steps.  [default: 0]")
 @_loss("--beta1", type=float, metavar="B", help="Adam's decay rate of the first moment.")
 @_loss("--beta2", type=float, metavar="B", help="Adam's decay rate of the second moment.")
 @_loss(
@@ -134,14 +130,9 @@ class _Group(Command, click.Group):
 @_reward("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
 @_reward("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
 @_reward("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
-@_reward(
-    "--reward-images",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Images of a batch that the critic sees.  [default: 8]",
-)
-@_keep("--snapshot-every", type=click.IntRange(min=1), metavar="N", help="Steps between two snapshots.  [default: 200]")
-@_keep("--keep", type=click.IntRange(min=1), metavar="N", help="Number of snapshots to keep.  [default: 2]")
+@_reward("--reward-images", **_FROM_1, help="Images of a batch that the critic sees.  [default: 8]")
+@_keep("--snapshot-every", **_FROM_1, help="Steps between two snapshots.  [default: 200]")
+@_keep("--keep", **_FROM_1, help="Number of snapshots to keep.  [default: 2]")
 @_keep(
     "--rollback/--no-rollback",
     default=None,
@@ -152,12 +143,7 @@ class _Group(Command, click.Group):
     metavar="FILE.onnx",
     help="Measure KID over the features of this network, and keep the best generator as best.ckpt.",
 )
-@_keep(
-    "--kid-every",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Steps between two measurements of KID; 0 for none.  [default: 2000]",
-)
+@_keep("--kid-every", **_FROM_0, help="Steps between two measurements of KID; 0 for none.  [default: 2000]")
 @_machine(
     "--device-target", type=click.Choice(DEVICE_TARGETS), help="auto takes Ascend, else GPU, else CPU.  [default: auto]"
 )
@@ -165,7 +151,7 @@ class _Group(Command, click.Group):
     "--check-device", is_flag=True, help="Say what devices there are, compare a few steps with the CPU's, and stop."
 )
 @_machine("--amp/--no-amp", default=None, help="Mixed precision with loss scaling.  [default: on, except on CPU]")
-@_machine("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of every random number.  [default: 0]")
+@_machine("--seed", **_FROM_0, help="Seed of every random number.  [default: 0]")
 @version_option
 def main(
     download: str | None,
