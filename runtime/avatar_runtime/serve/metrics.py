@@ -5,6 +5,7 @@ process is asked adds all up.
 """
 
 import os
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -16,34 +17,17 @@ class Metrics:
     """The metrics of one application, in a registry of their own."""
 
     def __init__(self) -> None:
+        seconds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+        sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256)
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "avatar_requests", "Requests for pictures, by status", ["status"], registry=self._registry
-        )
-        self._seconds = Histogram(
-            "avatar_request_seconds",
-            "Time to answer a request for a picture",
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-            registry=self._registry,
-        )
-        self._batch = Histogram(
-            "avatar_batch_size",
-            "Avatars drawn in one run of the model",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-            registry=self._registry,
-        )
-        self._under_way = Gauge(
-            "avatar_under_way",
-            "Avatars being drawn or waiting for it",
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
-        self._cached = Gauge(
-            "avatar_cached_bytes",
-            "Bytes of encoded pictures in the cache",
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
+        here: Any = {"registry": self._registry}
+        live: Any = {**here, "multiprocess_mode": "livesum"}
+        self._requests = Counter("avatar_requests", "Requests for pictures, by status", ["status"], **here)
+        about = "Time to answer a request for a picture"
+        self._seconds = Histogram("avatar_request_seconds", about, buckets=seconds, **here)
+        self._batch = Histogram("avatar_batch_size", "Avatars drawn in one run of the model", buckets=sizes, **here)
+        self._under_way = Gauge("avatar_under_way", "Avatars being drawn or waiting for it", **live)
+        self._cached = Gauge("avatar_cached_bytes", "Bytes of encoded pictures in the cache", **live)
 
     def on_request(self, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -76,8 +76,6 @@ class Steered:
     """Trained on half of the graders, or of the sheets if there is one grader."""
     judge: Critic
     """Trained on the other half."""
-    trial: Direction
-    """Found by the learner, for the curve: the judge has no part in it."""
     points: tuple[Point, ...]
     """The curve; the first point is the unsteered faces'."""
     suggested: float | None
@@ -188,7 +186,7 @@ def _steer(
             f"no strength of {', '.join(map(str, config.strengths))} keeps {config.keep_recall:.0%} of recall; give "
             "lower --strengths, a lower --keep-recall or a --strength"
         )
-    steered = Steered(critic, direction, learner, judge, trial, tuple(points), suggested, strength)
+    steered = Steered(critic, direction, learner, judge, tuple(points), suggested, strength)
     _write(folder, config, steered, drawing, measurement)
     return steered
 
