@@ -37,6 +37,15 @@ def test_drawing_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_training_too_lets_onnxruntime_leave_no_device_id_there(tmp_path: Path) -> None:
+    pytest.importorskip("mindspore", reason="MindSpore has no wheel for this Python")
+    users = ("metrics.features", "networks.frozen_features", "steering.activations")
+    program = "\n".join(f"import avatar_training.{user}" for user in users)
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, **home})
+    assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
 @pytest.mark.parametrize("command", ["avatar_gen", "avatar_serve", "avatar_export", "avatar_train"])
 def test_every_command_answers_help_without_its_extra(command: str) -> None:
     program = f"""
