@@ -30,6 +30,10 @@ class Contender:
         """Whether it is a file that avatar-export wrote."""
         return self.open_network is networks.open_our_file
 
+    def missing(self) -> str | None:
+        """A sentence if its package is not installed, else None."""
+        return not_installed(self.package)
+
     def start(self, models: Models, threads: int, logs: Path) -> Process:
         """Open it in its own process. Raises TurnError."""
         options = self.options if self.file is None else {**self.options, "file": self.file}

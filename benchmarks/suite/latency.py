@@ -9,7 +9,7 @@ import numpy as np
 
 from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents, series
-from benchmarks.baselines import CONTENDERS, ORIGINAL, REFERENCE, Contender, networks, not_installed
+from benchmarks.baselines import CONTENDERS, ORIGINAL, REFERENCE, Contender, networks
 from benchmarks.suite.models import Models
 from benchmarks.suite.process import Network, Process
 from benchmarks.suite.setting import Setting
@@ -70,7 +70,7 @@ def _start_all(
     logs, running, skipped = setting.out / "logs", {}, {}
     for contender in (REFERENCE, *CONTENDERS):
         say(f"starting {contender.name}")
-        if reason := not_installed(contender.package):
+        if reason := contender.missing():
             skipped[contender.name] = reason
         elif contender.file in models.failed:
             failed[contender.name] = models.failed[contender.file]
@@ -92,7 +92,7 @@ def _drop_those_that_differ(
     reference = running.pop(REFERENCE.name, None)
     if reference is None:
         raise TurnError(
-            f"there is no original to compare with: {failed.get(REFERENCE.name, not_installed(ORIGINAL.package))}"
+            f"there is no original to compare with: {failed.get(REFERENCE.name, ORIGINAL.missing())}"
         )
     expected, levels = reference.ask(pixels, z, models.pixel_range), {}
     for contender in [contender for contender in CONTENDERS if contender.name in running]:

@@ -11,7 +11,7 @@ from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import latents, series
 from avatar_runtime.output.atomic import write_file
-from benchmarks.baselines import ORIGINAL, OUR_FILES, REFERENCE, Contender, networks, not_installed
+from benchmarks.baselines import ORIGINAL, OUR_FILES, REFERENCE, Contender, networks
 from benchmarks.suite import image_difference
 from benchmarks.suite.latency import pixels
 from benchmarks.suite.models import Models
@@ -38,7 +38,7 @@ def measure(setting: Setting, make_models: Callable[[], Models], say: Callable[[
     """Compare each of our files with the original."""
     models = make_models()
     z = latents(list(series(SERIES, LATENTS // 10 if setting.quick else LATENTS)), models.latent_dim)
-    if reason := not_installed(ORIGINAL.package):
+    if reason := ORIGINAL.missing():
         raise TurnError(reason)
     failed = dict(models.failed)
     say(f"MindSpore draws {len(z):,}")

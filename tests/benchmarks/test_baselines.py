@@ -12,7 +12,7 @@ from avatar_export.formats.onnx_file import check_model
 from avatar_export.graph import plain_graph
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
-from benchmarks.baselines import OUR_FILES, Contender, networks, not_installed
+from benchmarks.baselines import CONTENDERS, OUR_FILES, Contender, networks
 from benchmarks.suite import latency
 from benchmarks.suite.models import PLAIN, Models
 from benchmarks.suite.process import Process
@@ -75,8 +75,11 @@ def test_a_failure_in_a_process_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_baseline_that_is_not_installed_is_skipped_with_a_sentence() -> None:
-    assert not_installed("no_such_package") == "no_such_package is not installed; pip install no_such_package"
-    assert not_installed("onnxruntime") is None
+    assert (
+        Contender("X", networks.open_openvino, "no_such_package").missing()
+        == "no_such_package is not installed; pip install no_such_package"
+    )
+    assert next(contender for contender in CONTENDERS if contender.package == "onnxruntime").missing() is None
 
 
 def test_only_what_draws_the_original_is_timed(tmp_path: Path, models: Models) -> None:
