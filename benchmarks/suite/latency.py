@@ -91,9 +91,7 @@ def _drop_those_that_differ(
     """Remove the reference, and every contender whose pixels differ from it; return the others' largest difference."""
     reference = running.pop(REFERENCE.name, None)
     if reference is None:
-        raise TurnError(
-            f"there is no original to compare with: {failed.get(REFERENCE.name, ORIGINAL.missing())}"
-        )
+        raise TurnError(f"there is no original to compare with: {failed.get(REFERENCE.name, ORIGINAL.missing())}")
     expected, levels = reference.ask(pixels, z, models.pixel_range), {}
     for contender in [contender for contender in CONTENDERS if contender.name in running]:
         say(f"comparing {contender.name}")
