@@ -99,10 +99,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--interpolate a b --columns 2 --out a.gif", "an animation goes from one name to another, and has no columns"),
         ("--interpolate a b --frames 1 --out a.gif", "'--frames': 1 is not"),
         ("--interpolate a b --frames 9 --size 9999 --out a.gif", "from 1 to 4096 pixels"),
-        (
-            "--interpolate a b --frames 17 --size 4096 --out a.gif",
-            "4096x4096 pixels are 285 million pixels to draw",
-        ),
+        ("--interpolate a b --frames 17 --size 4096 --out a.gif", "4096x4096 pixels are 285 million pixels to draw"),
         ("--interpolate a b --circle --out a.gif", ".gif has no soft transparency around a circle: give a background"),
         ("--frames 9 --out a.png", "--frames belongs to --interpolate A B"),
         ("--best-of 4 --out a.png", "--best-of K and --scorer FILE go together"),
@@ -116,10 +113,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--out a.jpg --circle", ".jpg has no soft transparency"),
         ("--out a.png --background white", "a background lies behind a circle"),
         ("--out a.png --circle --background whit", "'whit' is not a colour"),
-        (
-            "--out a.png --seed S --shard 1/2",
-            "--shard divides single files: it needs --out-dir, and --seed or names",
-        ),
+        ("--out a.png --seed S --shard 1/2", "--shard divides single files: it needs --out-dir, and --seed or names"),
         ("--out-dir new --shard 1/2", "it needs --out-dir, and --seed or names"),
         ("--out-dir new --seed S --shard 3/2", "'3/2' is not I/N with I from 1 to N, such as 1/4"),
         ("--out-dir new --seed S --shard ²/2", "'²/2' is not I/N"),

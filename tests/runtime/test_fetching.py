@@ -120,9 +120,7 @@ def test_an_interrupted_download_leaves_nothing(site: FileServer, left: Any) -> 
 
 
 def test_a_damaged_file_in_the_folder_is_replaced_and_a_failed_try_keeps_it(
-    site: FileServer,
-    model_folder: Path,
-    left: Any,
+    site: FileServer, model_folder: Path, left: Any
 ) -> None:
     (model_folder / "tiny@1.onnx").write_bytes(b"half of a model")
     listed = avatar_gen("models").output
@@ -137,10 +135,7 @@ def test_a_damaged_file_in_the_folder_is_replaced_and_a_failed_try_keeps_it(
 
 
 def test_what_cannot_be_fetched_is_said(
-    site: FileServer,
-    model_folder: Path,
-    tiny_model: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    site: FileServer, model_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="'tiny' names no model: an id is a name and a version"):
         fetch_model("tiny")
@@ -169,10 +164,7 @@ def test_what_cannot_be_fetched_is_said(
 
 
 def test_a_folder_that_cannot_be_written_is_said(
-    site: FileServer,
-    model_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    site: FileServer, model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     known = known_models()
     (tmp_path / "file").write_text("no folder")
@@ -183,10 +175,7 @@ def test_a_folder_that_cannot_be_written_is_said(
 
 
 def test_an_air_gapped_machine_draws_from_a_copied_folder(
-    model_folder: Path,
-    tiny_model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    model_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(tiny_model, model_folder / "tiny@1.onnx")
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", "http://127.0.0.1:1")

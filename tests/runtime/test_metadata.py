@@ -209,14 +209,8 @@ GOLDEN = json.loads(FULL.to_metadata()[KEY])["golden"]
         ({"png": [b64encode(b"GIF89a" * 99).decode()] * 4}, "golden.png is not a PNG image"),
         ({"png": [base64_png(32)] * 4}, "golden.png is an image of 32x32 pixels, where the model draws 64x64"),
         ({"png": [bomb(14_000, 14_000)] * 4}, "golden.png is an image of 14000x14000 pixels"),
-        (
-            {"png": [base64_png(64, 1)] * 4},
-            "golden.png is not an image of 8 bits a channel and",
-        ),
-        (
-            {"png": [base64_png(64, 4)] * 4},
-            "golden.png is not an image of 8 bits a channel and",
-        ),
+        ({"png": [base64_png(64, 1)] * 4}, "golden.png is not an image of 8 bits a channel and"),
+        ({"png": [base64_png(64, 4)] * 4}, "golden.png is not an image of 8 bits a channel and"),
         ({"png": [base64_png(64)] * 3}, "golden.png is a list of 3 for 4 names"),
         ({"png": ["A" * 10**6] * 4}, "golden.png is"),
         ({"sha256": ["ab" * 32] * 5}, "golden.sha256 is a list of 5 for 4 names"),

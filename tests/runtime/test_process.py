@@ -192,11 +192,7 @@ def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    ("command", "module"),
-    [
-        ("avatar_export", "avatar_export.cli"),
-        ("avatar_train", "avatar_training.cli"),
-    ],
+    ("command", "module"), [("avatar_export", "avatar_export.cli"), ("avatar_train", "avatar_training.cli")]
 )
 def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str, module: str) -> None:
     program = f"import gc, sys, types; fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "

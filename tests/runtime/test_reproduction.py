@@ -218,11 +218,7 @@ def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: Call
             "200000000 frames .* are 204800 million pixels",
         ),
         ({"names": ["a", "b"], "frames": 20_000, "size": 1}, (1, 1), "at most 10000 frames, not 20000"),
-        (
-            {"names": ["a"] * 10**6, "size": 1},
-            (1000, 1000),
-            "1000000 avatars .* are 1024 million pixels",
-        ),
+        ({"names": ["a"] * 10**6, "size": 1}, (1000, 1000), "1000000 avatars .* are 1024 million pixels"),
         ({"names": ["a"] * 10**6}, (64, 64), "a grid of 1000 rows and 1000 columns of 32 pixels each would be 32000"),
         ({"names": ["a"], "columns": 10**12, "size": 4096}, (1, 1), "it has 1x1 pixels, but its text says 4096x4096"),
     ],
