@@ -13,6 +13,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
+from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.cli import main
 from tiny_model import bright_scorer
 
@@ -22,6 +23,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, and the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def generator(tiny_model: Path) -> AvatarGenerator:
+    return AvatarGenerator.load(tiny_model)
 
 
 @pytest.fixture

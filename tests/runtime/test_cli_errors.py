@@ -150,21 +150,6 @@ def test_bad_input_gives_one_sentence_and_no_file(
     assert listing(folder) == {"old.png": b"old", "folder.png": None}
 
 
-def test_a_full_disk_leaves_the_old_picture(
-    folder: Path, avatar_gen: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path, data: bytes) -> None:
-        path.touch()
-        raise OSError(28, "No space left on device")
-
-    (folder / "a.png").touch()
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    result = avatar_gen("--out", "a.png")
-    assert_one_sentence(result.exit_code, result.stderr)
-    assert "cannot write a.png: No space left on device" in result.stderr
-    assert list(listing(folder)) == ["a.png"]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
 def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(

@@ -20,11 +20,6 @@ from tiny_model import bright_scorer
 NAMES = ["alice", "", "アリス", *(f"S/{i}" for i in range(30))]
 
 
-@pytest.fixture(scope="module")
-def generator(tiny_model: Path) -> AvatarGenerator:
-    return AvatarGenerator.load(tiny_model)
-
-
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
 def test_the_brightest_candidate_is_kept(generator: AvatarGenerator, scorer: Path, count: int) -> None:
     names = NAMES[:4] if count == 100 else NAMES

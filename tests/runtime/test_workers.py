@@ -15,11 +15,6 @@ from avatar_runtime.output.parallel import in_order
 COUNT = 3 * CHUNK_SIZE + 1
 
 
-@pytest.fixture(scope="module")
-def generator(tiny_model: Path) -> AvatarGenerator:
-    return AvatarGenerator.load(tiny_model, threads=1)
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
