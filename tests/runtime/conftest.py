@@ -7,7 +7,7 @@ import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import pytest
@@ -16,6 +16,11 @@ from click.testing import CliRunner, Result
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.cli import main
 from tiny_model import bright_scorer
+
+AvatarGen: TypeAlias = Callable[..., Result]
+"""avatar-gen in this process."""
+Command: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
+"""avatar-gen as a process of its own."""
 
 
 @pytest.fixture
@@ -31,13 +36,13 @@ def generator(tiny_model: Path) -> AvatarGenerator:
 
 
 @pytest.fixture
-def avatar_gen(tiny_model: Path) -> Callable[..., Result]:
+def avatar_gen(tiny_model: Path) -> AvatarGen:
     """avatar-gen with the tiny model, in this process; a later --model wins."""
     return lambda *options: CliRunner().invoke(main, ["--model", str(tiny_model), *options])
 
 
 @pytest.fixture
-def installed_avatar_gen(tiny_model: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def installed_avatar_gen(tiny_model: Path) -> Command:
     """The installed command with the tiny model, as a process of its own."""
     program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
     assert program is not None

@@ -8,13 +8,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, ModelSpec
@@ -25,14 +23,15 @@ from avatar_runtime.imaging.encoding import text_of, writable
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import KEY
 
+from .conftest import AvatarGen, Command
+
 NASTY = ["", "a/b", "..", ".hidden", "CON", "alice", "Alice", "x" * 300, "\ud800", "a\0b", "a\nb", "-rf", "*", "😀"]
 
 Draw: TypeAlias = Callable[..., str]
-Command: TypeAlias = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def draw(avatar_gen: Callable[..., Result]) -> Draw:
+def draw(avatar_gen: AvatarGen) -> Draw:
     def run(*options: str) -> str:
         result = avatar_gen(*options)
         assert (result.exit_code, result.stderr) == (0, ""), result.output
@@ -140,7 +139,7 @@ def test_names_alone_become_files_here(folder: Path, draw: Draw, generator: Avat
     assert len(list(folder.iterdir())) == 4
 
 
-def test_names_alone_replace_no_file(folder: Path, draw: Draw, avatar_gen: Callable[..., Result]) -> None:
+def test_names_alone_replace_no_file(folder: Path, draw: Draw, avatar_gen: AvatarGen) -> None:
     (folder / "carol.png").write_bytes(b"a photograph")
     refused = avatar_gen("bob", "carol")
     assert (refused.exit_code, [path.name for path in folder.iterdir()]) == (1, ["carol.png"])
@@ -230,9 +229,7 @@ def test_info_of_a_strange_model_stays_readable() -> None:
         assert words in text
 
 
-def test_check_draws_the_golden_images(
-    draw: Draw, avatar_gen: Callable[..., Result], tiny_model: Path, tmp_path: Path
-) -> None:
+def test_check_draws_the_golden_images(draw: Draw, avatar_gen: AvatarGen, tiny_model: Path, tmp_path: Path) -> None:
     assert draw("--check") == "tiny@1 draws its golden images exactly as where it was made\n"
     assert json.loads(draw("--check", "--json"))["difference"] == 0
     model = onnx.load(tiny_model)
@@ -256,12 +253,12 @@ def test_shards_write_the_files_of_one_process(folder: Path, draw: Draw) -> None
 @pytest.mark.parametrize(
     ("typed", "meant"), [("--colums", "--columns"), ("--nam", "--name"), ("--outdir", "--out-dir")]
 )
-def test_a_mistyped_option_is_met_with_the_nearest(avatar_gen: Callable[..., Result], typed: str, meant: str) -> None:
+def test_a_mistyped_option_is_met_with_the_nearest(avatar_gen: AvatarGen, typed: str, meant: str) -> None:
     said = avatar_gen(typed, "3").stderr
     assert re.search(f"No such option:? '?{typed}'?.*(Did you mean|Possible options).*{meant}", said)
 
 
-def test_the_help_fits_a_terminal_of_80_columns(avatar_gen: Callable[..., Result]) -> None:
+def test_the_help_fits_a_terminal_of_80_columns(avatar_gen: AvatarGen) -> None:
     printed = avatar_gen("--help").output
     assert "Examples:" in printed
     assert max(map(len, printed.splitlines())) <= 80

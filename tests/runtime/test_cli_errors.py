@@ -7,16 +7,16 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
+from subprocess import PIPE, Popen
 
 import onnx
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from tiny_model import foreign_model
+
+from .conftest import AvatarGen, Command
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file")
 
@@ -136,7 +136,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     ids=lambda value: value[:40],
 )
 def test_bad_input_gives_one_sentence_and_no_file(
-    folder: Path, avatar_gen: Callable[..., Result], bad_files: Path, tiny_model: Path, options: str, message: str
+    folder: Path, avatar_gen: AvatarGen, bad_files: Path, tiny_model: Path, options: str, message: str
 ) -> None:
     (folder / "old.png").write_bytes(b"old")
     (folder / "folder.png").mkdir()
@@ -153,7 +153,7 @@ def test_bad_input_gives_one_sentence_and_no_file(
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
 def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(
-    folder: Path, avatar_gen: Callable[..., Result], there: bool
+    folder: Path, avatar_gen: AvatarGen, there: bool
 ) -> None:
     (folder / "real").mkdir()
     if there:
@@ -167,9 +167,7 @@ def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
 @pytest.mark.parametrize("where", [["--out", "a.png"], ["--out-dir", "old"]], ids=["grid", "files"])
-def test_a_file_that_does_not_fit_leaves_nothing(
-    folder: Path, installed_avatar_gen: Callable[..., CompletedProcess[str]], where: list[str]
-) -> None:
+def test_a_file_that_does_not_fit_leaves_nothing(folder: Path, installed_avatar_gen: Command, where: list[str]) -> None:
     import resource
 
     (folder / "a.png").write_bytes(b"old")

@@ -1,21 +1,21 @@
 """The best of several candidates, by a scorer."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError
 from avatar_runtime.imaging.encoding import text_of
-from avatar_runtime.ranking import BestOf, Scorer, candidate_name
+from avatar_runtime.ranking import BestOf, Scorer
 from avatar_runtime.session import open_session
 from tiny_model import bright_scorer
+
+from .conftest import AvatarGen
 
 NAMES = ["alice", "", "アリス", *(f"S/{i}" for i in range(30))]
 
@@ -31,10 +31,6 @@ def test_the_brightest_candidate_is_kept(generator: AvatarGenerator, scorer: Pat
     assert count == 1 or len(set(found)) > 1
 
 
-def test_candidate_0_is_the_name_itself() -> None:
-    assert [candidate_name("alice", k) for k in (0, 1, 12)] == ["alice", "alice~1", "alice~12"]
-
-
 def test_of_equals_the_first_is_kept(generator: AvatarGenerator, scorer: Path) -> None:
     assert list(BestOf(Scorer.load(scorer), 5).candidates(generator, NAMES, truncation=0)) == [0] * len(NAMES)
 
@@ -45,7 +41,7 @@ def test_names_are_judged_as_their_turn_comes(generator: AvatarGenerator, scorer
 
 
 def test_files_and_grids_of_the_best(
-    folder: Path, avatar_gen: Callable[..., Result], generator: AvatarGenerator, scorer: Path
+    folder: Path, avatar_gen: AvatarGen, generator: AvatarGenerator, scorer: Path
 ) -> None:
     job = ["--name", "alice", "--name", "bob", "--best-of", "9", "--scorer", str(scorer)]
     done = avatar_gen(*job, "--out-dir", "faces")

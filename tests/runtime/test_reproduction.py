@@ -3,13 +3,11 @@
 import io
 import json
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image, ImageSequence, PngImagePlugin
 
 from avatar_runtime import AvatarGenerator, InputError
@@ -19,6 +17,8 @@ from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture, read_text
 from avatar_runtime.output.reproduction import reproduce
 from avatar_runtime.ranking import Choice
+
+from .conftest import AvatarGen
 
 PICTURES = [
     Picture(("alice",)),
@@ -188,7 +188,7 @@ def test_a_picture_of_too_many_pixels_is_not_opened(tmp_path: Path, generator: A
             reproduce(tmp_path / "a.png", generator)
 
 
-def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: Callable[..., Result]) -> None:
+def test_the_command_says_whether_it_is_identical(folder: Path, avatar_gen: AvatarGen) -> None:
     avatar_gen("--name", "alice", "--circle", "--size", "100", "--out", "a.png")
     done = avatar_gen("--reproduce", "a.png")
     assert (done.exit_code, done.output) == (0, "a.png is identical, drawn again from its text\n")

@@ -2,7 +2,6 @@
 
 import base64
 import fcntl
-import io
 import os
 import re
 import select
@@ -20,9 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatar_runtime import AvatarGenerator, InputError
-from avatar_runtime.command.screen import Screen, known_protocol, open_screen
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.command.screen import Screen, known_protocol
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.encoding import from_png
 from avatar_runtime.imaging.terminal import CHUNK, half_blocks, iterm2, kitty, sixel
 
 BACKGROUND = (1, 2, 3)
@@ -34,9 +34,7 @@ IMAGES = ["faces", "grey", "noise", "circle", "odd"]
 def image(request: pytest.FixtureRequest, tiny_model: Path) -> UInt8:
     rng = np.random.default_rng(7)
     if request.param == "faces":
-        faces = AvatarGenerator.load().generate(["alice"])
-        alice: UInt8 = faces[0]
-        return alice
+        return next(iter(AvatarGenerator.load().generate(["alice"])))
     if request.param == "grey":
         return rng.integers(0, 256, (12, 20, 1), np.uint8)
     if request.param == "noise":
@@ -55,12 +53,6 @@ def seen(image: UInt8) -> UInt8:
     if image.shape[2] == 4:
         rgb[image[..., 3] < 128] = BACKGROUND
     return rgb
-
-
-def from_png(data: bytes) -> UInt8:
-    with Image.open(io.BytesIO(data)) as picture:
-        pixels = np.array(picture)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def from_kitty(text: str) -> UInt8:
@@ -160,12 +152,6 @@ def test_kitty_and_iterm2_get_the_very_picture(image: UInt8) -> None:
     np.testing.assert_array_equal(from_iterm2(iterm2(image)), image)
 
 
-def test_a_large_picture_goes_to_kitty_in_chunks() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    assert kitty(image).count("\x1b_G") == 5
-    np.testing.assert_array_equal(from_kitty(kitty(image)), image)
-
-
 def test_the_decoder_of_sixels_draws_the_example_of_the_manual() -> None:
     """VT330/VT340 Programmer Reference Manual, volume 2, chapter 14, "Using Sixel Graphics": HI in two colours."""
     text = "\x1bPq#0;2;0;0;0#1;2;100;100;0#2;2;0;100;0#1~~@@vv@@~~@@~~$#2??}}GG}}??}}??-#1!14@\x1b\\"
@@ -243,11 +229,6 @@ def test_faces_fit_the_screen() -> None:
     window = Screen("kitty", 1280, 800)
     assert (window.side(64, None), window.fitting(128)) == (128, 60)
     assert Screen("sixel", 100, 800).side(64, 1) == 100
-
-
-def test_only_a_terminal_shows_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="standard output is not a terminal"):
-        open_screen()
 
 
 class Terminal:

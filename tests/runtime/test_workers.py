@@ -95,17 +95,3 @@ def test_results_come_in_the_order_of_their_items(workers: int) -> None:
         return i * i
 
     assert list(in_order(work, range(20), workers)) == [i * i for i in range(20)]
-
-
-def test_what_fails_is_raised_in_its_turn_and_the_rest_never_begins() -> None:
-    begun = []
-
-    def work(i: int) -> int:
-        begun.append(i)
-        return 10 // (i - 3)
-
-    results = in_order(work, count(), 2)
-    assert list(islice(results, 3)) == [-4, -5, -10]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
-    assert max(begun) < 8
