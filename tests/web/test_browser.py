@@ -14,6 +14,8 @@ from PIL import Image
 from avatar_export.formats.html_page import write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
+from avatar_runtime.imaging.arrays import UInt8
+from web.conftest import rgb
 from web.engines import everywhere
 
 Until = Callable[..., None]
@@ -27,9 +29,9 @@ FACE = """() => {
 }"""
 
 
-def shown(page: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def shown(page: Any) -> UInt8:
     """What the page's large face shows: uint8 [H, W, 3]."""
-    return np.frombuffer(base64.b64decode(page.evaluate(FACE)), np.uint8).reshape(SIZE, SIZE, 4)[..., :3]
+    return rgb(base64.b64decode(page.evaluate(FACE)))
 
 
 def showing(label: str) -> str:

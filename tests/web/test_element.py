@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from web.engines import everywhere
 
 Until = Callable[..., None]
 SIZE = AvatarGenerator.load().spec.image_size
-WEB = Path(__file__).parents[2] / "runtime" / "web"
 
 PIXELS = """(face) => {
   const canvas = face.shadowRoot?.querySelector("canvas");

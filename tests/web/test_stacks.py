@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
+from web.conftest import WEB
 from web.engines import everywhere
 
 HERE = Path(__file__).parent
-WEB = HERE.parents[1] / "runtime" / "web"
 STACKS = HERE / "stacks"
 BASE = "/some/app"
 

@@ -1,6 +1,7 @@
 // The page: a name becomes a face as it is typed, two names a blend; all of it is in the link.
 
 import { AvatarFace } from "../src/element.js";
+import { reasonOf } from "../src/errors.js";
 import { toCanvas } from "../src/pixels.js";
 import { randomName } from "./names.js";
 import { download, fileName, gifOf, pngOf } from "./pictures.js";
@@ -66,11 +67,6 @@ function show(drawn) {
 function say(text, failed = false) {
   status.textContent = text;
   status.classList.toggle("failed", failed);
-}
-
-/** @param {unknown} error */
-function reasonOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function modelHere() {

@@ -1,6 +1,6 @@
 // The metadata inside a model file: avatar_runtime/model_file/metadata.py in JavaScript.
 
-import { ModelFileError } from "./errors.js";
+import { ModelFileError, reasonOf } from "./errors.js";
 import { SCHEME } from "./latents.js";
 
 export const FORMAT_VERSION = 1;
@@ -28,10 +28,8 @@ export function readSpec(model) {
     spec = JSON.parse(text);
     if (spec.format_version <= FORMAT_VERSION && isGenerator(spec)) validate(spec);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : error;
-    throw new ModelFileError("damaged", `its avatar-edge metadata is damaged (${reason}); export the model again`, {
-      cause: error,
-    });
+    const message = `its avatar-edge metadata is damaged (${reasonOf(error)}); export the model again`;
+    throw new ModelFileError("damaged", message, { cause: error });
   }
   if (spec.format_version > FORMAT_VERSION) {
     throw new ModelFileError(
