@@ -23,6 +23,13 @@ Command: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
 """avatar-gen as a process of its own."""
 
 
+def installed(command: str) -> str:
+    """The path of a command of this installation."""
+    found = shutil.which(command, path=sysconfig.get_path("scripts"))
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, and the current one."""
@@ -44,12 +51,10 @@ def avatar_gen(tiny_model: Path) -> AvatarGen:
 @pytest.fixture
 def installed_avatar_gen(tiny_model: Path) -> Command:
     """The installed command with the tiny model, as a process of its own."""
-    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
-    assert program is not None
 
     def run(*options: str, **settings: Any) -> "subprocess.CompletedProcess[str]":
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
-        return subprocess.run([program, "--model", str(tiny_model), *options], check=False, **settings)
+        return subprocess.run([installed("avatar-gen"), "--model", str(tiny_model), *options], check=False, **settings)
 
     return run
 

@@ -262,12 +262,3 @@ def test_the_help_fits_a_terminal_of_80_columns(avatar_gen: AvatarGen) -> None:
     printed = avatar_gen("--help").output
     assert "Examples:" in printed
     assert max(map(len, printed.splitlines())) <= 80
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete_options(installed_avatar_gen: Command, shell: str) -> None:
-    words = {"COMP_WORDS": "avatar-gen --circ", "COMP_CWORD": "1" if shell != "fish" else "--circ"}
-    done = installed_avatar_gen(env={**os.environ, "_AVATAR_GEN_COMPLETE": f"{shell}_complete", **words})
-    assert "--circle" in done.stdout
-    done = installed_avatar_gen(env={**os.environ, "_AVATAR_GEN_COMPLETE": f"{shell}_source"})
-    assert "avatar-gen" in done.stdout

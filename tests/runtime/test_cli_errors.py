@@ -2,10 +2,8 @@
 
 import os
 import re
-import shutil
 import signal
 import sys
-import sysconfig
 import time
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -16,7 +14,7 @@ from PIL import Image
 
 from tiny_model import foreign_model
 
-from .conftest import AvatarGen, Command
+from .conftest import AvatarGen, Command, installed
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file")
 
@@ -48,7 +46,6 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--count 0 --out a.png", "'--count': 0 is not in the range 1<=x<=1000000000"),
         ("--count x --out a.png", "'--count': 'x' is not a valid integer"),
         ("--count 262145 --out a.png", "262145 avatars of 32x32 pixels are 268 million pixels to draw"),
-        ("--count 99999999999999999999 --out a.png", "'--count': 99999999999999999999 is not in the range"),
         ("--count 513 --columns 1 --out a.png", "more than 16384"),
         ("--count 5 --columns 1 --size 4096 --out a.png", "5 rows and 1 columns of 4096 pixels each would be 20480"),
         ("--size 0 --out a.png", "size must be from 1 to 4096 pixels, not 0"),
@@ -93,7 +90,6 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--out-dir new --format bmp", "'bmp' is not one of 'png', 'webp', 'avif', 'jpg', 'gif'"),
         ("--interpolate a b --out a.jpg", "'.jpg' holds no animation; use one of .gif, .webp, .png"),
         ("--interpolate a b --out a", "a name without extension holds no animation"),
-        ("--interpolate a b --out-dir new", "--interpolate draws one animation: it needs --out FILE"),
         ("--interpolate a b --name c --out a.gif", "names and --interpolate both say what to draw"),
         ("--interpolate a", "Option '--interpolate' requires 2 arguments"),
         ("--interpolate a b --columns 2 --out a.gif", "an animation goes from one name to another, and has no columns"),
@@ -105,10 +101,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--best-of 4 --out a.png", "--best-of K and --scorer FILE go together"),
         ("--scorer {tiny} --out a.png", "--best-of K and --scorer FILE go together"),
         ("--best-of 0 --scorer {tiny} --out a.png", "'--best-of': 0 is not"),
-        (
-            "--best-of 4 --scorer {tiny} --out a.png",
-            "tiny.onnx: it is a generator of avatar-edge, where a scorer is needed",
-        ),
+        ("--best-of 4 --scorer {tiny} --out a.png", "tiny.onnx: it is a generator of avatar-edge, where a scorer is"),
         ("--best-of 4 --scorer {bad}/foreign.onnx --out-dir new", "foreign.onnx: it is an ONNX model, but not one of"),
         ("--out a.jpg --circle", ".jpg has no soft transparency"),
         ("--out a.png --background white", "a background lies behind a circle"),
@@ -182,9 +175,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(folder: Path, installed_avatar_
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
 def test_ctrl_c_leaves_whole_files_alone_and_exits_with_130(folder: Path, tiny_model: Path) -> None:
-    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
-    assert program is not None
-    command = [program, "--model", str(tiny_model), "--count", "1000000", "--out-dir", "new"]
+    command = [installed("avatar-gen"), "--model", str(tiny_model), "--count", "1000000", "--out-dir", "new"]
     with Popen(command, stderr=PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not list((folder / "new").glob("*.png")) and time.monotonic() < deadline:

@@ -81,11 +81,7 @@ def test_what_is_fetched_in_the_end_is_whole(site: FileServer, left: Any, script
 @pytest.mark.parametrize(
     ("data", "script", "message"),
     [
-        (
-            None,
-            ["cut, unsized"],
-            r"tiny.onnx is another file: 1[\d,]+ bytes with SHA-256 \w{64}, not \w{64}; it was not",
-        ),
+        (None, ["cut, unsized"], r"tiny.onnx is another file: 1[\d,]+ bytes with SHA-256 \w{64}, not \w{64}; it was"),
         (None, ["short"], "is another file"),
         (None, ["404"], "the server answers 404 Not Found"),
         (None, ["cut"] * 9, "tried 6 times"),
@@ -149,16 +145,12 @@ def test_what_cannot_be_fetched_is_said(
         fetch_model(ID)
     monkeypatch.delenv("AVATAR_EDGE_MODEL_URL")
     write_registry(model_folder, **{ID: entry(tiny_model)})
-    with pytest.raises(
-        DownloadError, match=r"no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's, or"
-    ):
+    with pytest.raises(DownloadError, match="no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's"):
         fetch_model(ID)
     monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)
     monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", site.url)
-    with pytest.raises(
-        AvatarError, match=r'fetching .*/tiny@1.onnx into .* needs pooch: pip install "avatar-edge\[fetch'
-    ):
+    with pytest.raises(AvatarError, match=r'fetching .*/tiny@1.onnx into .* needs pooch: pip install "avatar-edge\['):
         fetch_model(ID)
     assert site.requests == []
 

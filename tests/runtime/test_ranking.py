@@ -45,7 +45,8 @@ def test_files_and_grids_of_the_best(
 ) -> None:
     job = ["--name", "alice", "--name", "bob", "--best-of", "9", "--scorer", str(scorer)]
     done = avatar_gen(*job, "--out-dir", "faces")
-    kept = best(generator, scorer)
+    kept = list(BestOf(Scorer.load(scorer), 9).candidates(generator, ["alice", "bob"]))
+    assert 0 not in kept  # else the names below would be others
     chosen = [("alice", kept[0]), ("bob", kept[1])]
     expected = generator.generate([f"{name}~{k}" for name, k in chosen])
     said = [f"'{name}': candidate {k} of 9, the avatar named '{name}~{k}'" for name, k in chosen]
@@ -58,19 +59,9 @@ def test_files_and_grids_of_the_best(
         np.testing.assert_array_equal(np.asarray(found), np.concatenate(list(expected), axis=1))
         text = json.loads(text_of(found) or "")
     assert text["names"] == ["alice", "bob"]
-    assert (text["candidates"], text["best_of"], text["scorer"]) == (
-        best(generator, scorer),
-        9,
-        Scorer.load(scorer).sha256,
-    )
+    assert (text["candidates"], text["best_of"], text["scorer"]) == (kept, 9, Scorer.load(scorer).sha256)
     assert json.loads(done.stdout).items() >= text.items()
     assert avatar_gen("--reproduce", "grid.png").exit_code == 0  # without the scorer
-
-
-def best(generator: AvatarGenerator, scorer: Path) -> list[int]:
-    found = list(BestOf(Scorer.load(scorer), 9).candidates(generator, ["alice", "bob"]))
-    assert 0 not in found  # else the names below would be others
-    return found
 
 
 @pytest.mark.parametrize(
