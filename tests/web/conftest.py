@@ -74,6 +74,14 @@ def unpack(tarballs: dict[str, Path]) -> Callable[[Path], None]:
     return unpack
 
 
+def until(page: Any, condition: str) -> None:
+    """Wait for a JavaScript condition; Playwright's own way needs eval, which the policy forbids."""
+    end = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"{condition}; {page.complaints}"
+        time.sleep(0.05)
+
+
 class _Handler(http.server.SimpleHTTPRequestHandler):
     extensions_map = {  # noqa: RUF012  # the base class declares it so
         **http.server.SimpleHTTPRequestHandler.extensions_map,
@@ -191,16 +199,3 @@ def page(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     with request.getfixturevalue(engine)() as page:
         yield page
         assert page.complaints == []
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[..., None]:
-    """Wait for a JavaScript condition; Playwright's own way needs eval, which the policy forbids."""
-
-    def until(page: Any, condition: str, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not page.evaluate(condition):
-            assert time.monotonic() < end, f"{condition}; {page.complaints}"
-            time.sleep(0.05)
-
-    return until

@@ -10,7 +10,7 @@ import pytest
 
 from avatar_runtime import AvatarGenerator
 from code_blocks import Block, parameters, to_run
-from web.conftest import rgb
+from web.conftest import rgb, until
 
 IMPORTS = """<script type="importmap">{ "imports": {
   "avatar-runtime-web": "/node_modules/avatar-runtime-web/src/index.js",
@@ -31,9 +31,7 @@ def folder(unpack: Callable[[Path], None], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("block", parameters(PAGES))
-def test_a_page_shows_a_face(
-    block: Block, folder: Path, page: Any, serve: Callable[..., str], until: Callable[..., None]
-) -> None:
+def test_a_page_shows_a_face(block: Block, folder: Path, page: Any, serve: Callable[..., str]) -> None:
     body = block.code if block.language == "html" else ELEMENT
     script = block.code if block.language == "js" else 'import "avatar-runtime-web/element";'
     complete = "<script" in block.code

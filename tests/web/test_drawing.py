@@ -13,10 +13,9 @@ import pytest
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
-from web.conftest import WEB, rgb
+from web.conftest import WEB, rgb, until
 from web.engines import everywhere
 
-Until = Callable[..., None]
 MODEL = embedded_model().read_bytes()
 PYTHON = AvatarGenerator.load()
 MODEL_ID = PYTHON.model_id
@@ -64,7 +63,7 @@ def test_few_names_start_one_worker(blank: Any) -> None:
     assert run(blank, body) == 1
 
 
-def test_workers_without_work_give_their_memory_back(blank: Any, until: Until) -> None:
+def test_workers_without_work_give_their_memory_back(blank: Any) -> None:
     body = """window.generator = await AvatarGenerator.load(undefined, { workers: 3 });
     await generator.generate(100);
     return generator.engine.lanes.size;"""

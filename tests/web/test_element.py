@@ -1,16 +1,15 @@
 """<avatar-face> in real browsers: what a page may do with it, and what it does not do to a page."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
+from web.conftest import until
 from web.engines import everywhere
 
-Until = Callable[..., None]
 SIZE = AvatarGenerator.load().spec.image_size
 
 PIXELS = """(face) => {
@@ -53,7 +52,7 @@ def is_face_of(page: Any, name: str, face: str = "face") -> bool:
 
 
 @everywhere
-def test_it_shows_its_face_and_says_so(blank: Any, until: Until) -> None:
+def test_it_shows_its_face_and_says_so(blank: Any) -> None:
     define(blank)
     put(blank, {"name": "alice"})
     assert blank.evaluate("face.complete") is False
@@ -64,7 +63,7 @@ def test_it_shows_its_face_and_says_so(blank: Any, until: Until) -> None:
 
 
 @everywhere
-def test_two_copies_of_the_package_share_one_element(blank: Any, until: Until) -> None:
+def test_two_copies_of_the_package_share_one_element(blank: Any) -> None:
     define(blank)
     one, other = "import('/src/element.js')", "import('/src/element.js?copy')"
     assert blank.evaluate(f"Promise.all([{one}, {other}]).then(([a, b]) => a.AvatarFace === b.AvatarFace)")
@@ -72,7 +71,7 @@ def test_two_copies_of_the_package_share_one_element(blank: Any, until: Until) -
 
 
 @everywhere
-def test_properties_set_before_the_definition_count(blank: Any, until: Until) -> None:
+def test_properties_set_before_the_definition_count(blank: Any) -> None:
     put(blank, {})
     blank.evaluate("Object.assign(face, { name: 'bob', size: 48 }) && 0")
     define(blank)
@@ -85,7 +84,7 @@ def test_properties_set_before_the_definition_count(blank: Any, until: Until) ->
 
 @everywhere
 @pytest.mark.parametrize("nothing", ["null", "undefined"])
-def test_no_name_is_an_empty_box(blank: Any, until: Until, nothing: str) -> None:
+def test_no_name_is_an_empty_box(blank: Any, nothing: str) -> None:
     define(blank)
     put(blank, {"name": "alice"})
     until(blank, "face.complete")
@@ -109,7 +108,7 @@ def test_size_is_any_css_length(blank: Any, size: str, width: int) -> None:
 
 
 @everywhere
-def test_css_of_the_page_reaches_the_image(blank: Any, until: Until) -> None:
+def test_css_of_the_page_reaches_the_image(blank: Any) -> None:
     define(blank)
     blank.evaluate(
         """() => {
@@ -132,7 +131,7 @@ def test_css_of_the_page_reaches_the_image(blank: Any, until: Until) -> None:
 
 
 @pytest.mark.parametrize(("motion", "animation"), [("no-preference", "shimmer"), ("reduce", "none")])
-def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str, until: Until) -> None:
+def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str) -> None:
     blank.emulate_media(reduced_motion=motion)
     blank.route("**/*.onnx", lambda route: None)  # never comes
     define(blank)
@@ -154,7 +153,7 @@ def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str, unt
     ],
 )
 def test_what_cannot_be_drawn_shows_a_letter_and_says_why(
-    blank: Any, until: Until, attributes: dict[str, str], code: str, letter: str
+    blank: Any, attributes: dict[str, str], code: str, letter: str
 ) -> None:
     define(blank)
     put(blank, attributes)
@@ -167,7 +166,7 @@ def test_what_cannot_be_drawn_shows_a_letter_and_says_why(
     blank.complaints[:] = [text for text in blank.complaints if "404" not in text]  # the browser's own
 
 
-def test_a_failed_face_can_be_tried_again(blank: Any, until: Until) -> None:
+def test_a_failed_face_can_be_tried_again(blank: Any) -> None:
     blank.route("**/*.onnx", lambda route: route.abort())
     define(blank)
     put(blank, {"name": "alice"})
@@ -181,7 +180,7 @@ def test_a_failed_face_can_be_tried_again(blank: Any, until: Until) -> None:
 
 
 @everywhere
-def test_moved_cloned_and_adopted_faces_stay(blank: Any, until: Until) -> None:
+def test_moved_cloned_and_adopted_faces_stay(blank: Any) -> None:
     define(blank)
     put(blank, {"name": "alice", "size": "40"})
     until(blank, "face.complete")
@@ -203,7 +202,7 @@ def test_moved_cloned_and_adopted_faces_stay(blank: Any, until: Until) -> None:
 
 
 @everywhere
-def test_alt_is_what_is_said(blank: Any, until: Until) -> None:
+def test_alt_is_what_is_said(blank: Any) -> None:
     define(blank)
     put(blank, {"name": "alice", "alt": "Alice herself"})
     assert blank.evaluate("face.internals.ariaLabel") == "Alice herself"
@@ -211,7 +210,7 @@ def test_alt_is_what_is_said(blank: Any, until: Until) -> None:
     assert blank.evaluate("[face.internals.role, face.internals.ariaHidden]") == ["none", "true"]
 
 
-def test_a_page_in_forced_colours_still_shows_where_faces_will_be(blank: Any, until: Until) -> None:
+def test_a_page_in_forced_colours_still_shows_where_faces_will_be(blank: Any) -> None:
     blank.emulate_media(forced_colors="active")
     define(blank)
     put(blank, {"name": "alice", "model": "/package.json"})
@@ -220,7 +219,7 @@ def test_a_page_in_forced_colours_still_shows_where_faces_will_be(blank: Any, un
 
 
 @everywhere
-def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: str, until: Until) -> None:
+def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: str) -> None:
     page.goto(f"{site}/demo/demo.css")
     page.evaluate(
         """async () => {
@@ -246,7 +245,7 @@ def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: 
     assert page.evaluate(boxes) == before
 
 
-def test_faces_that_left_the_screen_are_not_waited_for(blank: Any, until: Until) -> None:
+def test_faces_that_left_the_screen_are_not_waited_for(blank: Any) -> None:
     define(blank)
     blank.evaluate(
         """() => {
