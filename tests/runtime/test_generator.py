@@ -89,8 +89,6 @@ def test_a_bad_number_of_frames_is_refused(generator: AvatarGenerator, frames: A
     [
         ("alice", 7, 0.5, 1.0, "a name must be a string, not 7"),
         ("alice", "bob", -0.1, 1.0, "must be a number from 0 to 1, not -0.1"),
-        ("alice", "bob", math.nan, 1.0, "must be a number from 0 to 1, not nan"),
-        ("alice", "bob", "0.5", 1.0, "must be a number from 0 to 1, not '0.5'"),
         ("alice", "bob", 0.5, 3.0, "truncation must be"),
     ],
 )

@@ -22,7 +22,7 @@ from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
-from avatar_runtime.serve.cache import BusyError, PictureCache
+from avatar_runtime.serve.cache import PictureCache
 from avatar_runtime.serve.negotiation import FORMATS
 from tiny_model import tiny_weights, write_tiny_model
 
@@ -571,14 +571,11 @@ def test_a_failure_reaches_each_who_asked_and_nobody_after(generator: AvatarGene
 
     async def ask() -> None:
         closed, generator._session = generator._session, None
-        found = await asyncio.gather(
-            *(answers.answer(Picture((name,)), ".png") for name in ("alice", "alice", "bob")), return_exceptions=True
-        )
+        asked = [answers.answer(Picture((name,)), ".png") for name in ("alice", "alice", "bob")]
+        found = await asyncio.gather(*asked, return_exceptions=True)
         assert ["clos" in str(error) for error in found] == [True, True, True]
         generator._session = closed
         await answers.answer(Picture(("alice",)), ".png")
-        with pytest.raises(BusyError):
-            await answers.answer(Picture(("a", "b", "c", "d", "e")), ".png")
 
     asyncio.run(ask())
     answers.close()

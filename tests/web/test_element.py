@@ -1,16 +1,13 @@
 """<avatar-face> in real browsers: what a page may do with it, and what it does not do to a page."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
-from web.conftest import until
+from web.conftest import rgb, until
 from web.engines import everywhere
-
-SIZE = AvatarGenerator.load().spec.image_size
 
 PIXELS = """(face) => {
   const canvas = face.shadowRoot?.querySelector("canvas");
@@ -46,9 +43,7 @@ def put(page: Any, attributes: dict[str, str], name: str = "face") -> None:
 
 def is_face_of(page: Any, name: str, face: str = "face") -> bool:
     pixels = page.evaluate(f"({PIXELS})({face})")
-    return pixels is not None and np.array_equal(
-        np.array(pixels, np.uint8).reshape(SIZE, SIZE, 4)[..., :3], AvatarGenerator.load().generate([name])[0]
-    )
+    return pixels is not None and np.array_equal(rgb(bytes(pixels)), AvatarGenerator.load().generate([name])[0])
 
 
 @everywhere
@@ -89,9 +84,8 @@ def test_no_name_is_an_empty_box(blank: Any, nothing: str) -> None:
     put(blank, {"name": "alice"})
     until(blank, "face.complete")
     blank.evaluate(f"face.name = {nothing}")
-    assert blank.evaluate(
-        "[face.hasAttribute('name'), face.shadowRoot.textContent, face.shadowRoot.children.length]"
-    ) == [False, "", 0]
+    inside = "[face.hasAttribute('name'), face.shadowRoot.textContent, face.shadowRoot.children.length]"
+    assert blank.evaluate(inside) == [False, "", 0]
     assert blank.evaluate("[face.offsetWidth, face.internals.role, face.internals.ariaLabel]") == [96, "none", None]
 
 
@@ -158,11 +152,8 @@ def test_what_cannot_be_drawn_shows_a_letter_and_says_why(
     define(blank)
     put(blank, attributes)
     until(blank, "faceEvents.length === 1")
-    assert blank.evaluate("[faceEvents[0], face.shadowRoot.textContent, face.complete]") == [
-        ["error", code],
-        letter,
-        False,
-    ]
+    shown = blank.evaluate("[faceEvents[0], face.shadowRoot.textContent, face.complete]")
+    assert shown == [["error", code], letter, False]
     blank.complaints[:] = [text for text in blank.complaints if "404" not in text]  # the browser's own
 
 
@@ -235,11 +226,9 @@ def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: 
           await loaded;
         }"""
     )
-    boxes = (
-        "Array.from(document.querySelectorAll('avatar-face'), (face) => JSON.stringify(face.getBoundingClientRect()))"
-    )
+    boxes = "Array.from(document.querySelectorAll('avatar-face'), (face) => face.getBoundingClientRect().toJSON())"
     before = page.evaluate(boxes)
-    assert [json.loads(box)["width"] for box in before] == [96, 48]
+    assert [box["width"] for box in before] == [96, 48]
     define(page)
     until(page, "Array.from(document.querySelectorAll('avatar-face')).every((face) => face.complete)")
     assert page.evaluate(boxes) == before

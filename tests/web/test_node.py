@@ -82,6 +82,8 @@ def test_the_engine_draws_pythons_bytes(ask: Ask) -> None:
     assert ask(embedded_model(), "verify")["pixels"] == [0]
     frames = python.interpolate("alice", "bob", 20)
     assert np.array_equal(images(ask(embedded_model(), "interpolate", "alice", "bob", 20)), frames)
+    mixed = python.mix("alice", "bob", 0.25)
+    assert np.array_equal(images(ask(embedded_model(), "mix", "alice", "bob", 0.25))[0], mixed)
 
 
 def test_pythons_embedded_module_is_npms_but_for_where_the_model_is(node: str) -> None:
@@ -124,13 +126,6 @@ def test_names_and_codes_survive_a_minifier(node: str, tmp_path: Path) -> None:
     subprocess.run([esbuild, "main.js", *bundle], cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run([node, "out.mjs"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.split("\n")[:2] == ["ModelFileError unreachable ModelFileError", "16384 InputError"]
-
-
-def test_the_way_between_two_names_is_pythons(ask: Ask, tiny_model: Path) -> None:
-    python = AvatarGenerator.load(tiny_model)
-    frames = python.interpolate("alice", "bob", 20)
-    assert levels(images(ask(tiny_model, "interpolate", "alice", "bob", 20)), frames) <= 1
-    assert levels(images(ask(tiny_model, "mix", "alice", "bob", 0.25)), python.mix("alice", "bob", 0.25)) <= 1
 
 
 def test_the_packed_package_does_what_its_readme_says(
