@@ -19,6 +19,7 @@ const mix = /** @type {HTMLInputElement} */ ($("mix"));
 const canvas = /** @type {HTMLCanvasElement} */ ($("face"));
 const blendRow = $("blend");
 const status = $("status");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @type {import("../src/index.js").AvatarImage | undefined} */
 let image;
@@ -42,7 +43,8 @@ async function draw() {
     while (stale) {
       stale = false;
       const t = partner() ? Number(mix.value) : 0;
-      show(await generator.mix(name.value, partner(), t, { truncation, priority: "high" }));
+      image = await generator.mix(name.value, partner(), t, { truncation, priority: "high" });
+      toCanvas(image, canvas);
       canvas.ariaLabel = t ? `Avatar between ${name.value} and ${partner()}` : `Avatar of ${name.value || "the empty name"}`;
       document.title = name.value ? `${name.value} – a name, a face` : "A name, a face";
     }
@@ -55,12 +57,6 @@ async function draw() {
     drawing = false;
     canvas.ariaBusy = "false";
   }
-}
-
-/** @param {import("../src/index.js").AvatarImage} drawn */
-function show(drawn) {
-  image = drawn;
-  toCanvas(drawn, canvas);
 }
 
 /** @param {string} text @param {boolean} [failed] */
@@ -111,7 +107,7 @@ function choose(chosen) {
 }
 
 function toTop() {
-  scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  scrollTo({ top: 0, behavior: calm.matches ? "auto" : "smooth" });
 }
 
 /** @param {string} a @param {string} b */
@@ -120,7 +116,7 @@ function blend(a, b) {
   blendRow.hidden = false;
   changed();
   toTop();
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) morph();
+  if (!calm.matches) morph();
 }
 
 /** The walk from one to the other and back to where the slider was. */

@@ -7,7 +7,7 @@ import { download, fileName, pngOf, zipOf } from "./pictures.js";
 const SIDE = 256;
 
 /** @param {string} text Names, one a line or between commas; each once. */
-export function namesIn(text) {
+function namesIn(text) {
   return [...new Set(text.split(/[\n,;\t]+/).map((name) => name.trim()).filter(Boolean))];
 }
 
