@@ -69,8 +69,10 @@ def application(environ, start_response):
 """
 
 
-def run_program(program: str, *arguments: str) -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *arguments]
+@pytest.mark.parametrize("threads", ["0", "1", "4"], ids=["default", "one thread", "four threads"])
+@pytest.mark.parametrize("what", ["draw", "refuse", "drop", "end", "fork_again"])
+def test_a_forked_child_answers_and_ends(tiny_model: Path, threads: str, what: str) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(tiny_model), threads, what]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             _, stderr = process.communicate(timeout=60)
@@ -78,12 +80,6 @@ def run_program(program: str, *arguments: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)  # the child that hangs, too
             raise
     assert (process.returncode, stderr) == (0, "")
-
-
-@pytest.mark.parametrize("threads", ["0", "1", "4"], ids=["default", "one thread", "four threads"])
-@pytest.mark.parametrize("what", ["draw", "refuse", "drop", "end", "fork_again"])
-def test_a_forked_child_answers_and_ends(tiny_model: Path, threads: str, what: str) -> None:
-    run_program(FORK, str(tiny_model), threads, what)
 
 
 def test_gunicorn_answers_from_an_application_that_it_preloads(tiny_model: Path, tmp_path: Path) -> None:
