@@ -17,6 +17,8 @@ from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.cli import main
 from tiny_model import bright_scorer
 
+FIXTURE = json.loads(Path(__file__).with_name("latents_fixture.json").read_text(encoding="utf-8"))
+"""Latents that are pinned for every language."""
 AvatarGen: TypeAlias = Callable[..., Result]
 """avatar-gen in this process."""
 Command: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"

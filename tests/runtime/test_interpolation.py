@@ -1,9 +1,7 @@
 """Great circles between latents: pinned by fixtures, checked against White's formula, exact at the ends."""
 
 import hashlib
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,8 @@ from avatar_runtime import InputError
 from avatar_runtime.interpolation import slerp
 from avatar_runtime.latents import latent
 
-FIXTURE = json.loads((Path(__file__).parent / "latents_fixture.json").read_text(encoding="utf-8"))
+from .conftest import FIXTURE
+
 POSITIONS = [i / 20 for i in range(21)]
 
 

@@ -1,12 +1,10 @@
 """The latent scheme: pinned by fixtures, and checked against an independent implementation."""
 
 import hashlib
-import json
 import math
 import re
 import unicodedata
 from fractions import Fraction
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -17,7 +15,8 @@ import pytest
 from avatar_runtime import InputError
 from avatar_runtime.latents import SCHEME, latent, latents, standard_normal, truncate
 
-FIXTURE = json.loads((Path(__file__).parent / "latents_fixture.json").read_text(encoding="utf-8"))
+from .conftest import FIXTURE
+
 PINNED = [(row["name"] * row.get("times", 1), row) for row in FIXTURE["latents"]]
 NAMES = [name for name, _ in PINNED]
 IDS = [ascii(name)[:30] for name in NAMES]
