@@ -32,6 +32,11 @@ def shown(page: Any) -> UInt8:
     return rgb(base64.b64decode(page.evaluate(FACE)))
 
 
+def visit(page: Any, address: str) -> None:
+    page.goto(address)
+    until(page, READY)
+
+
 def showing(label: str) -> str:
     return f"{READY} && document.getElementById('face').ariaLabel === {label!r}"
 
@@ -49,8 +54,7 @@ def test_typing_a_name_draws_its_face(page: Any, site: str) -> None:
 
 @everywhere
 def test_a_link_shows_what_it_was_made_of(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice&with=bob&mix=0.25&truncation=0.7")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice&with=bob&mix=0.25&truncation=0.7")
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.25, truncation=0.7))
     assert page.evaluate("document.getElementById('other').value") == "bob"
 
@@ -61,8 +65,7 @@ def test_a_link_of_another_model_says_so(page: Any, site: str) -> None:
 
 
 def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     page.click("#shuffle")
     until(page, "document.getElementById('name').value !== 'alice'")
     name = page.input_value("#name")
@@ -71,8 +74,7 @@ def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str) -
 
 
 def test_keys_are_enough_to_blend(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     page.focus("#name")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -143,8 +145,7 @@ def test_a_finger_that_holds_drags_a_face(page: Any, site: str, finger: Finger) 
 
 def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, finger: Finger) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     x, y = middle(page.locator("#wall button").nth(0))
     finger("touchStart", x, y)
     for moved in range(20, 200, 20):
@@ -157,8 +158,7 @@ def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, finger: Finge
 
 def test_a_page_at_rest_does_nothing(page: Any, site: str) -> None:
     """Nothing runs, is laid out or painted anew while nobody touches the page."""
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     near = "[...document.querySelectorAll('#wall avatar-face')].every((face) => face.complete || face.state === '')"
     until(page, f"{near} && !document.querySelector('input:focus')?.blur()")
     page.evaluate("document.activeElement.blur()")  # a caret blinks
@@ -187,8 +187,7 @@ def saved(page: Any, size: str, shape: str, kind: str) -> Image.Image:
 
 
 def test_a_face_is_saved_as_png(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=a/b")
-    until(page, READY)
+    visit(page, f"{site}/#name=a/b")
     assert np.array_equal(np.asarray(saved(page, str(SIZE), "square", "png").convert("RGB")), shown(page))
     round_ = np.asarray(saved(page, "512", "round", "png").convert("RGBA"))
     assert round_.shape == (512, 512, 4)
@@ -196,8 +195,7 @@ def test_a_face_is_saved_as_png(page: Any, site: str) -> None:
 
 
 def test_a_morph_is_saved_as_gif(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice&with=bob")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice&with=bob")
     gif: Any = saved(page, str(SIZE), "square", "gif")
     assert (gif.n_frames, gif.size) == (46, (SIZE, SIZE))
     ends = PYTHON.generate(["alice", "bob"]).astype(np.int16)
@@ -247,8 +245,7 @@ def test_a_team_becomes_a_sheet_and_a_zip(page: Any, site: str) -> None:
 
 
 def test_the_page_works_without_a_network_once_seen(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     until(page, "navigator.serviceWorker.controller !== null")
     until(page, "caches.open('avatar-edge').then((cache) => cache.keys()).then((keys) => keys.length > 15)")
     page.context.set_offline(True)
@@ -274,8 +271,7 @@ def test_the_choices_to_save_begin_at_the_chosen_one(page: Any, site: str) -> No
 def test_it_fits_every_width(page: Any, site: str) -> None:
     for width in (320, 768, 1440, 2560):
         page.set_viewport_size({"width": width, "height": 800})
-        page.goto(f"{site}/#name=alice&with=bob")
-        until(page, READY)
+        visit(page, f"{site}/#name=alice&with=bob")
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
@@ -288,8 +284,7 @@ def one_file(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @everywhere
 def test_one_file_opens_from_disk(page: Any, one_file: Path) -> None:
-    page.goto(f"{one_file.as_uri()}#name=alice&with=bob&mix=0.5")
-    until(page, READY)
+    visit(page, f"{one_file.as_uri()}#name=alice&with=bob&mix=0.5")
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.5))
     until(page, "document.querySelector('#wall avatar-face').complete")
 

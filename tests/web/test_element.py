@@ -16,15 +16,22 @@ PIXELS = """(face) => {
 
 
 @pytest.fixture
-def blank(page: Any, site: str) -> Any:
-    """A page with nothing on it, under the strict policy; load(page) defines the element."""
+def bare(page: Any, site: str) -> Any:
+    """A page with nothing on it, under the strict policy."""
     page.goto(f"{site}/demo/demo.css")
     page.evaluate("document.body.replaceChildren()")
     return page
 
 
-def define(page: Any, query: str = "") -> None:
-    page.evaluate(f"import('/src/element.js{query}').then(() => 0)")
+@pytest.fixture
+def blank(bare: Any) -> Any:
+    """A page with nothing on it that knows the element."""
+    define(bare)
+    return bare
+
+
+def define(page: Any) -> None:
+    page.evaluate("import('/src/element.js').then(() => 0)")
 
 
 def put(page: Any, attributes: dict[str, str], name: str = "face") -> None:
@@ -48,7 +55,6 @@ def is_face_of(page: Any, name: str, face: str = "face") -> bool:
 
 @everywhere
 def test_it_shows_its_face_and_says_so(blank: Any) -> None:
-    define(blank)
     put(blank, {"name": "alice"})
     assert blank.evaluate("face.complete") is False
     until(blank, "face.complete")
@@ -59,28 +65,26 @@ def test_it_shows_its_face_and_says_so(blank: Any) -> None:
 
 @everywhere
 def test_two_copies_of_the_package_share_one_element(blank: Any) -> None:
-    define(blank)
     one, other = "import('/src/element.js')", "import('/src/element.js?copy')"
     assert blank.evaluate(f"Promise.all([{one}, {other}]).then(([a, b]) => a.AvatarFace === b.AvatarFace)")
     assert blank.evaluate(f"{other}.then(({{ AvatarFace }}) => new AvatarFace().localName)") == "avatar-face"
 
 
 @everywhere
-def test_properties_set_before_the_definition_count(blank: Any) -> None:
-    put(blank, {})
-    blank.evaluate("Object.assign(face, { name: 'bob', size: 48 }) && 0")
-    define(blank)
-    until(blank, "face.complete && face.shadowRoot.querySelector('canvas') !== null")
-    assert is_face_of(blank, "bob")
-    assert blank.evaluate("[face.getAttribute('name'), face.offsetWidth]") == ["bob", 48]
-    blank.evaluate("face.name = 'carol'")
-    assert blank.evaluate("face.getAttribute('name')") == "carol"
+def test_properties_set_before_the_definition_count(bare: Any) -> None:
+    put(bare, {})
+    bare.evaluate("Object.assign(face, { name: 'bob', size: 48 }) && 0")
+    define(bare)
+    until(bare, "face.complete && face.shadowRoot.querySelector('canvas') !== null")
+    assert is_face_of(bare, "bob")
+    assert bare.evaluate("[face.getAttribute('name'), face.offsetWidth]") == ["bob", 48]
+    bare.evaluate("face.name = 'carol'")
+    assert bare.evaluate("face.getAttribute('name')") == "carol"
 
 
 @everywhere
 @pytest.mark.parametrize("nothing", ["null", "undefined"])
 def test_no_name_is_an_empty_box(blank: Any, nothing: str) -> None:
-    define(blank)
     put(blank, {"name": "alice"})
     until(blank, "face.complete")
     blank.evaluate(f"face.name = {nothing}")
@@ -94,7 +98,6 @@ def test_no_name_is_an_empty_box(blank: Any, nothing: str) -> None:
     [("48", 48), ("2em", 32), ("calc(1em + 4px)", 20), ("10vw", 100), ("nonsense", 96), ("-4", 96), ("", 96)],
 )
 def test_size_is_any_css_length(blank: Any, size: str, width: int) -> None:
-    define(blank)
     put(blank, {"size": size})
     assert blank.evaluate("[face.offsetWidth, face.offsetHeight]") == [width, width]
     blank.evaluate("face.size = 24")
@@ -103,7 +106,6 @@ def test_size_is_any_css_length(blank: Any, size: str, width: int) -> None:
 
 @everywhere
 def test_css_of_the_page_reaches_the_image(blank: Any) -> None:
-    define(blank)
     blank.evaluate(
         """() => {
           const sheet = new CSSStyleSheet();
@@ -128,7 +130,6 @@ def test_css_of_the_page_reaches_the_image(blank: Any) -> None:
 def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str) -> None:
     blank.emulate_media(reduced_motion=motion)
     blank.route("**/*.onnx", lambda route: None)  # never comes
-    define(blank)
     put(blank, {"name": "alice"})
     until(blank, "face.shadowRoot.querySelector('.loading') !== null")
     assert blank.evaluate("getComputedStyle(face.shadowRoot.querySelector('.loading')).animationName") == animation
@@ -149,7 +150,6 @@ def test_it_shimmers_while_it_loads(blank: Any, motion: str, animation: str) -> 
 def test_what_cannot_be_drawn_shows_a_letter_and_says_why(
     blank: Any, attributes: dict[str, str], code: str, letter: str
 ) -> None:
-    define(blank)
     put(blank, attributes)
     until(blank, "faceEvents.length === 1")
     shown = blank.evaluate("[faceEvents[0], face.shadowRoot.textContent, face.complete]")
@@ -159,7 +159,6 @@ def test_what_cannot_be_drawn_shows_a_letter_and_says_why(
 
 def test_a_failed_face_can_be_tried_again(blank: Any) -> None:
     blank.route("**/*.onnx", lambda route: route.abort())
-    define(blank)
     put(blank, {"name": "alice"})
     until(blank, "faceEvents.length === 1")
     assert blank.evaluate("faceEvents[0]") == ["error", "unreachable"]
@@ -172,7 +171,6 @@ def test_a_failed_face_can_be_tried_again(blank: Any) -> None:
 
 @everywhere
 def test_moved_cloned_and_adopted_faces_stay(blank: Any) -> None:
-    define(blank)
     put(blank, {"name": "alice", "size": "40"})
     until(blank, "face.complete")
     blank.evaluate("document.body.prepend(document.createElement('p'), face) ?? 0")
@@ -194,7 +192,6 @@ def test_moved_cloned_and_adopted_faces_stay(blank: Any) -> None:
 
 @everywhere
 def test_alt_is_what_is_said(blank: Any) -> None:
-    define(blank)
     put(blank, {"name": "alice", "alt": "Alice herself"})
     assert blank.evaluate("face.internals.ariaLabel") == "Alice herself"
     blank.evaluate("face.alt = ''")
@@ -203,7 +200,6 @@ def test_alt_is_what_is_said(blank: Any) -> None:
 
 def test_a_page_in_forced_colours_still_shows_where_faces_will_be(blank: Any) -> None:
     blank.emulate_media(forced_colors="active")
-    define(blank)
     put(blank, {"name": "alice", "model": "/package.json"})
     until(blank, "faceEvents.length === 1")
     assert blank.evaluate("getComputedStyle(face.shadowRoot.querySelector('span')).outlineStyle") == "solid"
@@ -235,7 +231,6 @@ def test_the_box_of_a_server_does_not_move_when_the_face_comes(page: Any, site: 
 
 
 def test_faces_that_left_the_screen_are_not_waited_for(blank: Any) -> None:
-    define(blank)
     blank.evaluate(
         """() => {
           window.drawn = 0;
