@@ -126,9 +126,7 @@ def draw(paths: list[str], out: str, column: str = "name", size: int = 10_000, m
         return 0
     workers = max(1, int(ray.cluster_resources()["CPU"]) - 1)  # Ray itself needs one to hand the shards out
     drawn = ray.data.from_items(missing, override_num_blocks=len(missing)).map(
-        Draw,
-        fn_constructor_args=(out, model),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        Draw, fn_constructor_args=(out, model), compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
     )
     return sum(int(row["avatars"]) for row in drawn.iter_rows())
 

@@ -1,15 +1,22 @@
 """Hostile files made from sound ones. Seeded: input number i of a seed is always the same bytes."""
 
+import os
 import random
 
+from hypothesis import HealthCheck, settings
+
+FUZZ = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "3000")), deadline=10_000, suppress_health_check=list(HealthCheck)
+)
+"""For tests whose inputs hypothesis makes."""
 HUGE = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 """Lengths, shapes and offsets that overflow something."""
 
 
-def assert_sentence(err: Exception) -> None:
+def assert_sentence(err: Exception, errors: str = "surrogateescape") -> None:
     """What a refusal says can be printed on one line."""
     message = str(err)
-    message.encode("utf-8", "surrogateescape")
+    message.encode("utf-8", errors)
     assert 3 < len(message) < 400
     assert "\n" not in message
 

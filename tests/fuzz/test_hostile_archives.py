@@ -2,23 +2,19 @@
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from avatar_training.archive import ArchiveError, pack_arrays, read_arrays
 from avatar_training.data.decoding import UnusableImageError
 from avatar_training.data.source import MAX_FILE_BYTES, DataError, open_source
-from fuzz.mutations import HUGE, assert_sentence
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3000"))
-FUZZ = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=list(HealthCheck))
+from fuzz.mutations import FUZZ, HUGE, assert_sentence
 
 pytest.importorskip("mindspore")  # importing it raises the recursion limit, which hypothesis notices
 
@@ -90,9 +86,8 @@ def headers(draw: st.DrawFn) -> bytes:
     text = draw(st.sampled_from([repr(header)] * 9 + ["(" * 3000, "{}", "1+1", "\ud800"]))
     encoded = text.encode("utf-8", "surrogatepass").ljust(117) + b"\n"
     size = draw(st.sampled_from([len(encoded)] * 6 + [0, 65535])).to_bytes(2, "little")
-    return (
-        b"\x93NUMPY" + draw(st.sampled_from([b"\1\0"] * 6 + [b"\2\0", b"\3\0", b"\x09\0"])) + size + encoded + bytes(12)
-    )
+    version = draw(st.sampled_from([b"\1\0"] * 6 + [b"\2\0", b"\3\0", b"\x09\0"]))
+    return b"\x93NUMPY" + version + size + encoded + bytes(12)
 
 
 @st.composite
@@ -136,9 +131,8 @@ def checkpoints(draw: st.DrawFn) -> tuple[str, bytes]:
         entry.tensor.tensor_type = draw(KINDS)
         entry.tensor.dims.extend(draw(st.lists(st.sampled_from([0, 1, 3, 4, 2**31, 2**62, -1]), max_size=40)))
         entry.tensor.tensor_content = draw(st.binary(max_size=64) | st.just(bytes(48)))
-    return ".ckpt", checkpoint.SerializeToString() + draw(
-        st.sampled_from([b""] * 4 + [b"crc_num" + bytes(10), b"\xff", DIGEST + bytes(32)])
-    )
+    end = draw(st.sampled_from([b""] * 4 + [b"crc_num" + bytes(10), b"\xff", DIGEST + bytes(32)]))
+    return ".ckpt", checkpoint.SerializeToString() + end
 
 
 @FUZZ

@@ -44,20 +44,10 @@ def test_no_bytes_do_harm(tmp_path: Path, sound: Path, capsys: pytest.CaptureFix
     home.mkdir()
     arguments = [kind, str(sound / f"sound.{kind}"), str(SEED), str(INPUTS[kind]), str(tried)]
     worker = Path(__file__).with_name("worker.py")
+    command = [sys.executable, str(worker), *arguments]
+    environment = {"HOME": str(home), "TMPDIR": str(home), "GLOG_v": "4", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, str(worker), *arguments],
-        cwd=home,
-        env={
-            **os.environ,
-            "HOME": str(home),
-            "TMPDIR": str(home),
-            "GLOG_v": "4",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
+        command, cwd=home, env={**os.environ, **environment}, capture_output=True, text=True, timeout=3600, check=False
     )
     if done.returncode:
         cause = signal.Signals(-done.returncode).name if done.returncode < 0 else done.stderr.strip()

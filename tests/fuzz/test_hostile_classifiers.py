@@ -1,20 +1,16 @@
 """Hostile ONNX classifiers for feature heads, rewards and steering, damaged in their fields: `pytest -m fuzz`."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.mutations import assert_sentence
+from fuzz.mutations import FUZZ, assert_sentence
 from training.classifier import ACTIVATIONS, write_classifier
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3000"))
-FUZZ = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=list(HealthCheck))
 
 pytest.importorskip("mindspore")
 

@@ -1,22 +1,18 @@
 """Hostile training images, damaged in the fields that their formats have: `pytest -m fuzz`."""
 
 import io
-import os
 import struct
 import zlib
 from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from avatar_training.data.decoding import UnusableImageError, decode
-from fuzz.mutations import HUGE, assert_sentence
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3000"))
-FUZZ = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=list(HealthCheck))
+from fuzz.mutations import FUZZ, HUGE, assert_sentence
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]  # Pillow warns of much that it then refuses
 

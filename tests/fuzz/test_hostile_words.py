@@ -74,10 +74,11 @@ def test_texts_of_pictures(generator: AvatarGenerator) -> None:
     ]
     texts = [json.dumps(picture.text(generator)).encode() for picture in pictures]
 
-    def use(text: str) -> None:
-        read_text(text)[0].size(32)
-
-    try_all(TEXTS, lambda rng: mutated(rng.choice(texts), rng).decode("utf-8", "surrogateescape"), use)
+    try_all(
+        TEXTS,
+        lambda rng: mutated(rng.choice(texts), rng).decode("utf-8", "surrogateescape"),
+        lambda text: read_text(text)[0].size(32),
+    )
 
 
 def test_pictures(tmp_path: Path, generator: AvatarGenerator) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 NATIVE = Path(__file__).parents[2] / "runtime/native"
 COMPILERS = ("cc", "gcc", "clang")
 
-OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION, FLOAT_OUTPUT, METADATA, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(
-    12
-)
+OK, DAMAGED, ORT_FORMAT, FOREIGN, NEWER, PRECISION = range(6)
+FLOAT_OUTPUT, METADATA, OPERATOR, SUMS, TOO_LARGE, MEMORY = range(6, 12)
 """enum avatar_error of avatar.h."""
 
 
@@ -32,10 +32,11 @@ def compiler() -> str | None:
 
 
 def compile_engine(folder: Path, flags: Sequence[str] = ()) -> ctypes.CDLL:
-    """The engine as a shared library, with every warning an error."""
+    """The engine as a shared library, with every warning an error. Skips the test where there is no compiler."""
+    program = compiler() or pytest.skip("needs a C compiler")
     library = folder / f"avatar{''.join(flags)}.so"
     words = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror", *flags]
-    subprocess.run([compiler() or "cc", *words, "-shared", "-fPIC", NATIVE / "avatar.c", "-o", library], check=True)
+    subprocess.run([program, *words, "-shared", "-fPIC", NATIVE / "avatar.c", "-o", library], check=True)
     engine = ctypes.CDLL(str(library))
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     engine.avatar_error_text.restype = ctypes.c_char_p

@@ -52,17 +52,14 @@ class Graph:
         inputs.append(self.constant(np.zeros(len(steps)), np.int32))
         return self.node("DequantizeLinear", *inputs, axis=0)
 
-    def conv(
-        self, value: str, encoding: tuple[float, int], maps: int, depth: int, size: int, relu: bool = False
-    ) -> str:
+    def conv(self, value: str, encoding: tuple[float, int], maps: int, depth: int, size: int) -> str:
         """uint8 to float: a Conv of size x size that keeps height and width."""
         steps = self.rng.uniform(0.002, 0.004, maps).astype(np.float32)
         x = self.dequantize(value, *encoding)
         weight = self.weight((maps, depth, size, size), steps, axis=0)
         bias = self.bias(steps * np.float32(encoding[0]))
         before, after = (size - 1) // 2, size // 2
-        y = self.node("Conv", x, weight, bias, kernel_shape=[size, size], pads=[before, before, after, after])
-        return self.node("Relu", y) if relu else y
+        return self.node("Conv", x, weight, bias, kernel_shape=[size, size], pads=[before, before, after, after])
 
     def gemm(self, value: str, encoding: tuple[float, int], count: int, depth: int) -> str:
         steps = self.rng.uniform(0.002, 0.004, count).astype(np.float32)
@@ -110,7 +107,7 @@ def bottleneck(join: str) -> onnx.ModelProto:
     """3x3, 1x1 and a residual, by Add or by a 1x1 Conv of both."""
     graph = Graph(1)
     x = start(graph, 8, 8)
-    narrow = graph.quantize(graph.conv(x, (0.02, 0), 4, 8, 3, relu=True), 0.03)
+    narrow = graph.quantize(graph.node("Relu", graph.conv(x, (0.02, 0), 4, 8, 3)), 0.03)
     if join == "Add":
         wide = graph.quantize(graph.conv(narrow, (0.03, 0), 8, 4, 1), 0.05, 120)
         both = graph.node("Add", graph.dequantize(x, 0.02), graph.dequantize(wide, 0.05, 120))
@@ -125,10 +122,8 @@ def latent_network() -> onnx.ModelProto:
     """A residual map of z by two layers in float32, whose integers stay exact."""
     graph = Graph(2)
     z = graph.node("Round", graph.node("Mul", "z", graph.constant(256, np.float32)))
-    hidden = graph.node(
-        "Relu", graph.node("Mul", graph.integer_gemm(z, 9, LATENT_DIM), graph.constant(0.01, np.float32))
-    )
-    mapped = graph.integer_gemm(graph.node("Round", hidden), LATENT_DIM, 9)
+    scaled = graph.node("Mul", graph.integer_gemm(z, 9, LATENT_DIM), graph.constant(0.01, np.float32))
+    mapped = graph.integer_gemm(graph.node("Round", graph.node("Relu", scaled)), LATENT_DIM, 9)
     small = graph.node("Mul", mapped, graph.constant(graph.rng.uniform(0.001, 0.003, LATENT_DIM), np.float32))
     moved = graph.node("Round", graph.node("Add", graph.node("Sub", small, graph.constant(3, np.float32)), z))
     floats = graph.node("Mul", graph.integer_gemm(moved, 48, LATENT_DIM), graph.constant(np.full(48, 3e-5), np.float32))
@@ -140,9 +135,8 @@ def quantized_latent_network() -> onnx.ModelProto:
     graph = Graph(3)
     z = graph.quantize("z", 0.03, 128)
     hidden = graph.quantize(graph.gemm(z, (0.03, 128), 10, LATENT_DIM), 0.02, 90)
-    return graph.model(
-        graph.reshape(graph.quantize(graph.gemm(hidden, (0.02, 90), 16, 10), 0.02, 60), -1, 1, 4, 4), 4, 1
-    )
+    pixels = graph.quantize(graph.gemm(hidden, (0.02, 90), 16, 10), 0.02, 60)
+    return graph.model(graph.reshape(pixels, -1, 1, 4, 4), 4, 1)
 
 
 def mapped_latents(form: str) -> onnx.ModelProto:
@@ -178,9 +172,8 @@ def mapped_latents(form: str) -> onnx.ModelProto:
                 moved = graph.reshape(moved, -1, LATENT_DIM)
             mapped = graph.dequantize(moved, 0.03, 128)
     integers = graph.node("Round", graph.node("Mul", mapped, graph.constant(256, np.float32)))
-    floats = graph.node(
-        "Mul", graph.integer_gemm(integers, 48, LATENT_DIM), graph.constant(np.full(48, 2e-5), np.float32)
-    )
+    steps = graph.constant(np.full(48, 2e-5), np.float32)
+    floats = graph.node("Mul", graph.integer_gemm(integers, 48, LATENT_DIM), steps)
     return graph.model(graph.reshape(graph.quantize(floats, 0.02, 100), -1, 3, 4, 4), 4, 3)
 
 
@@ -198,9 +191,8 @@ def moves() -> onnx.ModelProto:
     """Channels that are shuffled, joined twice and split again before a Conv."""
     graph = Graph(5)
     x = start(graph, 4, 4)
-    shuffled = graph.reshape(
-        graph.node("Transpose", graph.reshape(x, -1, 2, 2, 4, 4), perm=[0, 2, 1, 4, 3]), -1, 4, 4, 4
-    )
+    turned = graph.node("Transpose", graph.reshape(x, -1, 2, 2, 4, 4), perm=[0, 2, 1, 4, 3])
+    shuffled = graph.reshape(turned, -1, 4, 4, 4)
     joined = graph.node("Concat", shuffled, x, shuffled, axis=1)
     return graph.model(graph.quantize(graph.conv(joined, (0.02, 0), 3, 12, 3), 0.03, 99), 4, 3)
 

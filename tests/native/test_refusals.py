@@ -76,10 +76,8 @@ def test_operators_it_does_not_know(one_engine: ctypes.CDLL) -> None:
         model = plain()
         node = next(node for node in model.graph.node if node.op_type == kind)
         for name, value in changes.items():
-            if name == "domain":
-                node.domain = str(value)
-            elif name == "op_type":
-                node.op_type = str(value)
+            if name in ("domain", "op_type"):
+                setattr(node, name, value)
             else:
                 node.attribute.append(helper.make_attribute(name, value))
         return model

@@ -73,10 +73,8 @@ def test_it_is_small_and_imports_nothing(tmp_path: Path) -> None:
     assert WASM.stat().st_size < 24 * 1024
     if shutil.which("node") is None:
         pytest.skip("needs node")
-    ask = "const m = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));"
-    ask += (
-        "console.log(JSON.stringify([WebAssembly.Module.imports(m), WebAssembly.Module.exports(m).map(e => e.name)]))"
-    )
+    ask = """const m = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
+    console.log(JSON.stringify([WebAssembly.Module.imports(m), WebAssembly.Module.exports(m).map(e => e.name)]))"""
     found = json.loads(subprocess.run(["node", "-e", ask, WASM], stdout=subprocess.PIPE, check=True).stdout)
     functions = "allocate open latent_dim height width channels draw error_text"
     assert found[0] == []

@@ -7,14 +7,29 @@ import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import pytest
 from click.testing import CliRunner, Result
 
+from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.cli import main
 from tiny_model import bright_scorer
+
+FIXTURE = json.loads(Path(__file__).with_name("latents_fixture.json").read_text(encoding="utf-8"))
+"""Latents that are pinned for every language."""
+AvatarGen: TypeAlias = Callable[..., Result]
+"""avatar-gen in this process."""
+Command: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
+"""avatar-gen as a process of its own."""
+
+
+def installed(command: str) -> str:
+    """The path of a command of this installation."""
+    found = shutil.which(command, path=sysconfig.get_path("scripts"))
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -24,21 +39,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def generator(tiny_model: Path) -> AvatarGenerator:
+    return AvatarGenerator.load(tiny_model)
+
+
 @pytest.fixture
-def avatar_gen(tiny_model: Path) -> Callable[..., Result]:
+def avatar_gen(tiny_model: Path) -> AvatarGen:
     """avatar-gen with the tiny model, in this process; a later --model wins."""
     return lambda *options: CliRunner().invoke(main, ["--model", str(tiny_model), *options])
 
 
 @pytest.fixture
-def installed_avatar_gen(tiny_model: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def installed_avatar_gen(tiny_model: Path) -> Command:
     """The installed command with the tiny model, as a process of its own."""
-    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
-    assert program is not None
 
     def run(*options: str, **settings: Any) -> "subprocess.CompletedProcess[str]":
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
-        return subprocess.run([program, "--model", str(tiny_model), *options], check=False, **settings)
+        return subprocess.run([installed("avatar-gen"), "--model", str(tiny_model), *options], check=False, **settings)
 
     return run
 

@@ -2,21 +2,19 @@
 
 import os
 import re
-import shutil
 import signal
 import sys
-import sysconfig
 import time
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
+from subprocess import PIPE, Popen
 
 import onnx
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from tiny_model import foreign_model
+
+from .conftest import AvatarGen, Command, installed
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file")
 
@@ -48,15 +46,13 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--count 0 --out a.png", "'--count': 0 is not in the range 1<=x<=1000000000"),
         ("--count x --out a.png", "'--count': 'x' is not a valid integer"),
         ("--count 262145 --out a.png", "262145 avatars of 32x32 pixels are 268 million pixels to draw"),
-        ("--count 99999999999999999999 --out a.png", "'--count': 99999999999999999999 is not in the range"),
         ("--count 513 --columns 1 --out a.png", "more than 16384"),
         ("--count 5 --columns 1 --size 4096 --out a.png", "5 rows and 1 columns of 4096 pixels each would be 20480"),
         ("--size 0 --out a.png", "size must be from 1 to 4096 pixels, not 0"),
         ("--size 4097 --out-dir new", "size must be from 1 to 4096 pixels, not 4097"),
         ("--count 512 --columns 1 --out a.webp", "WEBP cannot hold a picture of 32x16384 pixels"),
         ("--truncation nan --out a.png", "a finite number from 0 to 2, not nan"),
-        ("--truncation -0.1 --out-dir new", "a finite number from 0 to 2, not -0.1"),
-        ("--truncation 2.1 --out a.png", "a finite number from 0 to 2, not 2.1"),
+        ("--truncation 2.1 --out-dir new", "a finite number from 0 to 2, not 2.1"),
         ("--truncation x --out a.png", "'x' is not a valid float"),
         ("--count 300000 --size 1 --out a.png", "300000 avatars of 32x32 pixels are 307 million pixels to draw"),
         ("--interpolate a b --frames 200000000 --size 1 --out a.gif", "204800 million pixels to draw"),
@@ -93,33 +89,23 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         ("--out-dir new --format bmp", "'bmp' is not one of 'png', 'webp', 'avif', 'jpg', 'gif'"),
         ("--interpolate a b --out a.jpg", "'.jpg' holds no animation; use one of .gif, .webp, .png"),
         ("--interpolate a b --out a", "a name without extension holds no animation"),
-        ("--interpolate a b --out-dir new", "--interpolate draws one animation: it needs --out FILE"),
         ("--interpolate a b --name c --out a.gif", "names and --interpolate both say what to draw"),
         ("--interpolate a", "Option '--interpolate' requires 2 arguments"),
         ("--interpolate a b --columns 2 --out a.gif", "an animation goes from one name to another, and has no columns"),
         ("--interpolate a b --frames 1 --out a.gif", "'--frames': 1 is not"),
         ("--interpolate a b --frames 9 --size 9999 --out a.gif", "from 1 to 4096 pixels"),
-        (
-            "--interpolate a b --frames 17 --size 4096 --out a.gif",
-            "4096x4096 pixels are 285 million pixels to draw",
-        ),
+        ("--interpolate a b --frames 17 --size 4096 --out a.gif", "4096x4096 pixels are 285 million pixels to draw"),
         ("--interpolate a b --circle --out a.gif", ".gif has no soft transparency around a circle: give a background"),
         ("--frames 9 --out a.png", "--frames belongs to --interpolate A B"),
         ("--best-of 4 --out a.png", "--best-of K and --scorer FILE go together"),
         ("--scorer {tiny} --out a.png", "--best-of K and --scorer FILE go together"),
         ("--best-of 0 --scorer {tiny} --out a.png", "'--best-of': 0 is not"),
-        (
-            "--best-of 4 --scorer {tiny} --out a.png",
-            "tiny.onnx: it is a generator of avatar-edge, where a scorer is needed",
-        ),
+        ("--best-of 4 --scorer {tiny} --out a.png", "tiny.onnx: it is a generator of avatar-edge, where a scorer is"),
         ("--best-of 4 --scorer {bad}/foreign.onnx --out-dir new", "foreign.onnx: it is an ONNX model, but not one of"),
         ("--out a.jpg --circle", ".jpg has no soft transparency"),
         ("--out a.png --background white", "a background lies behind a circle"),
         ("--out a.png --circle --background whit", "'whit' is not a colour"),
-        (
-            "--out a.png --seed S --shard 1/2",
-            "--shard divides single files: it needs --out-dir, and --seed or names",
-        ),
+        ("--out a.png --seed S --shard 1/2", "--shard divides single files: it needs --out-dir, and --seed or names"),
         ("--out-dir new --shard 1/2", "it needs --out-dir, and --seed or names"),
         ("--out-dir new --seed S --shard 3/2", "'3/2' is not I/N with I from 1 to N, such as 1/4"),
         ("--out-dir new --seed S --shard ²/2", "'²/2' is not I/N"),
@@ -142,7 +128,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     ids=lambda value: value[:40],
 )
 def test_bad_input_gives_one_sentence_and_no_file(
-    folder: Path, avatar_gen: Callable[..., Result], bad_files: Path, tiny_model: Path, options: str, message: str
+    folder: Path, avatar_gen: AvatarGen, bad_files: Path, tiny_model: Path, options: str, message: str
 ) -> None:
     (folder / "old.png").write_bytes(b"old")
     (folder / "folder.png").mkdir()
@@ -156,25 +142,10 @@ def test_bad_input_gives_one_sentence_and_no_file(
     assert listing(folder) == {"old.png": b"old", "folder.png": None}
 
 
-def test_a_full_disk_leaves_the_old_picture(
-    folder: Path, avatar_gen: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path, data: bytes) -> None:
-        path.touch()
-        raise OSError(28, "No space left on device")
-
-    (folder / "a.png").touch()
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    result = avatar_gen("--out", "a.png")
-    assert_one_sentence(result.exit_code, result.stderr)
-    assert "cannot write a.png: No space left on device" in result.stderr
-    assert list(listing(folder)) == ["a.png"]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing yet"])
 def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(
-    folder: Path, avatar_gen: Callable[..., Result], there: bool
+    folder: Path, avatar_gen: AvatarGen, there: bool
 ) -> None:
     (folder / "real").mkdir()
     if there:
@@ -188,9 +159,7 @@ def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
 @pytest.mark.parametrize("where", [["--out", "a.png"], ["--out-dir", "old"]], ids=["grid", "files"])
-def test_a_file_that_does_not_fit_leaves_nothing(
-    folder: Path, installed_avatar_gen: Callable[..., CompletedProcess[str]], where: list[str]
-) -> None:
+def test_a_file_that_does_not_fit_leaves_nothing(folder: Path, installed_avatar_gen: Command, where: list[str]) -> None:
     import resource
 
     (folder / "a.png").write_bytes(b"old")
@@ -205,9 +174,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT between processes")
 def test_ctrl_c_leaves_whole_files_alone_and_exits_with_130(folder: Path, tiny_model: Path) -> None:
-    program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
-    assert program is not None
-    command = [program, "--model", str(tiny_model), "--count", "1000000", "--out-dir", "new"]
+    command = [installed("avatar-gen"), "--model", str(tiny_model), "--count", "1000000", "--out-dir", "new"]
     with Popen(command, stderr=PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not list((folder / "new").glob("*.png")) and time.monotonic() < deadline:

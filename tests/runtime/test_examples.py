@@ -1,11 +1,11 @@
 """Each file in runtime/examples/ does what it says."""
 
-import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,36 +15,36 @@ from avatar_runtime.output.picture import Picture
 
 EXAMPLES = Path(__file__).parents[2] / "runtime/examples"
 
+Load = Callable[[str], Any]
+
 
 @pytest.fixture(scope="module")
 def alice() -> bytes:
     return Picture(("alice",)).render(AvatarGenerator.load(), ".png")
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Import an example."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return import_module
 
 
 @pytest.mark.filterwarnings("ignore")  # the test client's own
-def test_fastapi(alice: bytes) -> None:
+def test_fastapi(alice: bytes, load: Load) -> None:
     pytest.importorskip("fastapi")
     client = pytest.importorskip("fastapi.testclient", reason="needs httpx").TestClient(load("fastapi_app").app)
     answer = client.get("/avatars/alice.png")
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", alice)
 
 
-def test_flask(alice: bytes) -> None:
+def test_flask(alice: bytes, load: Load) -> None:
     pytest.importorskip("flask")
     answer = load("flask_app").app.test_client().get("/avatars/alice.png")
     assert (answer.status_code, answer.mimetype, answer.data) == (200, "image/png", alice)
 
 
-def test_django(alice: bytes) -> None:
+def test_django(alice: bytes, load: Load) -> None:
     django = pytest.importorskip("django")
     from django.conf import settings
     from django.test import RequestFactory
@@ -58,10 +58,10 @@ def test_django(alice: bytes) -> None:
     assert (answer.status_code, answer["Content-Type"], answer.content) == (200, "image/png", alice)
 
 
-def test_a_tk_window() -> None:
+def test_a_tk_window(load: Load) -> None:
     tkinter = pytest.importorskip("tkinter")
     try:
-        window: Any = load("tk_window").Window()
+        window = load("tk_window").Window()
     except tkinter.TclError as err:
         pytest.skip(f"no display: {err}; try xvfb-run")
     window.name.set("bob")
@@ -70,7 +70,7 @@ def test_a_tk_window() -> None:
     window.destroy()
 
 
-def test_a_jupyter_cell() -> None:
+def test_a_jupyter_cell(load: Load) -> None:
     cell = load("jupyter_cell")
     for image in (cell.alice, cell.team):
         assert image._repr_png_()[:4] == b"\x89PNG"

@@ -81,11 +81,7 @@ def test_what_is_fetched_in_the_end_is_whole(site: FileServer, left: Any, script
 @pytest.mark.parametrize(
     ("data", "script", "message"),
     [
-        (
-            None,
-            ["cut, unsized"],
-            r"tiny.onnx is another file: 1[\d,]+ bytes with SHA-256 \w{64}, not \w{64}; it was not",
-        ),
+        (None, ["cut, unsized"], r"tiny.onnx is another file: 1[\d,]+ bytes with SHA-256 \w{64}, not \w{64}; it was"),
         (None, ["short"], "is another file"),
         (None, ["404"], "the server answers 404 Not Found"),
         (None, ["cut"] * 9, "tried 6 times"),
@@ -120,9 +116,7 @@ def test_an_interrupted_download_leaves_nothing(site: FileServer, left: Any) -> 
 
 
 def test_a_damaged_file_in_the_folder_is_replaced_and_a_failed_try_keeps_it(
-    site: FileServer,
-    model_folder: Path,
-    left: Any,
+    site: FileServer, model_folder: Path, left: Any
 ) -> None:
     (model_folder / "tiny@1.onnx").write_bytes(b"half of a model")
     listed = avatar_gen("models").output
@@ -137,10 +131,7 @@ def test_a_damaged_file_in_the_folder_is_replaced_and_a_failed_try_keeps_it(
 
 
 def test_what_cannot_be_fetched_is_said(
-    site: FileServer,
-    model_folder: Path,
-    tiny_model: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    site: FileServer, model_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="'tiny' names no model: an id is a name and a version"):
         fetch_model("tiny")
@@ -154,25 +145,18 @@ def test_what_cannot_be_fetched_is_said(
         fetch_model(ID)
     monkeypatch.delenv("AVATAR_EDGE_MODEL_URL")
     write_registry(model_folder, **{ID: entry(tiny_model)})
-    with pytest.raises(
-        DownloadError, match=r"no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's, or"
-    ):
+    with pytest.raises(DownloadError, match="no address for tiny@1 is known: set AVATAR_EDGE_MODEL_URL to a mirror's"):
         fetch_model(ID)
     monkeypatch.delitem(sys.modules, "avatar_runtime.download", raising=False)
     monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", site.url)
-    with pytest.raises(
-        AvatarError, match=r'fetching .*/tiny@1.onnx into .* needs pooch: pip install "avatar-edge\[fetch'
-    ):
+    with pytest.raises(AvatarError, match=r'fetching .*/tiny@1.onnx into .* needs pooch: pip install "avatar-edge\['):
         fetch_model(ID)
     assert site.requests == []
 
 
 def test_a_folder_that_cannot_be_written_is_said(
-    site: FileServer,
-    model_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    site: FileServer, model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     known = known_models()
     (tmp_path / "file").write_text("no folder")
@@ -183,10 +167,7 @@ def test_a_folder_that_cannot_be_written_is_said(
 
 
 def test_an_air_gapped_machine_draws_from_a_copied_folder(
-    model_folder: Path,
-    tiny_model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    model_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(tiny_model, model_folder / "tiny@1.onnx")
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", "http://127.0.0.1:1")

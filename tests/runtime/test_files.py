@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from avatar_runtime import InputError
-from avatar_runtime.output.bulk import MAX_NAME_BYTES, file_stems, named, numbered, read_names, shard
+from avatar_runtime.output.bulk import MAX_NAME_BYTES, file_stems, read_names, shard
 
 NASTY = ["", "a/b", "a\\b", "..", ".", ".hidden", "CON", "nul.txt", "alice", "Alice", "ALICE", "x" * 300, "x" * 301]
 NASTY += ["アリス" * 100, "\ud800", "\udfff", "a\0b", "a\nb", "a ", "a.", "a%2Fb", "-rf", "*", "😀", "e3b0c44298fc1c14"]
@@ -64,22 +64,6 @@ def test_different_names_have_different_safe_file_names() -> None:
 @pytest.mark.parametrize("name", ["CON", "con", "nul.tar", "COM1", "lpt9.x", "Aux"])
 def test_devices_of_windows_are_no_file_names(name: str) -> None:
     assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{16}}", file_stems([name])[0])
-
-
-def test_a_name_that_comes_twice_is_one_file() -> None:
-    assert list(named(["bob", "alice", "bob"])) == [("bob", "bob"), ("alice", "alice")]
-
-
-def test_files_of_a_series_sort() -> None:
-    assert list(numbered("S", 11))[::5] == [("00", "S/0"), ("05", "S/5"), ("10", "S/10")]
-    assert next(numbered("S", 10)) == ("0", "S/0")
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
-def test_shards_are_disjoint_and_leave_nothing_out(count: int) -> None:
-    parts = [list(shard(range(13), index, count)) for index in range(1, count + 1)]
-    assert sorted(item for part in parts for item in part) == list(range(13))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize(("index", "count"), [(0, 4), (5, 4), (-1, 4), (1, 0)])

@@ -56,21 +56,6 @@ assert os.waitpid(child, 0)[1] == 0
 draw()
 """
 
-POOL = """
-import multiprocessing, sys
-from avatar_runtime import AvatarGenerator
-
-generator = AvatarGenerator.load(sys.argv[1], threads=2)
-expected = generator.generate(8).tobytes()
-
-def draw(_):
-    return generator.generate(8).tobytes()  # the inherited generator, not a pickled one
-
-if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(draw, range(6)) == [expected] * 6
-"""
-
 APPLICATION = """
 import os
 from avatar_runtime import AvatarGenerator
@@ -84,8 +69,10 @@ def application(environ, start_response):
 """
 
 
-def run_program(program: str, *arguments: str) -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *arguments]
+@pytest.mark.parametrize("threads", ["0", "1", "4"], ids=["default", "one thread", "four threads"])
+@pytest.mark.parametrize("what", ["draw", "refuse", "drop", "end", "fork_again"])
+def test_a_forked_child_answers_and_ends(tiny_model: Path, threads: str, what: str) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(tiny_model), threads, what]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             _, stderr = process.communicate(timeout=60)
@@ -93,16 +80,6 @@ def run_program(program: str, *arguments: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)  # the child that hangs, too
             raise
     assert (process.returncode, stderr) == (0, "")
-
-
-@pytest.mark.parametrize("threads", ["0", "1", "4"], ids=["default", "one thread", "four threads"])
-@pytest.mark.parametrize("what", ["draw", "refuse", "drop", "end", "fork_again"])
-def test_a_forked_child_answers_and_ends(tiny_model: Path, threads: str, what: str) -> None:
-    run_program(FORK, str(tiny_model), threads, what)
-
-
-def test_a_pool_of_forks_draws_with_the_generator_that_it_inherits(tiny_model: Path) -> None:
-    run_program(POOL, str(tiny_model))
 
 
 def test_gunicorn_answers_from_an_application_that_it_preloads(tiny_model: Path, tmp_path: Path) -> None:

@@ -14,14 +14,9 @@ import pytest
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError, ProviderError
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.session import open_session
-from tiny_model import foreign_model, tiny_weights, write_tiny_model
+from tiny_model import tiny_weights, write_tiny_model
 
 NAMES = ["alice", "", "アリス", "x" * 100_000, "a\0b", "\ud800", *(f"S/{i}" for i in range(60))]
-
-
-@pytest.fixture(scope="module")
-def generator(tiny_model: Path) -> AvatarGenerator:
-    return AvatarGenerator.load(tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +58,6 @@ def test_a_number_means_a_series(generator: AvatarGenerator, seed: str | int, pr
     expected = generator.generate([f"{prefix}/{i}" for i in range(3)])
     np.testing.assert_array_equal(generator.generate(3, seed=seed), expected)
     np.testing.assert_array_equal(generator.generate(np.int64(3), seed=seed), expected)  # type: ignore[arg-type]
-
-
-def test_a_series_is_number_0_unless_told(generator: AvatarGenerator) -> None:
     np.testing.assert_array_equal(generator.generate(2), generator.generate(["0/0", "0/1"]))
 
 
@@ -97,8 +89,6 @@ def test_a_bad_number_of_frames_is_refused(generator: AvatarGenerator, frames: A
     [
         ("alice", 7, 0.5, 1.0, "a name must be a string, not 7"),
         ("alice", "bob", -0.1, 1.0, "must be a number from 0 to 1, not -0.1"),
-        ("alice", "bob", math.nan, 1.0, "must be a number from 0 to 1, not nan"),
-        ("alice", "bob", "0.5", 1.0, "must be a number from 0 to 1, not '0.5'"),
         ("alice", "bob", 0.5, 3.0, "truncation must be"),
     ],
 )
@@ -168,6 +158,7 @@ def test_no_names_give_no_avatars(generator: AvatarGenerator) -> None:
         (-1, {}, "the number of avatars must be at least 1, not -1"),
         (True, {}, "the number of avatars must be at least 1, not True"),
         (1.0, {}, "names must be a list of strings"),
+        (b"alice", {}, "names must be a list of strings"),
         (None, {}, "names must be a list of strings"),
         ("alice", {}, r"names must be a list of strings; for one avatar write \['alice'\]"),
         (["alice"], {"truncation": math.nan}, "truncation must be a finite number from 0 to 2, not nan"),
@@ -182,11 +173,6 @@ def test_bad_arguments_are_refused_at_the_call(
         generator.stream(names, **options)
 
 
-def test_a_bad_name_is_refused(generator: AvatarGenerator) -> None:
-    with pytest.raises(InputError, match="a name must be a string, not 7"):
-        generator.generate(["alice", 7])  # type: ignore[list-item]
-
-
 def test_the_golden_check_in_the_file_reproduces(generator: AvatarGenerator) -> None:
     golden = generator.spec.golden
     assert golden is not None
@@ -196,12 +182,7 @@ def test_the_golden_check_in_the_file_reproduces(generator: AvatarGenerator) -> 
     assert generator.verify() == 0
 
 
-def test_a_model_that_draws_other_golden_images_does_not_verify(generator: AvatarGenerator) -> None:
-    golden = generator.spec.golden
-    assert golden is not None
-    swapped = replace(golden, names=golden.names[::-1])
-    with pytest.raises(ModelFileError, match=r"levels off, and 1 are allowed"):
-        AvatarGenerator(generator._session, replace(generator.spec, golden=swapped), "").verify()
+def test_a_model_without_golden_images_does_not_verify(generator: AvatarGenerator) -> None:
     with pytest.raises(ModelFileError, match="carries no golden images"):
         AvatarGenerator(generator._session, replace(generator.spec, golden=None), "").verify()
 
@@ -212,34 +193,11 @@ def test_a_metadata_that_does_not_fit_its_graph_is_refused(generator: AvatarGene
         AvatarGenerator(generator._session, replace(generator.spec, **wrong), "")
 
 
-def test_the_model_digest_is_that_of_the_file(generator: AvatarGenerator, tiny_model: Path) -> None:
-    assert generator.model_sha256 == hashlib.sha256(tiny_model.read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "cannot read it: "),
-        (b"", "the file is empty"),
-        (b"just some text\n" * 99, "not an ONNX model"),
-        (bytes(1000), "not an ONNX model"),
-        (foreign_model().SerializeToString(), "an ONNX model, but not one of avatar-edge"),
-    ],
-    ids=["missing", "empty", "text", "zeros", "foreign"],
-)
-def test_a_file_that_is_no_avatar_model_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
-    path = tmp_path / "model.onnx"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ModelFileError, match=rf"model\.onnx: .*{message}"):
-        AvatarGenerator.load(path)
-
-
 @pytest.mark.parametrize("part", [0.0001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
 def test_a_truncated_model_is_refused(tiny_model: Path, tmp_path: Path, part: float) -> None:
     data = tiny_model.read_bytes()
     (tmp_path / "part.onnx").write_bytes(data[: int(part * len(data))])
-    with pytest.raises(ModelFileError, match=r"part\.onnx: "):
+    with pytest.raises(ModelFileError, match=r"part\.onnx: it is not an ONNX model"):
         AvatarGenerator.load(tmp_path / "part.onnx")
 
 

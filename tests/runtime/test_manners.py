@@ -1,6 +1,5 @@
-"""What a program that embeds the runtime may rely on: threads, processes, event loops, types, and no side effects."""
+"""What a program that embeds the runtime may rely on: threads, processes, types, and no side effects."""
 
-import asyncio
 import json
 import multiprocessing
 import os
@@ -44,11 +43,6 @@ try:
 except AvatarError as err:
     print(err)
 """
-
-
-@pytest.fixture(scope="module")
-def generator(tiny_model: Path) -> AvatarGenerator:
-    return AvatarGenerator.load(tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +120,6 @@ def test_sixteen_threads_draw_what_one_does(generator: AvatarGenerator, calls: i
         list(pool.map(draw, range(16)))
 
 
-def test_an_event_loop_draws_in_threads(generator: AvatarGenerator, avatars: UInt8) -> None:
-    async def draw() -> list[UInt8]:
-        return await asyncio.gather(*(asyncio.to_thread(generator.generate, [name]) for name in NAMES))
-
-    np.testing.assert_array_equal(np.concatenate(asyncio.run(draw())), avatars)
-
-
 def test_exact_drawing_is_the_same_and_takes_one_thread(tiny_model: Path, avatars: UInt8) -> None:
     exact = AvatarGenerator.load(tiny_model, exact=True)
     assert exact._session is not None
@@ -198,21 +185,22 @@ def test_a_closed_generator_says_so(tiny_model: Path) -> None:
         generator.generate(1)
 
 
-def test_a_users_program_passes_mypy_strict(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "Success: no issues found" in done.stdout, done.stdout + done.stderr
-
-
-def test_a_users_program_passes_pyright_strict(tmp_path: Path) -> None:
-    pytest.importorskip("basedpyright")
+@pytest.mark.parametrize(
+    ("checker", "options", "words"),
+    [
+        ("mypy", ["--strict", "--cache-dir", "cache"], "Success: no issues found"),
+        ("basedpyright", ["--pythonpath", sys.executable], "0 errors, 0 warnings"),
+    ],
+)
+def test_a_users_program_passes_strict_checks_of_types(
+    tmp_path: Path, checker: str, options: list[str], words: str
+) -> None:
+    pytest.importorskip(checker)
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
-    command = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "program.py"]
+    command = [sys.executable, "-m", checker, *options, "program.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
+    assert words in done.stdout, done.stdout + done.stderr
 
 
 def test_no_public_symbol_has_an_unknown_type() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from avatar_runtime import InputError
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.imaging.portrait import MAX_SIZE, Portrait, disc
+from avatar_runtime.imaging.portrait import Portrait, disc
 
 
 def images(channels: int = 3, side: int = 8) -> UInt8:
@@ -69,12 +69,8 @@ def test_a_background_lies_behind_the_circle_and_shines_through_its_edge(colour:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, f"from 1 to {MAX_SIZE} pixels, not 0"),
-        ({"size": MAX_SIZE + 1}, f"from 1 to {MAX_SIZE} pixels"),
         ({"size": True}, "pixels, not True"),
         ({"size": "64"}, "pixels, not '64'"),
-        ({"background": "white"}, "a background lies behind a circle"),
-        ({"circle": True, "background": "whit"}, "'whit' is not a colour"),
         ({"circle": True, "background": ""}, "'' is not a colour"),
         ({"circle": True, "background": "#ff000080"}, "is not a colour"),
         ({"circle": True, "background": "rgb(999,0,0)"}, "is not a colour"),

@@ -1,6 +1,5 @@
 """The four commands as processes whose streams, memory, handles, threads or encoding are not what they expect."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -121,41 +120,34 @@ def test_too_little_memory_is_a_sentence(shell: Shell, command: str, kilobytes: 
 def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
     # Not the script that pip makes: Python holds it open, so that it gets no second handle to import anything.
     packages = [path for path in sys.path if path and Path(path).is_dir()]
-    program = (
-        f"import sys; sys.path[:0] = {packages}; from avatar_runtime.command import process; process.avatar_serve()"
-    )
+    program = f"import sys; sys.path[:0] = {packages}; "
+    program += "from avatar_runtime.command import process; process.avatar_serve()"
     done = shell(f'prlimit --nofile=4:4 "{sys.executable}" -S -c "{program}" --port 0')
     assert_sentence(done, FAILED, "too many files are open: raise the limit (ulimit -n)")
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="the limit does not bind root")
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("command", "message"),
     [
-        ("--count 64 --threads 1 --out a.png", ""),
-        ("--count 64 --threads 1 --out-dir d", ""),
-        ("--info", ""),
-        ("--check", ""),
-        ("--count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: use fewer threads"),
-        ("--count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: use fewer threads"),
+        ("avatar-gen --count 64 --threads 1 --out a.png", ""),
+        ("avatar-gen --count 64 --threads 1 --out-dir d", ""),
+        ("avatar-gen --info", ""),
+        ("avatar-gen --check", ""),
+        ("avatar-gen --count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: use fewer threads"),
+        ("avatar-gen --count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: use fewer threads"),
+        ("avatar-export --help", ""),
+        ("avatar-export --inspect missing", "Error: missing: cannot read it: No such file or directory"),
+        ("avatar-train --help", ""),
     ],
 )
-def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: Shell, options: str, message: str) -> None:
+def test_a_process_that_may_start_no_thread_draws_with_one_or_says_so(shell: Shell, command: str, message: str) -> None:
     nobody = "setpriv --reuid 65534 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override"
-    done = shell(f"{nobody} prlimit --nproc=1:1 avatar-gen {options}", HOME="/nonexistent")
+    done = shell(f"{nobody} prlimit --nproc=1:1 {command}", HOME="/nonexistent")
     if message:
         assert_sentence(done, FAILED, message)
     else:
         assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="the limit does not bind root")
-@pytest.mark.parametrize("command", ["avatar-export --help", "avatar-export --inspect missing", "avatar-train --help"])
-def test_a_process_that_may_start_no_thread_can_still_be_asked(shell: Shell, command: str) -> None:
-    nobody = "setpriv --reuid 65534 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override"
-    done = shell(f"{nobody} prlimit --nproc=1:1 {command}", HOME="/nonexistent")
-    assert done.returncode == ("missing" in command)
-    assert done.stderr == ("Error: missing: cannot read it: No such file or directory\n" if done.returncode else "")
 
 
 @pytest.mark.parametrize("threads", ["256", "64"])
@@ -164,13 +156,11 @@ def test_many_threads_on_few_processors_end(shell: Shell, threads: str) -> None:
 
 
 def test_the_encoding_of_the_locale_changes_neither_names_nor_faces(shell: Shell) -> None:
-    def drawn(folder: str, **environment: str) -> dict[bytes, str]:
+    def drawn(folder: str, **environment: str) -> dict[bytes, bytes]:
         for more in ("", " --json"):
             done = shell(f"avatar-gen --model $MODEL --out-dir {folder} --name 'アリス é'{more}", **environment)
             assert (done.returncode, done.stderr) == (0, "")
-        return {
-            os.fsencode(path.name): hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).iterdir()
-        }
+        return {os.fsencode(path.name): path.read_bytes() for path in Path(folder).iterdir()}
 
     expected = drawn("utf8", LC_ALL="C.UTF-8")
     assert list(expected) == ["アリス é.png".encode()]
@@ -192,11 +182,7 @@ def test_a_zip_without_metadata_of_a_package_knows_its_version(shell: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    ("command", "module"),
-    [
-        ("avatar_export", "avatar_export.cli"),
-        ("avatar_train", "avatar_training.cli"),
-    ],
+    ("command", "module"), [("avatar_export", "avatar_export.cli"), ("avatar_train", "avatar_training.cli")]
 )
 def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str, module: str) -> None:
     program = f"import gc, sys, types; fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "

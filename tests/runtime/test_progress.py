@@ -3,14 +3,16 @@
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
-from subprocess import CompletedProcess
+from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from avatar_runtime.command import progress
 from avatar_runtime.command.progress import ProgressBar, say
+
+from .conftest import Command
 
 
 class TerminalText(io.StringIO):
@@ -95,29 +97,20 @@ def test_a_pipe_sees_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ["--count", "100", "--out-dir", "faces"],
-        ["--count", "100", "--out", "faces.png"],
-        ["--interpolate", "alice", "bob", "--frames", "100", "--out", "morph.gif"],
-    ],
+    ["--count 100 --out-dir faces", "--count 100 --out faces.png", "--interpolate a b --frames 100 --out morph.gif"],
 )
 def test_avatar_gen_shows_it_unless_json_is_asked_for(
-    installed_avatar_gen: Callable[..., "CompletedProcess[str]"], folder: object, options: list[str]
+    installed_avatar_gen: Command, folder: object, options: str
 ) -> None:
     pty = pytest.importorskip("pty")
     for json, expected in ([], True), (["--json"], False):
         master, terminal = pty.openpty()
-        done = installed_avatar_gen(*options, *json, stderr=terminal)
+        done = installed_avatar_gen(*options.split(), *json, stderr=terminal)
         os.close(terminal)
         seen = b""
-        while True:
-            try:
-                part = os.read(master, 4096)
-            except OSError:  # a terminal nobody holds ends with an error
-                break
-            if not part:
-                break
-            seen += part
+        with suppress(OSError):  # a terminal nobody holds ends with an error
+            while part := os.read(master, 4096):
+                seen += part
         os.close(master)
         assert done.returncode == 0
         assert (b"drawing" in seen, b"100/100" in seen) == (expected, expected)

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,8 @@ from PIL import Image
 
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.cli import main
+
+from .conftest import AvatarGen
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML without tomli")
 
@@ -28,8 +29,6 @@ frames = 5
 [serve]
 port = 8080
 """
-
-AvatarGen = Callable[..., Result]
 
 
 @pytest.fixture

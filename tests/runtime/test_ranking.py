@@ -1,28 +1,23 @@
 """The best of several candidates, by a scorer."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from avatar_runtime import AvatarGenerator, InputError, ModelFileError
 from avatar_runtime.imaging.encoding import text_of
-from avatar_runtime.ranking import BestOf, Scorer, candidate_name
+from avatar_runtime.ranking import BestOf, Scorer
 from avatar_runtime.session import open_session
 from tiny_model import bright_scorer
 
+from .conftest import AvatarGen
+
 NAMES = ["alice", "", "アリス", *(f"S/{i}" for i in range(30))]
-
-
-@pytest.fixture(scope="module")
-def generator(tiny_model: Path) -> AvatarGenerator:
-    return AvatarGenerator.load(tiny_model)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
@@ -36,10 +31,6 @@ def test_the_brightest_candidate_is_kept(generator: AvatarGenerator, scorer: Pat
     assert count == 1 or len(set(found)) > 1
 
 
-def test_candidate_0_is_the_name_itself() -> None:
-    assert [candidate_name("alice", k) for k in (0, 1, 12)] == ["alice", "alice~1", "alice~12"]
-
-
 def test_of_equals_the_first_is_kept(generator: AvatarGenerator, scorer: Path) -> None:
     assert list(BestOf(Scorer.load(scorer), 5).candidates(generator, NAMES, truncation=0)) == [0] * len(NAMES)
 
@@ -50,11 +41,12 @@ def test_names_are_judged_as_their_turn_comes(generator: AvatarGenerator, scorer
 
 
 def test_files_and_grids_of_the_best(
-    folder: Path, avatar_gen: Callable[..., Result], generator: AvatarGenerator, scorer: Path
+    folder: Path, avatar_gen: AvatarGen, generator: AvatarGenerator, scorer: Path
 ) -> None:
     job = ["--name", "alice", "--name", "bob", "--best-of", "9", "--scorer", str(scorer)]
     done = avatar_gen(*job, "--out-dir", "faces")
-    kept = best(generator, scorer)
+    kept = list(BestOf(Scorer.load(scorer), 9).candidates(generator, ["alice", "bob"]))
+    assert 0 not in kept  # else the names below would be others
     chosen = [("alice", kept[0]), ("bob", kept[1])]
     expected = generator.generate([f"{name}~{k}" for name, k in chosen])
     said = [f"'{name}': candidate {k} of 9, the avatar named '{name}~{k}'" for name, k in chosen]
@@ -67,19 +59,9 @@ def test_files_and_grids_of_the_best(
         np.testing.assert_array_equal(np.asarray(found), np.concatenate(list(expected), axis=1))
         text = json.loads(text_of(found) or "")
     assert text["names"] == ["alice", "bob"]
-    assert (text["candidates"], text["best_of"], text["scorer"]) == (
-        best(generator, scorer),
-        9,
-        Scorer.load(scorer).sha256,
-    )
+    assert (text["candidates"], text["best_of"], text["scorer"]) == (kept, 9, Scorer.load(scorer).sha256)
     assert json.loads(done.stdout).items() >= text.items()
     assert avatar_gen("--reproduce", "grid.png").exit_code == 0  # without the scorer
-
-
-def best(generator: AvatarGenerator, scorer: Path) -> list[int]:
-    found = list(BestOf(Scorer.load(scorer), 9).candidates(generator, ["alice", "bob"]))
-    assert 0 not in found  # else the names below would be others
-    return found
 
 
 @pytest.mark.parametrize(

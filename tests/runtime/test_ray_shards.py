@@ -1,6 +1,5 @@
 """runtime/examples/ray_shards.py: every name once, in shards that are whole, in an object store and without a node."""
 
-import importlib.util
 import io
 import json
 import os
@@ -9,6 +8,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -24,15 +24,11 @@ NAMES = [[f"user {i}" for i in range(250)], ["アリス", "", *(f"S/{i}" for i i
 
 
 @pytest.fixture
-def job() -> ModuleType:
+def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for needed in ("ray", "pyarrow", "fsspec"):
         pytest.importorskip(needed)
-    spec = importlib.util.spec_from_file_location("ray_shards", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    return import_module("ray_shards")
 
 
 @pytest.fixture
@@ -53,13 +49,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = pytest.importorskip("moto.server", reason="needs moto[server]").ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_ACCESS_KEY_ID", "x"),
-        ("AWS_SECRET_ACCESS_KEY", "x"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
     import s3fs
 
     s3fs.S3FileSystem().mkdir("faces")
@@ -108,35 +100,33 @@ def test_shards_in_an_object_store_appear_whole_and_are_drawn_once(
     assert system.cat_file("faces/all/000002.tar") == before["000002.tar"]
 
 
-def test_nothing_is_lost_or_drawn_twice_when_a_node_dies(job: ModuleType, tables: list[str], tmp_path: Path) -> None:
+def test_nothing_is_lost_or_drawn_twice_when_a_node_dies(
+    job: ModuleType, tables: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
     environment = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        try:
-            nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-            cluster.wait_for_nodes()
-            out = tmp_path / "faces"
-            command = [sys.executable, str(SCRIPT), *tables, str(out), "--shard-size", "20"]
-            with subprocess.Popen(
-                command, env={**os.environ, "RAY_ADDRESS": cluster.address}, stdout=subprocess.PIPE, text=True
-            ) as process:
-                while not list(out.glob("*.tar")):
-                    assert process.poll() is None
-                    time.sleep(0.1)
-                cluster.remove_node(nodes[0], allow_graceful=False)
-                printed, _ = process.communicate(timeout=200)
-            assert (process.returncode, printed.splitlines()[-1]) == (0, "372 avatars")
-            assert sorted(path.name for path in out.iterdir()) == [f"{i:06}.tar" for i in range(20)]
-            check({path.name: path.read_bytes() for path in out.iterdir()}, 20)
-            again = subprocess.run(
-                command, env={**os.environ, "RAY_ADDRESS": cluster.address}, check=True, capture_output=True, text=True
-            )
-            assert again.stdout.splitlines()[-1] == "0 avatars"
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+        out = tmp_path / "faces"
+        command = [sys.executable, str(SCRIPT), *tables, str(out), "--shard-size", "20"]
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            while not list(out.glob("*.tar")):
+                assert process.poll() is None
+                time.sleep(0.1)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            printed, _ = process.communicate(timeout=200)
+        assert (process.returncode, printed.splitlines()[-1]) == (0, "372 avatars")
+        assert sorted(path.name for path in out.iterdir()) == [f"{i:06}.tar" for i in range(20)]
+        check({path.name: path.read_bytes() for path in out.iterdir()}, 20)
+        again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        assert again.stdout.splitlines()[-1] == "0 avatars"
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -2,17 +2,14 @@
 
 import base64
 import fcntl
-import io
 import os
 import re
-import select
 import shutil
 import struct
 import subprocess
-import sysconfig
 import termios
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatar_runtime import AvatarGenerator, InputError
-from avatar_runtime.command.screen import Screen, known_protocol, open_screen
+from avatar_runtime import AvatarGenerator
+from avatar_runtime.command.screen import Screen, known_protocol
 from avatar_runtime.imaging.arrays import UInt8
+from avatar_runtime.imaging.encoding import from_png
 from avatar_runtime.imaging.terminal import CHUNK, half_blocks, iterm2, kitty, sixel
+
+from .conftest import installed
 
 BACKGROUND = (1, 2, 3)
 """What a decoder leaves where a picture has no colour."""
@@ -34,9 +34,7 @@ IMAGES = ["faces", "grey", "noise", "circle", "odd"]
 def image(request: pytest.FixtureRequest, tiny_model: Path) -> UInt8:
     rng = np.random.default_rng(7)
     if request.param == "faces":
-        faces = AvatarGenerator.load().generate(["alice"])
-        alice: UInt8 = faces[0]
-        return alice
+        return next(iter(AvatarGenerator.load().generate(["alice"])))
     if request.param == "grey":
         return rng.integers(0, 256, (12, 20, 1), np.uint8)
     if request.param == "noise":
@@ -55,12 +53,6 @@ def seen(image: UInt8) -> UInt8:
     if image.shape[2] == 4:
         rgb[image[..., 3] < 128] = BACKGROUND
     return rgb
-
-
-def from_png(data: bytes) -> UInt8:
-    with Image.open(io.BytesIO(data)) as picture:
-        pixels = np.array(picture)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def from_kitty(text: str) -> UInt8:
@@ -160,12 +152,6 @@ def test_kitty_and_iterm2_get_the_very_picture(image: UInt8) -> None:
     np.testing.assert_array_equal(from_iterm2(iterm2(image)), image)
 
 
-def test_a_large_picture_goes_to_kitty_in_chunks() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    assert kitty(image).count("\x1b_G") == 5
-    np.testing.assert_array_equal(from_kitty(kitty(image)), image)
-
-
 def test_the_decoder_of_sixels_draws_the_example_of_the_manual() -> None:
     """VT330/VT340 Programmer Reference Manual, volume 2, chapter 14, "Using Sixel Graphics": HI in two colours."""
     text = "\x1bPq#0;2;0;0;0#1;2;100;100;0#2;2;0;100;0#1~~@@vv@@~~@@~~$#2??}}GG}}??}}??-#1!14@\x1b\\"
@@ -245,27 +231,22 @@ def test_faces_fit_the_screen() -> None:
     assert Screen("sixel", 100, 800).side(64, 1) == 100
 
 
-def test_only_a_terminal_shows_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="standard output is not a terminal"):
-        open_screen()
+Terminal = Callable[..., tuple[int, str]]
 
 
-class Terminal:
-    """A terminal of 80 columns, 24 lines and 192x128 pixels in which avatar-gen runs, and which answers questions."""
+@pytest.fixture
+def terminal(tiny_model: Path, folder: Path) -> Terminal:
+    """terminal(answer, *options): avatar-gen in a terminal of 80 columns, 24 lines and 192x128 pixels, which answers
+    questions so: the exit status, and all that came to the screen.
+    """
+    pty = pytest.importorskip("pty")
 
-    def __init__(self, model: Path, answer: bytes) -> None:
-        self.model, self.answer = model, answer
-
-    def run(self, *options: str, **environment: str) -> tuple[int, str]:
-        """The exit status, and all that came to the screen."""
-        pty = pytest.importorskip("pty")
-        program = shutil.which("avatar-gen", path=sysconfig.get_path("scripts"))
-        assert program is not None
+    def run(answer: bytes, *options: str, **environment: str) -> tuple[int, str]:
         master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 192, 128))
         kept = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY", "TERM_PROGRAM")}
         process = subprocess.Popen(
-            [program, "--model", str(self.model), *options],
+            [installed("avatar-gen"), "--model", str(tiny_model), *options],
             env={**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
             stdin=terminal,
             stdout=terminal,
@@ -274,33 +255,20 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(terminal)
-        ended = threading.Thread(target=process.wait)
-        ended.start()
-        shown, asked = b"", False
-        while ended.is_alive() or select.select([master], [], [], 0)[0]:
-            if select.select([master], [], [], 0.05)[0]:
-                try:
-                    part = os.read(master, 65536)
-                except OSError:  # nobody holds the terminal any more
-                    break
+        shown = b""
+        with suppress(OSError):  # nobody holds the terminal any more
+            while part := os.read(master, 65536):
                 shown += part
-            if not asked and b"\x1b[c" in shown:
-                asked = True
-                os.write(master, self.answer)
-        ended.join()
+                if shown.endswith(b"\x1b[c"):
+                    os.write(master, answer)
         os.close(master)
-        return process.returncode, shown.decode().replace("\r\n", "\n")
+        return process.wait(), shown.decode().replace("\r\n", "\n")
+
+    return run
 
 
-@pytest.fixture
-def terminal(tiny_model: Path, folder: Path) -> Callable[[bytes], Terminal]:
-    return lambda answer: Terminal(tiny_model, answer)
-
-
-def test_a_terminal_with_kittys_protocol_shows_pictures(
-    terminal: Callable[[bytes], Terminal], tiny_model: Path
-) -> None:
-    status, screen = terminal(b"\x1b_Gi=31;OK\x1b\\\x1b[?62c").run("--show", "alice", "bob")
+def test_a_terminal_with_kittys_protocol_shows_pictures(terminal: Terminal, tiny_model: Path) -> None:
+    status, screen = terminal(b"\x1b_Gi=31;OK\x1b\\\x1b[?62c", "--show", "alice", "bob")
     assert status == 0
     [picture] = re.findall(r"(?:\x1b_G[am][^\x1b]*\x1b\\)+", screen)
     faces = AvatarGenerator.load(tiny_model).generate(["alice", "bob"]).repeat(2, 1).repeat(2, 2)
@@ -308,32 +276,32 @@ def test_a_terminal_with_kittys_protocol_shows_pictures(
     assert list(Path().iterdir()) == []
 
 
-def test_a_bare_call_shows_a_series_where_pictures_can_be_shown(terminal: Callable[[bytes], Terminal]) -> None:
-    status, screen = terminal(b"\x1b[?62;4c").run()
+def test_a_bare_call_shows_a_series_where_pictures_can_be_shown(terminal: Terminal) -> None:
+    status, screen = terminal(b"\x1b[?62;4c")
     assert status == 0
     [picture] = re.findall(r"\x1bP.*?\x1b\\", screen, re.DOTALL)
     assert from_sixel(picture).shape == (2 * 64, 3 * 64, 3)  # the window has 192x128 pixels
     assert re.search(r"\nseries \S+: draw it again with --seed ", screen)
 
 
-def test_a_bare_call_elsewhere_says_what_can_be_done(terminal: Callable[[bytes], Terminal]) -> None:
-    status, screen = terminal(b"\x1b[?62c").run()
+def test_a_bare_call_elsewhere_says_what_can_be_done(terminal: Terminal) -> None:
+    status, screen = terminal(b"\x1b[?62c")
     assert status == 2
     assert "Error: say what to draw and where: avatar-gen alice writes alice.png" in screen
-    assert "\x1b_G" not in terminal(b"").run(TERM="dumb")[1]
+    assert "\x1b_G" not in terminal(b"", TERM="dumb")[1]
 
 
-def test_other_terminals_show_half_blocks_when_asked(terminal: Callable[[bytes], Terminal], tiny_model: Path) -> None:
-    status, screen = terminal(b"\x1b[?62c").run("--show", "alice", "bob")
+def test_other_terminals_show_half_blocks_when_asked(terminal: Terminal, tiny_model: Path) -> None:
+    status, screen = terminal(b"\x1b[?62c", "--show", "alice", "bob")
     assert status == 0
     blocks = screen[screen.index("\x1b[38;") :].removesuffix("\n")
     faces = AvatarGenerator.load(tiny_model).generate(["alice", "bob"])
     np.testing.assert_array_equal(from_half_blocks(blocks), np.concatenate(list(faces), axis=1))
-    assert "\x1b[48;5;" in terminal(b"\x1b[?62c").run("--show", "alice", COLORTERM="")[1]
+    assert "\x1b[48;5;" in terminal(b"\x1b[?62c", "--show", "alice", COLORTERM="")[1]
 
 
-def test_a_shown_picture_has_the_colours_of_its_circle(terminal: Callable[[bytes], Terminal]) -> None:
-    status, screen = terminal(b"\x1b[?62c").run("--show", "alice", "--circle", "--size", "16")
+def test_a_shown_picture_has_the_colours_of_its_circle(terminal: Terminal) -> None:
+    status, screen = terminal(b"\x1b[?62c", "--show", "alice", "--circle", "--size", "16")
     assert status == 0
     drawn = from_half_blocks(screen[screen.index("\x1b[0m ") :].removesuffix("\n"))
     assert (drawn[[0, 0, -1, -1], [0, -1, 0, -1]] == BACKGROUND).all()

@@ -49,14 +49,20 @@ def port_of(server: "subprocess.Popen[str]") -> int:
     raise AssertionError("it did not start")
 
 
-def get(port: int, path: str) -> tuple[int, bytes]:
+def ask(port: int, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to GET, and what it holds; in the names of headers a - is written _."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()})
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return answer, answer.read()
     finally:
         connection.close()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    answer, content = ask(port, path)
+    return answer.status, content
 
 
 def metric(port: int, name: str) -> float:

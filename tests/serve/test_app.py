@@ -22,9 +22,11 @@ from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
-from avatar_runtime.serve.cache import BusyError, PictureCache
+from avatar_runtime.serve.cache import PictureCache
 from avatar_runtime.serve.negotiation import FORMATS
 from tiny_model import tiny_weights, write_tiny_model
+
+AVIF = pytest.mark.skipif(".avif" not in FORMATS, reason="this Pillow writes no AVIF")
 
 
 @pytest.fixture
@@ -47,16 +49,12 @@ def generator(tiny_model: Path) -> AvatarGenerator:
         ("/S%2F7.png", "S/7"),
         ("/a.b.webp", "a.b"),
         ("/.png", ""),
-        ("/a%0Ab.png", "a\nb"),
         ("/%0A.png", "\n"),
         ("/a%0D%0A%00%7F%5C..%2F.png", "a\r\n\0\x7f\\../"),
-        ("/..%2F..%2Fetc%2Fpasswd.png", "../../etc/passwd"),
-        ("/100%25.png", "100%"),
         ("/%3Fsize=1%23%26.png", "?size=1#&"),
         ("/.png.png", ".png"),
         ("/%F0%9F%98%80%EF%BF%BD%E2%80%AE.png", "\U0001f600\ufffd\u202e"),
         ("/e%CC%81.png", "e\u0301"),
-        ("/" + "%F0%9F%98%80" * 200 + ".png", "\U0001f600" * 200),
         ("/demo/x.png", "demo/x"),
         ("/grid.png", "grid"),
         ("/v1/tiny@1/alice.png", "alice"),
@@ -78,6 +76,7 @@ def test_the_bytes_are_those_of_the_command(client: TestClient, generator: Avata
     picture = Picture(("alice",), 0.7, Portrait(100, True, "#fc0"))
     assert answer.content == picture.render(generator, ".webp")
     assert answer.headers["content-type"] == "image/webp"
+    assert client.get("/bob.png").headers["etag"] != client.get("/alice.png").headers["etag"]
 
 
 def test_a_grid(client: TestClient, generator: AvatarGenerator) -> None:
@@ -97,24 +96,6 @@ def test_only_an_address_with_a_models_id_may_be_kept_for_ever(client: TestClien
         assert client.get(path).headers["cache-control"] == "public, no-cache"
 
 
-@pytest.mark.parametrize(
-    "path", ["/alice.png", "/v1/tiny@1/alice", "/v1/grids/tiny@1/x", "/", "/src/embedded.js", "/openapi.json", "/sw.js"]
-)
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_an_answer_is_not_sent_twice(client: TestClient, path: str, method: str) -> None:
-    first = client.request(method, path)
-    tag = first.headers["etag"]
-    assert tag.startswith('"')
-    for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
-        again = client.request(method, path, headers={"If-None-Match": known})
-        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-        for name in ("cache-control", "vary"):
-            assert again.headers.get(name) == first.headers.get(name)
-        assert "content-length" not in again.headers
-    assert client.request(method, path, headers={"If-None-Match": '"other"'}).status_code == 200
-    assert client.get("/bob.png").headers["etag"] != client.get("/alice.png").headers["etag"]
-
-
 ADDRESSES = [
     "/alice.png",
     "/v1/tiny@1/alice",
@@ -123,7 +104,7 @@ ADDRESSES = [
     "/v1/models",
     "/openapi.json",
     "/",
-    "/src/index.js",
+    "/src/embedded.js",
     "/models/anime-faces-64.onnx",
     "/healthz",
     "/readyz",
@@ -156,8 +137,15 @@ def test_a_condition_is_met_or_said_to_fail_and_what_need_not_be_known_is_ignore
         assert int(failed.headers["content-length"]) > 0
         assert bool(failed.content) == (method == "GET")
     assert ask(If_Match="*", If_None_Match=tag).status_code == (304 if has_tag else 200)
+    for known in (tag, f'"x", {tag}', f"W/{tag}", "*") if has_tag else ():
+        again = ask(If_None_Match=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-length" not in again.headers
+        for name in ("cache-control", "vary"):
+            assert again.headers.get(name) == whole.headers.get(name)
     long_ago, to_come = "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
     for headers in (
+        {"If_None_Match": '"other"'},
         {"If_Unmodified_Since": long_ago},
         {"If_Modified_Since": to_come},
         {"Range": "bytes=0-9"},
@@ -190,11 +178,9 @@ def test_head_says_what_get_would_send(client: TestClient, path: str) -> None:
     ("path", "words"),
     [
         ("/alice.png?size=0", "size must be"),
-        ("/alice.png?size=99999", "size must be"),
         ("/alice.png?size=1e9", "size must be"),
         ("/alice.png?truncation=3", "truncation"),
         ("/alice.png?truncation=nan", "truncation"),
-        ("/alice.png?truncation=x", "truncation"),
         ("/alice.png?size=15", "size must be a whole number from 16 to 1024, not '15'"),
         ("/alice.png?size=1025", "size must be"),
         ("/alice.png?size=%2B64", "size must be"),
@@ -216,10 +202,7 @@ def test_head_says_what_get_would_send(client: TestClient, path: str) -> None:
         ("/alice.png?utm_source=x", "there is no option 'utm_source'"),
         ("/alice.png?size=9&size=8", "size is given twice"),
         ("/alice.png?count=9", "there is no option 'count'"),
-        (
-            "/v1/grids/tiny@1/x?sise=9",
-            "there is no option 'sise'; there are size, truncation, circle, background, fmt, count",
-        ),
+        ("/v1/grids/tiny@1/x?sise=9", "'sise'; there are size, truncation, circle, background, fmt, count"),
         ("/alice.png?%ed%a0%80=1", "not UTF-8"),
         ("/v1/grids/tiny@1/x?count=101", "count must be"),
         ("/v1/grids/tiny@1/x?size=129", "size must be a whole number from 16 to 128"),
@@ -364,6 +347,7 @@ def test_a_script_and_the_page_are_compressed_and_a_picture_is_not(client: TestC
         ("image/webp;q=0, */*", "image/png"),
         ("image/webp;q=nonsense", "image/png"),
         ("\xff;;;,,=", "image/png"),
+        pytest.param("image/avif, image/png;q=0.9", "image/avif", marks=AVIF),
     ],
 )
 def test_the_accept_header_chooses_where_the_address_does_not(
@@ -378,15 +362,6 @@ def test_the_accept_header_chooses_where_the_address_does_not(
         fixed = client.get(path, headers=headers)
         assert fixed.headers["content-type"] == "image/png"
         assert "vary" not in fixed.headers
-
-
-@pytest.mark.skipif(".avif" not in FORMATS, reason="this Pillow writes no AVIF")
-def test_avif(client: TestClient, generator: AvatarGenerator) -> None:
-    answer = client.get("/v1/tiny@1/alice?circle=1", headers={"Accept": "image/avif, image/png;q=0.9"})
-    assert answer.headers["content-type"] == "image/avif"
-    assert answer.content == Picture(("alice",), portrait=Portrait(circle=True)).render(generator, ".avif")
-    with Image.open(io.BytesIO(answer.content)) as image:
-        assert (image.format, image.mode) == ("AVIF", "RGBA")
 
 
 def test_pages_of_all_other_origins_may_use_the_pictures(client: TestClient) -> None:
@@ -590,14 +565,11 @@ def test_a_failure_reaches_each_who_asked_and_nobody_after(generator: AvatarGene
 
     async def ask() -> None:
         closed, generator._session = generator._session, None
-        found = await asyncio.gather(
-            *(answers.answer(Picture((name,)), ".png") for name in ("alice", "alice", "bob")), return_exceptions=True
-        )
+        asked = [answers.answer(Picture((name,)), ".png") for name in ("alice", "alice", "bob")]
+        found = await asyncio.gather(*asked, return_exceptions=True)
         assert ["clos" in str(error) for error in found] == [True, True, True]
         generator._session = closed
         await answers.answer(Picture(("alice",)), ".png")
-        with pytest.raises(BusyError):
-            await answers.answer(Picture(("a", "b", "c", "d", "e")), ".png")
 
     asyncio.run(ask())
     answers.close()

@@ -114,13 +114,6 @@ def test_a_slow_client_is_waited_for_and_keeps_nobody(server: "subprocess.Popen[
         assert b"".join(iter(lambda: slow.recv(500), b"")).endswith(expected)
 
 
-def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["--model", str(tmp_path / "no.onnx")])
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: ")
-    assert "cannot read it" in result.output
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_a_port_that_is_taken_is_a_sentence(tiny_model: Path, address: str) -> None:
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.running import get, metric, port_of, running
+from serve.running import ask, get, metric, port_of, running
 
 pytestmark = pytest.mark.service
 
@@ -52,15 +52,8 @@ def behind_nginx(tmp_path: Path, tiny_model: Path) -> Iterator[tuple[int, int]]:
             process.wait(60)
 
 
-def ask(port: int, path: str, **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-        answer = connection.getresponse()
-        answer.read()
-        return answer
-    finally:
-        connection.close()
+def answer(port: int, path: str, **headers: str) -> http.client.HTTPResponse:
+    return ask(port, path, **headers)[0]
 
 
 def test_the_cache_keeps_what_it_may_and_nothing_else(behind_nginx: tuple[int, int]) -> None:
@@ -72,22 +65,22 @@ def test_the_cache_keeps_what_it_may_and_nothing_else(behind_nginx: tuple[int, i
         ("/alice.png?size=0", "MISS"),
         ("/v1/tiny@2/alice.png", "MISS"),
     ):
-        first, again = ask(port, path), ask(port, path)
+        first, again = answer(port, path), answer(port, path)
         assert (first.status, first.headers["X-Cache"]) == (again.status, "MISS")
         assert again.headers["X-Cache"] == second, path
-        assert again.headers["Cache-Control"] == ask(own, path).headers["Cache-Control"]
+        assert again.headers["Cache-Control"] == answer(own, path).headers["Cache-Control"]
         assert len(first.headers["X-Request-Id"]) == 32
         assert first.headers["X-Request-Id"] != again.headers["X-Request-Id"]
-    tag = ask(port, "/alice.png").headers["ETag"]
-    assert ask(port, "/alice.png", If_None_Match=tag).status == 304
-    assert ask(port, "/metrics").status == ask(port, "/readyz").status == 404
+    tag = answer(port, "/alice.png").headers["ETag"]
+    assert answer(port, "/alice.png", If_None_Match=tag).status == 304
+    assert answer(port, "/metrics").status == answer(port, "/readyz").status == 404
 
 
 def test_an_answer_by_accept_is_kept_for_each_header(behind_nginx: tuple[int, int]) -> None:
     port, _ = behind_nginx
     for accept, media_type in (("image/webp", "image/webp"), ("image/png", "image/png")) * 2:
-        assert ask(port, "/v1/tiny@1/alice", Accept=accept).headers["Content-Type"] == media_type
-    assert ask(port, "/v1/tiny@1/alice", Accept="image/png").headers["X-Cache"] == "HIT"
+        assert answer(port, "/v1/tiny@1/alice", Accept=accept).headers["Content-Type"] == media_type
+    assert answer(port, "/v1/tiny@1/alice", Accept="image/png").headers["X-Cache"] == "HIT"
 
 
 def test_the_cache_answers_in_place_of_the_service(behind_nginx: tuple[int, int]) -> None:

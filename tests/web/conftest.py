@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import math
 import shutil
 import subprocess
 import threading
@@ -11,14 +12,24 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatar_runtime.generator import embedded_model
+from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.serve.service import POLICY
 from avatar_runtime.web_sources import embedded_module
 from web import engines
 
 WEB = Path(__file__).parents[2] / "runtime" / "web"
+
+
+def rgb(rgba: bytes) -> UInt8:
+    """A square picture as a browser has it: uint8 [H, W, 3]; every pixel is opaque."""
+    side = math.isqrt(len(rgba) // 4)
+    pixels = np.frombuffer(rgba, np.uint8).reshape(side, side, 4)
+    assert (pixels[..., 3] == 255).all()
+    return pixels[..., :3]
 
 
 @pytest.fixture(scope="session")
@@ -56,18 +67,19 @@ def unpack(tarballs: dict[str, Path]) -> Callable[[Path], None]:
 
     def unpack(project: Path) -> None:
         for name, tarball in tarballs.items():
-            (project / "node_modules" / name).mkdir(parents=True)
-            words: list[str | Path] = [
-                "tar",
-                "xzf",
-                tarball,
-                "--strip-components=1",
-                "-C",
-                project / "node_modules" / name,
-            ]
-            subprocess.run(words, check=True)
+            folder = project / "node_modules" / name
+            folder.mkdir(parents=True)
+            subprocess.run(["tar", "xzf", tarball, "--strip-components=1", "-C", folder], check=True)
 
     return unpack
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a JavaScript condition; Playwright's own way needs eval, which the policy forbids."""
+    end = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"{condition}; {page.complaints}"
+        time.sleep(0.05)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -187,16 +199,3 @@ def page(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     with request.getfixturevalue(engine)() as page:
         yield page
         assert page.complaints == []
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[..., None]:
-    """Wait for a JavaScript condition; Playwright's own way needs eval, which the policy forbids."""
-
-    def until(page: Any, condition: str, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not page.evaluate(condition):
-            assert time.monotonic() < end, f"{condition}; {page.complaints}"
-            time.sleep(0.05)
-
-    return until

@@ -14,9 +14,9 @@ from PIL import Image
 from avatar_export.formats.html_page import write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.generator import embedded_model
+from avatar_runtime.imaging.arrays import UInt8
+from web.conftest import rgb, until
 from web.engines import everywhere
-
-Until = Callable[..., None]
 
 PYTHON = AvatarGenerator.load()
 SIZE = PYTHON.spec.image_size
@@ -27,9 +27,14 @@ FACE = """() => {
 }"""
 
 
-def shown(page: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def shown(page: Any) -> UInt8:
     """What the page's large face shows: uint8 [H, W, 3]."""
-    return np.frombuffer(base64.b64decode(page.evaluate(FACE)), np.uint8).reshape(SIZE, SIZE, 4)[..., :3]
+    return rgb(base64.b64decode(page.evaluate(FACE)))
+
+
+def visit(page: Any, address: str) -> None:
+    page.goto(address)
+    until(page, READY)
 
 
 def showing(label: str) -> str:
@@ -37,7 +42,7 @@ def showing(label: str) -> str:
 
 
 @everywhere
-def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> None:
+def test_typing_a_name_draws_its_face(page: Any, site: str) -> None:
     page.goto(f"{site}/#name=alice")
     until(page, showing("Avatar of alice"))
     assert np.array_equal(shown(page), PYTHON.generate(["alice"])[0])
@@ -48,21 +53,19 @@ def test_typing_a_name_draws_its_face(page: Any, site: str, until: Until) -> Non
 
 
 @everywhere
-def test_a_link_shows_what_it_was_made_of(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice&with=bob&mix=0.25&truncation=0.7")
-    until(page, READY)
+def test_a_link_shows_what_it_was_made_of(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=alice&with=bob&mix=0.25&truncation=0.7")
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.25, truncation=0.7))
     assert page.evaluate("document.getElementById('other').value") == "bob"
 
 
-def test_a_link_of_another_model_says_so(page: Any, site: str, until: Until) -> None:
+def test_a_link_of_another_model_says_so(page: Any, site: str) -> None:
     page.goto(f"{site}/#name=alice&model=anime-faces-64@0")
     until(page, "document.getElementById('status').textContent.includes('anime-faces-64@0')")
 
 
-def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=alice")
     page.click("#shuffle")
     until(page, "document.getElementById('name').value !== 'alice'")
     name = page.input_value("#name")
@@ -70,9 +73,8 @@ def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str, u
     assert np.array_equal(shown(page), PYTHON.generate([name])[0])
 
 
-def test_keys_are_enough_to_blend(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+def test_keys_are_enough_to_blend(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=alice")
     page.focus("#name")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -87,7 +89,7 @@ def test_keys_are_enough_to_blend(page: Any, site: str, until: Until) -> None:
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.53))
 
 
-def test_one_face_is_dragged_onto_another(page: Any, site: str, until: Until) -> None:
+def test_one_face_is_dragged_onto_another(page: Any, site: str) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto(f"{site}/")
     until(page, "document.querySelectorAll('#wall button').length > 2")
@@ -119,7 +121,7 @@ def middle(tile: Any) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_a_finger_that_holds_drags_a_face(page: Any, site: str, until: Until, finger: Finger) -> None:
+def test_a_finger_that_holds_drags_a_face(page: Any, site: str, finger: Finger) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(reduced_motion="reduce")
     page.goto(f"{site}/")
@@ -141,10 +143,9 @@ def test_a_finger_that_holds_drags_a_face(page: Any, site: str, until: Until, fi
     assert page.locator(".ghost").count() == 0
 
 
-def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, until: Until, finger: Finger) -> None:
+def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, finger: Finger) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     x, y = middle(page.locator("#wall button").nth(0))
     finger("touchStart", x, y)
     for moved in range(20, 200, 20):
@@ -155,10 +156,9 @@ def test_a_finger_that_moves_at_once_scrolls(page: Any, site: str, until: Until,
     assert page.input_value("#name") == "alice"
 
 
-def test_a_page_at_rest_does_nothing(page: Any, site: str, until: Until) -> None:
+def test_a_page_at_rest_does_nothing(page: Any, site: str) -> None:
     """Nothing runs, is laid out or painted anew while nobody touches the page."""
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+    visit(page, f"{site}/#name=alice")
     near = "[...document.querySelectorAll('#wall avatar-face')].every((face) => face.complete || face.state === '')"
     until(page, f"{near} && !document.querySelector('input:focus')?.blur()")
     page.evaluate("document.activeElement.blur()")  # a caret blinks
@@ -186,18 +186,16 @@ def saved(page: Any, size: str, shape: str, kind: str) -> Image.Image:
     return Image.open(io.BytesIO(download.value.path().read_bytes()))
 
 
-def test_a_face_is_saved_as_png(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=a/b")
-    until(page, READY)
+def test_a_face_is_saved_as_png(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=a/b")
     assert np.array_equal(np.asarray(saved(page, str(SIZE), "square", "png").convert("RGB")), shown(page))
     round_ = np.asarray(saved(page, "512", "round", "png").convert("RGBA"))
     assert round_.shape == (512, 512, 4)
     assert (round_[0, 0, 3], round_[256, 256, 3]) == (0, 255)
 
 
-def test_a_morph_is_saved_as_gif(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice&with=bob")
-    until(page, READY)
+def test_a_morph_is_saved_as_gif(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=alice&with=bob")
     gif: Any = saved(page, str(SIZE), "square", "gif")
     assert (gif.n_frames, gif.size) == (46, (SIZE, SIZE))
     ends = PYTHON.generate(["alice", "bob"]).astype(np.int16)
@@ -209,7 +207,7 @@ def test_a_morph_is_saved_as_gif(page: Any, site: str, until: Until) -> None:
     assert np.asarray(round_.convert("RGBA"))[0, 0, 3] == 0
 
 
-def test_the_wall_fills_as_one_scrolls_and_lends_its_names(page: Any, site: str, until: Until) -> None:
+def test_the_wall_fills_as_one_scrolls_and_lends_its_names(page: Any, site: str) -> None:
     page.set_viewport_size({"width": 390, "height": 600})
     page.goto(f"{site}/")
     until(page, "document.querySelectorAll('#wall li').length >= 60")
@@ -225,7 +223,7 @@ def test_the_wall_fills_as_one_scrolls_and_lends_its_names(page: Any, site: str,
     until(page, showing(f"Avatar of {page.input_value('#name')}"))
 
 
-def test_a_team_becomes_a_sheet_and_a_zip(page: Any, site: str, until: Until) -> None:
+def test_a_team_becomes_a_sheet_and_a_zip(page: Any, site: str) -> None:
     page.goto(f"{site}/")
     page.click("#open-team")
     page.fill("#names", "alice, bob\nalice\n../bob\nBOB")
@@ -246,9 +244,8 @@ def test_a_team_becomes_a_sheet_and_a_zip(page: Any, site: str, until: Until) ->
     until(page, "window.printed === true")
 
 
-def test_the_page_works_without_a_network_once_seen(page: Any, site: str, until: Until) -> None:
-    page.goto(f"{site}/#name=alice")
-    until(page, READY)
+def test_the_page_works_without_a_network_once_seen(page: Any, site: str) -> None:
+    visit(page, f"{site}/#name=alice")
     until(page, "navigator.serviceWorker.controller !== null")
     until(page, "caches.open('avatar-edge').then((cache) => cache.keys()).then((keys) => keys.length > 15)")
     page.context.set_offline(True)
@@ -271,11 +268,10 @@ def test_the_choices_to_save_begin_at_the_chosen_one(page: Any, site: str) -> No
     assert page.evaluate("document.activeElement.checked")
 
 
-def test_it_fits_every_width(page: Any, site: str, until: Until) -> None:
+def test_it_fits_every_width(page: Any, site: str) -> None:
     for width in (320, 768, 1440, 2560):
         page.set_viewport_size({"width": width, "height": 800})
-        page.goto(f"{site}/#name=alice&with=bob")
-        until(page, READY)
+        visit(page, f"{site}/#name=alice&with=bob")
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
@@ -287,14 +283,13 @@ def one_file(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @everywhere
-def test_one_file_opens_from_disk(page: Any, one_file: Path, until: Until) -> None:
-    page.goto(f"{one_file.as_uri()}#name=alice&with=bob&mix=0.5")
-    until(page, READY)
+def test_one_file_opens_from_disk(page: Any, one_file: Path) -> None:
+    visit(page, f"{one_file.as_uri()}#name=alice&with=bob&mix=0.5")
     assert np.array_equal(shown(page), PYTHON.mix("alice", "bob", 0.5))
     until(page, "document.querySelector('#wall avatar-face').complete")
 
 
-def test_one_file_asks_for_nothing(page: Any, one_file: Path, until: Until) -> None:
+def test_one_file_asks_for_nothing(page: Any, one_file: Path) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(one_file.as_uri())

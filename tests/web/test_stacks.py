@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from avatar_runtime import AvatarGenerator
+from web.conftest import WEB, until
 from web.engines import everywhere
 
 HERE = Path(__file__).parent
-WEB = HERE.parents[1] / "runtime" / "web"
 STACKS = HERE / "stacks"
 BASE = "/some/app"
 
@@ -92,9 +92,7 @@ def build(unpack: Callable[[Path], None]) -> Callable[[str], Path]:
 @pytest.mark.parametrize(
     "stack", [pytest.param(stack, marks=() if stack in DEFAULT else (pytest.mark.stacks,)) for stack in BUILDS]
 )
-def test_alice_is_on_the_page(
-    stack: str, build: Callable[[str], Path], serve: Callable[..., str], page: Any, until: Callable[..., None]
-) -> None:
+def test_alice_is_on_the_page(stack: str, build: Callable[[str], Path], serve: Callable[..., str], page: Any) -> None:
     folder = build(stack)
     page.goto(f"{serve(folder, under=BASE)}/index.html")
     until(page, "window.alice !== undefined && window.loads !== undefined")

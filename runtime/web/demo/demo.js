@@ -1,6 +1,7 @@
 // The page: a name becomes a face as it is typed, two names a blend; all of it is in the link.
 
 import { AvatarFace } from "../src/element.js";
+import { reasonOf } from "../src/errors.js";
 import { toCanvas } from "../src/pixels.js";
 import { randomName } from "./names.js";
 import { download, fileName, gifOf, pngOf } from "./pictures.js";
@@ -18,6 +19,7 @@ const mix = /** @type {HTMLInputElement} */ ($("mix"));
 const canvas = /** @type {HTMLCanvasElement} */ ($("face"));
 const blendRow = $("blend");
 const status = $("status");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @type {import("../src/index.js").AvatarImage | undefined} */
 let image;
@@ -41,7 +43,8 @@ async function draw() {
     while (stale) {
       stale = false;
       const t = partner() ? Number(mix.value) : 0;
-      show(await generator.mix(name.value, partner(), t, { truncation, priority: "high" }));
+      image = await generator.mix(name.value, partner(), t, { truncation, priority: "high" });
+      toCanvas(image, canvas);
       canvas.ariaLabel = t ? `Avatar between ${name.value} and ${partner()}` : `Avatar of ${name.value || "the empty name"}`;
       document.title = name.value ? `${name.value} – a name, a face` : "A name, a face";
     }
@@ -56,21 +59,10 @@ async function draw() {
   }
 }
 
-/** @param {import("../src/index.js").AvatarImage} drawn */
-function show(drawn) {
-  image = drawn;
-  toCanvas(drawn, canvas);
-}
-
 /** @param {string} text @param {boolean} [failed] */
 function say(text, failed = false) {
   status.textContent = text;
   status.classList.toggle("failed", failed);
-}
-
-/** @param {unknown} error */
-function reasonOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function modelHere() {
@@ -115,7 +107,7 @@ function choose(chosen) {
 }
 
 function toTop() {
-  scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  scrollTo({ top: 0, behavior: calm.matches ? "auto" : "smooth" });
 }
 
 /** @param {string} a @param {string} b */
@@ -124,7 +116,7 @@ function blend(a, b) {
   blendRow.hidden = false;
   changed();
   toTop();
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) morph();
+  if (!calm.matches) morph();
 }
 
 /** The walk from one to the other and back to where the slider was. */

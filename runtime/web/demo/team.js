@@ -1,12 +1,13 @@
 // The team sheet: names become faces to print, or a zip of pictures.
 
 import { AvatarFace } from "../src/element.js";
+import { reasonOf } from "../src/errors.js";
 import { download, fileName, pngOf, zipOf } from "./pictures.js";
 
 const SIDE = 256;
 
 /** @param {string} text Names, one a line or between commas; each once. */
-export function namesIn(text) {
+function namesIn(text) {
   return [...new Set(text.split(/[\n,;\t]+/).map((name) => name.trim()).filter(Boolean))];
 }
 
@@ -51,7 +52,7 @@ export function prepareTeam(say) {
       download(zipOf([...files]), "team.zip");
     } catch (error) {
       dialog.close();
-      say(error instanceof Error ? error.message : String(error), true);
+      say(reasonOf(error), true);
     } finally {
       zip.disabled = false;
     }

@@ -26,7 +26,7 @@ export function buildWall(list, end, { choose, blend }) {
   );
   watcher.observe(end);
   list.addEventListener("click", (event) => {
-    const name = nameAt(event.target);
+    const name = tileAt(event.target)?.dataset.name;
     if (name !== undefined) choose(name);
   });
   letDrag(list, blend);
@@ -49,11 +49,6 @@ function tile(name) {
 /** @param {EventTarget | null} target */
 function tileAt(target) {
   return target instanceof Element ? /** @type {HTMLElement | null} */ (target.closest("button[data-name]")) : null;
-}
-
-/** @param {EventTarget | null} target */
-function nameAt(target) {
-  return tileAt(target)?.dataset.name;
 }
 
 /** By mouse at once, by finger after holding it. @param {HTMLElement} list @param {(a: string, b: string) => void} blend */

@@ -51,18 +51,14 @@ class Face extends Base {
     return generator;
   }
 
-  constructor() {
-    super();
-    this.internals = this.attachInternals();
-    this.root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    this.near = false;
-    /** What is shown or on its way. */
-    this.wanted = "";
-    /** @type {"" | "loading" | "shown" | "failed"} */
-    this.state = "";
-    /** @type {(() => void) | undefined} */
-    this.release = undefined;
-  }
+  internals = this.attachInternals();
+  root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+  near = false;
+  styled = false;
+  /** What is shown or on its way. */
+  wanted = "";
+  state = /** @type {"" | "loading" | "shown" | "failed"} */ ("");
+  release = /** @type {(() => void) | undefined} */ (undefined);
 
   connectedCallback() {
     for (const property of Face.observedAttributes) adopt(this, property);

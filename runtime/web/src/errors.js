@@ -3,6 +3,11 @@
 
 /** @typedef {import("./index.js").ErrorCode} ErrorCode */
 
+/** @param {unknown} error */
+export function reasonOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Anything that this package refuses or cannot do. */
 export class AvatarError extends Error {
   /** @param {ErrorCode} code @param {string} message @param {ErrorOptions} [options] */

@@ -45,9 +45,6 @@ function newFace(key, draw) {
 }
 
 function forgetOldest() {
-  for (const [key, face] of faces) {
-    if (!face.done) continue;
-    faces.delete(key);
-    return;
-  }
+  const oldest = [...faces].find(([, { done }]) => done);
+  if (oldest) faces.delete(oldest[0]);
 }

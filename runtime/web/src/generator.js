@@ -47,20 +47,12 @@ export class AvatarGenerator {
     }
   }
 
-  /**
-   * @param {Iterable<string> | number} names @param {DrawOptions} [options]
-   * @returns {Promise<AvatarImage[]>}
-   */
+  /** @param {Iterable<string> | number} names @param {DrawOptions} [options] */
   async generate(names, options) {
-    const images = [];
-    for await (const part of this.stream(names, options)) images.push(...part);
-    return images;
+    return inOne(this.stream(names, options));
   }
 
-  /**
-   * @param {Iterable<string> | number} names @param {DrawOptions} [options]
-   * @returns {AsyncGenerator<AvatarImage[]>}
-   */
+  /** @param {Iterable<string> | number} names @param {DrawOptions} [options] */
   async *stream(names, options = {}) {
     const { seed = 0, truncation = 1 } = options;
     const dim = this.spec.latent_dim;
@@ -69,24 +61,16 @@ export class AvatarGenerator {
     yield* this.drawInOrder(wishes, options);
   }
 
-  /**
-   * @param {string} a @param {string} b @param {number} frames @param {DrawOptions} [options]
-   * @returns {Promise<AvatarImage[]>}
-   */
+  /** @param {string} a @param {string} b @param {number} frames @param {DrawOptions} [options] */
   async interpolate(a, b, frames, options = {}) {
     if (!(Number.isInteger(frames) && frames >= 2)) {
       throw new InputError(`the number of frames must be a whole number of at least 2, not ${frames}`);
     }
     const wishes = Array.from({ length: frames }, (_, i) => this.between(a, b, i / (frames - 1), options));
-    const images = [];
-    for await (const part of this.drawInOrder(wishes, options)) images.push(...part);
-    return images;
+    return inOne(this.drawInOrder(wishes, options));
   }
 
-  /**
-   * @param {string} a @param {string} b @param {number} t @param {DrawOptions} [options]
-   * @returns {Promise<AvatarImage>}
-   */
+  /** @param {string} a @param {string} b @param {number} t @param {DrawOptions} [options] */
   async mix(a, b, t, options = {}) {
     return this.draw(this.between(a, b, t, options), options);
   }
@@ -104,10 +88,8 @@ export class AvatarGenerator {
       }
     }
     if (difference > golden.tolerance) {
-      throw new ModelFileError(
-        "damaged",
-        `the model draws its golden images ${difference} levels off, and ${golden.tolerance} are allowed; the file is damaged`,
-      );
+      const levels = `${difference} levels off, and ${golden.tolerance} are allowed`;
+      throw new ModelFileError("damaged", `the model draws its golden images ${levels}; the file is damaged`);
     }
     return difference;
   }
@@ -186,6 +168,13 @@ function workersHere() {
   return browser ? Math.max(1, navigator.hardwareConcurrency || 1) : 0;
 }
 
+/** @param {AsyncGenerator<AvatarImage[]>} parts */
+async function inOne(parts) {
+  const images = [];
+  for await (const part of parts) images.push(...part);
+  return images;
+}
+
 /** @template T @param {Promise<T>} work @param {AbortSignal} [signal] @returns {Promise<T>} */
 function orAborted(work, signal) {
   if (!signal) return work;
@@ -210,10 +199,6 @@ function checkNames(names, seed) {
     throw new InputError(`names must be an array of strings, or a whole number of avatars, not ${String(names)}`);
   }
   const all = [...names];
-  for (const name of all) {
-    if (typeof name !== "string") {
-      throw new InputError(`a name must be a string, not ${String(name)}; for numbered avatars give a count and a seed`);
-    }
-  }
+  for (const name of all) latent(name, 0); // refuses what is no string
   return all;
 }

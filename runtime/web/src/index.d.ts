@@ -118,20 +118,8 @@ export function truncate(z: Float32Array, truncation: number): Float32Array;
  * - closed: the generator was closed.
  */
 export type ErrorCode =
-  | "argument"
-  | "unreachable"
-  | "damaged"
-  | "not-a-model"
-  | "not-ours"
-  | "newer"
-  | "unsupported"
-  | "memory"
-  | "webassembly"
-  | "worker"
-  | "engine"
-  | "canvas"
-  | "format"
-  | "closed";
+  | "argument" | "unreachable" | "damaged" | "not-a-model" | "not-ours" | "newer" | "unsupported"
+  | "memory" | "webassembly" | "worker" | "engine" | "canvas" | "format" | "closed";
 
 /** Anything that this package refuses or cannot do; its message says what is wrong and what to do. */
 export class AvatarError extends Error {

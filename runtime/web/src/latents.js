@@ -30,11 +30,7 @@ const LOG = [1.479819860511658591e-1, 1.531383769920937332e-1, 1.818357216161805
 const [LN2_HIGH, LN2_LOW] = [6.93147180369123816490e-1, 1.90821492927058770002e-10];
 const SQRT_HALF = 0.7071067811865476;
 
-/**
- * The latent vector of a name: standard normal numbers.
- * @param {string} name @param {number} latentDim
- * @returns {Float32Array}
- */
+/** The latent vector of a name: standard normal numbers. @param {string} name @param {number} latentDim */
 export function latent(name, latentDim) {
   if (typeof name !== "string") {
     throw new InputError(`a name must be a string, not ${String(name)}; for numbered avatars give a count and a seed`);
@@ -52,18 +48,12 @@ export function latent(name, latentDim) {
   return z;
 }
 
-/**
- * The names of a series: "S/0", "S/1", … for seed S.
- * @param {string | number} seed @param {number} count
- */
+/** The names of a series: "S/0", "S/1", … for seed S. @param {string | number} seed @param {number} count */
 export function series(seed, count) {
   return Array.from({ length: count }, (_, i) => `${seed}/${i}`);
 }
 
-/**
- * z scaled by truncation: below 1 nearer to the average face, above 1 stranger.
- * @param {Float32Array} z @param {number} truncation From 0 to 2.
- */
+/** z scaled by truncation, from 0 to 2. @param {Float32Array} z @param {number} truncation */
 export function truncate(z, truncation) {
   if (!(typeof truncation === "number" && truncation >= 0 && truncation <= 2)) {
     throw new InputError(`truncation must be a finite number from 0 to 2, not ${String(truncation)}`);

@@ -46,15 +46,13 @@ async function bytesOf(source) {
 
 /** Downloads, and once more past every cache if what came is damaged. @param {string | URL} address @param {string} digest @param {AbortSignal} [signal] */
 async function fresh(address, digest, signal) {
-  for (const cache of /** @type {RequestCache[]} */ (["default", "reload"])) {
-    const bytes = await fetchModel(address, { cache, signal });
-    if ((await digestOf(bytes)) === digest) {
-      await keep(digest, bytes);
-      return bytes;
-    }
-    if (cache === "reload") throw damaged(bytes, digest);
+  let bytes = await fetchModel(address, { signal });
+  if ((await digestOf(bytes)) !== digest) {
+    bytes = await fetchModel(address, { cache: "reload", signal });
+    if ((await digestOf(bytes)) !== digest) throw damaged(bytes, digest);
   }
-  throw new TypeError("unreachable");
+  await keep(digest, bytes);
+  return bytes;
 }
 
 /** @param {string | URL} address @param {RequestInit} init @returns {Promise<Uint8Array<ArrayBuffer>>} */
@@ -131,8 +129,6 @@ function unreachable(error) {
 
 /** @param {Uint8Array} bytes @param {string} digest */
 function damaged(bytes, digest) {
-  return new ModelFileError(
-    "damaged",
-    `what arrived is damaged, or another file: ${bytes.length} bytes whose SHA-256 is not ${digest}; load it again`,
-  );
+  const what = `${bytes.length} bytes whose SHA-256 is not ${digest}`;
+  return new ModelFileError("damaged", `what arrived is damaged, or another file: ${what}; load it again`);
 }

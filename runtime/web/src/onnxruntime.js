@@ -1,6 +1,6 @@
 // For model files of floats, which the engine does not draw: onnxruntime-web, which the caller brings along.
 
-import { AvatarError, ModelFileError } from "./errors.js";
+import { AvatarError, ModelFileError, reasonOf } from "./errors.js";
 import { toRGBA } from "./pixels.js";
 
 const OUTPUT_NAMES = { uint8: "images", float32: "image" };
@@ -22,7 +22,7 @@ export class OnnxRuntime {
     try {
       session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 4 });
     } catch (error) {
-      throw new ModelFileError("not-a-model", `it is not an ONNX model that onnxruntime-web can load (${reason(error)})`, { cause: error });
+      throw new ModelFileError("not-a-model", `it is not an ONNX model that onnxruntime-web can load (${reasonOf(error)})`, { cause: error });
     }
     const found = [...session.inputNames, ...session.outputNames].join(", ");
     const promised = `z, ${OUTPUT_NAMES[spec.output]}`;
@@ -41,7 +41,7 @@ export class OnnxRuntime {
       const { latent_dim: latentDim, output, image_size: size, channels } = this.spec;
       const z = new this.ort.Tensor("float32", latent(), [1, latentDim]);
       const results = await this.session.run({ z }).catch((/** @type {unknown} */ error) => {
-        throw new ModelFileError("damaged", `its graph does not run (${reason(error)}); export it again`, { cause: error });
+        throw new ModelFileError("damaged", `its graph does not run (${reasonOf(error)}); export it again`, { cause: error });
       });
       const { data } = results[OUTPUT_NAMES[output]];
       if (data.length !== size * size * channels) throw misfit(`${data.length} values for an image of ${size}x${size}x${channels}`);
@@ -62,9 +62,4 @@ export class OnnxRuntime {
 /** @param {string} what */
 function misfit(what) {
   return new ModelFileError("damaged", `its graph does not fit its metadata (${what}); export it again`);
-}
-
-/** @param {unknown} error */
-function reason(error) {
-  return error instanceof Error ? error.message : String(error);
 }

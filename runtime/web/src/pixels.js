@@ -6,23 +6,19 @@ import { OutputError } from "./errors.js";
 /** @typedef {import("./index.js").ModelSpec} ModelSpec */
 
 /**
- * A model's output as RGBA.
- * @param {Uint8Array | Float32Array} output [N, H, W, C] of uint8 or [N, C, H, W] of float32, as the metadata says.
+ * A model's image as RGBA.
+ * @param {Uint8Array | Float32Array} output [H, W, C] of uint8 or [C, H, W] of float32, as the metadata says.
  * @param {ModelSpec} spec
- * @returns {Uint8ClampedArray<ArrayBuffer>} [N, H, W, 4]
+ * @returns {Uint8ClampedArray<ArrayBuffer>} [H, W, 4]
  */
-export function toRGBA(output, spec) {
-  const { channels, image_size: size } = spec;
+export function toRGBA(output, { output: kind, channels, image_size: size, pixel_range: range }) {
   const area = size * size;
-  const rgba = new Uint8ClampedArray((output.length / channels) * 4).fill(255);
-  const level = spec.output === "uint8" ? (/** @type {number} */ value) => value : fromNetwork(spec.pixel_range);
-  for (let pixel = 0; pixel * 4 < rgba.length; pixel++) {
-    const image = Math.floor(pixel / area);
+  const rgba = new Uint8ClampedArray(area * 4).fill(255);
+  const level = kind === "uint8" ? (/** @type {number} */ value) => value : fromNetwork(range);
+  for (let pixel = 0; pixel < area; pixel++) {
     for (let c = 0; c < 3; c++) {
       const channel = channels === 1 ? 0 : c;
-      const at =
-        spec.output === "uint8" ? pixel * channels + channel : (image * channels + channel) * area + (pixel % area);
-      rgba[pixel * 4 + c] = level(output[at]);
+      rgba[pixel * 4 + c] = level(output[kind === "uint8" ? pixel * channels + channel : channel * area + pixel]);
     }
   }
   return rgba;

@@ -2,7 +2,7 @@
 // urgent, never waits for more than the two faces that a worker has already.
 
 import { WASM, WORKER } from "./embedded.js";
-import { AvatarError, ModelFileError } from "./errors.js";
+import { AvatarError, ModelFileError, reasonOf } from "./errors.js";
 import { serveEngine } from "./engine.js";
 
 const IN_FLIGHT = 2; // one is drawn while the next travels
@@ -17,32 +17,23 @@ const CROWD = 8; // faces waiting for each worker before another is started: abo
  */
 
 export class Pool {
+  lanes = /** @type {Set<Lane>} */ (new Set());
+  urgent = /** @type {Set<Job>} */ (new Set());
+  waiting = /** @type {Set<Job>} */ (new Set());
+  closed = false;
+  idle = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+  engine = /** @type {Promise<WebAssembly.Module> | undefined} */ (undefined);
+
   /** @param {Uint8Array} model @param {number} limit Workers at most; 0 draws in this thread. */
   constructor(model, limit) {
     this.model = model;
     this.limit = limit;
-    /** @type {Set<Lane>} */
-    this.lanes = new Set();
-    /** @type {Set<Job>} */
-    this.urgent = new Set();
-    /** @type {Set<Job>} */
-    this.waiting = new Set();
-    this.closed = false;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.idle = undefined;
-    /** @type {Promise<WebAssembly.Module> | undefined} */
-    this.engine = undefined;
   }
 
   /** @param {Uint8Array} model @param {number} limit */
   static async open(model, limit) {
     const pool = new Pool(model, limit);
-    try {
-      await pool.start();
-    } catch (error) {
-      pool.close();
-      throw error;
-    }
+    await pool.start();
     return pool;
   }
 
@@ -71,12 +62,8 @@ export class Pool {
   close() {
     this.closed = true;
     clearTimeout(this.idle);
-    const jobs = [...this.urgent, ...this.waiting, ...[...this.lanes].flatMap((lane) => [...lane.jobs.values()])];
-    for (const lane of this.lanes) lane.thread.terminate();
-    this.lanes.clear();
-    this.urgent.clear();
-    this.waiting.clear();
-    for (const job of jobs) settle(job).reject(closedError());
+    for (const lane of this.lanes) lane.end(closedError());
+    this.fail(closedError());
   }
 
   /** Gives waiting faces to free workers, and starts another worker for a crowd. */
@@ -98,9 +85,7 @@ export class Pool {
     clearTimeout(this.idle);
     this.idle = setTimeout(() => {
       for (const lane of this.lanes) {
-        if (this.lanes.size < 2 || !lane.ready || lane.jobs.size) continue;
-        lane.thread.terminate();
-        this.lanes.delete(lane);
+        if (this.lanes.size > 1 && lane.ready && !lane.jobs.size) lane.end(closedError());
       }
     }, IDLE);
   }
@@ -123,8 +108,7 @@ export class Pool {
       if (this.closed) throw closedError();
       await lane.call("open", [engine, this.model]);
     } catch (error) {
-      lane?.thread.terminate();
-      if (lane) this.lanes.delete(lane);
+      lane?.end(error);
       // A Content-Security-Policy may forbid the worker's blob: this thread can draw, too.
       if (!(error instanceof AvatarError && error.code === "worker") || !this.limit || this.lanes.size) throw error;
       this.limit = 0;
@@ -146,16 +130,15 @@ export class Pool {
 
 /** A worker and what it has been asked. */
 class Lane {
+  ready = false;
+  calls = 0;
+  failed = /** @type {unknown} */ (undefined);
+  jobs = /** @type {Map<number, Job>} */ (new Map());
+
   /** @param {Thread} thread @param {Pool} pool */
   constructor(thread, pool) {
     this.thread = thread;
     this.pool = pool;
-    this.ready = false;
-    this.calls = 0;
-    /** @type {AvatarError | undefined} */
-    this.failed = undefined;
-    /** @type {Map<number, Job>} */
-    this.jobs = new Map();
     thread.onmessage = ({ data: { id, value, error } }) => {
       const job = this.jobs.get(id);
       this.jobs.delete(id);
@@ -167,12 +150,17 @@ class Lane {
     };
     thread.onerror = (event) => {
       event.preventDefault?.();
-      thread.terminate();
-      pool.lanes.delete(this);
-      const failed = (this.failed = new AvatarError("worker", `the worker failed (${event.message || "its script is not allowed here"})`));
-      for (const job of this.jobs.values()) settle(job).reject(failed);
+      this.end(new AvatarError("worker", `the worker failed (${event.message || "its script is not allowed here"})`));
       if (this.ready && !pool.closed && pool.urgent.size + pool.waiting.size) pool.feed();
     };
+  }
+
+  /** The worker is given up; what it has been asked is rejected. @param {unknown} error */
+  end(error) {
+    this.failed = error;
+    this.thread.terminate();
+    this.pool.lanes.delete(this);
+    for (const job of this.jobs.values()) settle(job).reject(error);
   }
 
   /** @param {Job} job */
@@ -211,7 +199,7 @@ async function compile() {
   try {
     return (await WebAssembly.instantiate(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)), {})).module;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new AvatarError(
       "webassembly",
       /Content.Security.Policy|CSP|unsafe-eval/i.test(reason)

@@ -1,9 +1,9 @@
 // The metadata inside a model file: avatar_runtime/model_file/metadata.py in JavaScript.
 
-import { ModelFileError } from "./errors.js";
+import { ModelFileError, reasonOf } from "./errors.js";
 import { SCHEME } from "./latents.js";
 
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 const KEY = "avatar-edge";
 
 /** @typedef {import("./index.js").ModelSpec} ModelSpec */
@@ -17,38 +17,27 @@ export function readSpec(model) {
   if (!model.length) throw new ModelFileError("not-a-model", "the file is empty");
   const text = metadata(model).get(KEY);
   if (text === undefined) {
-    throw new ModelFileError(
-      "not-ours",
-      "it is an ONNX model, but not one of avatar-edge: it carries no metadata of ours; " +
-        "make one from a checkpoint with avatar-export",
-    );
+    const found = "it is an ONNX model, but not one of avatar-edge: it carries no metadata of ours";
+    throw new ModelFileError("not-ours", `${found}; make one from a checkpoint with avatar-export`);
   }
   let spec;
   try {
     spec = JSON.parse(text);
     if (spec.format_version <= FORMAT_VERSION && isGenerator(spec)) validate(spec);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : error;
-    throw new ModelFileError("damaged", `its avatar-edge metadata is damaged (${reason}); export the model again`, {
-      cause: error,
-    });
+    const message = `its avatar-edge metadata is damaged (${reasonOf(error)}); export the model again`;
+    throw new ModelFileError("damaged", message, { cause: error });
   }
   if (spec.format_version > FORMAT_VERSION) {
-    throw new ModelFileError(
-      "newer",
-      `it is an avatar-edge model of format ${spec.format_version}, newer than this version reads ` +
-        `(${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`,
-    );
+    const found = `it is an avatar-edge model of format ${spec.format_version}, newer than this version reads`;
+    throw new ModelFileError("newer", `${found} (${FORMAT_VERSION}); upgrade with: npm install avatar-runtime-web@latest`);
   }
   if (!isGenerator(spec)) {
     throw new ModelFileError("not-ours", `it is a ${spec.kind} of avatar-edge, where a generator is needed`);
   }
   if (spec.latent_scheme !== SCHEME) {
-    throw new ModelFileError(
-      "newer",
-      `it turns names into faces by the scheme '${spec.latent_scheme}', and this version by '${SCHEME}'; ` +
-        "use the avatar-runtime-web version that it was made for",
-    );
+    const found = `it turns names into faces by the scheme '${spec.latent_scheme}', and this version by '${SCHEME}'`;
+    throw new ModelFileError("newer", `${found}; use the avatar-runtime-web version that it was made for`);
   }
   return spec;
 }

@@ -6,7 +6,6 @@ A changed byte seldom leaves protobuf's lengths whole, so the graphs' own damage
 import json
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,15 +92,7 @@ def change_shape(graph: onnx.GraphProto, rng: random.Random) -> None:
         tensor.dims[:] = rng.sample(list(tensor.dims), len(tensor.dims))
 
 
-CHANGES: tuple[Callable[[onnx.GraphProto, random.Random], None], ...] = (
-    change_attribute,
-    change_input,
-    change_kind,
-    drop_node,
-    add_node,
-    change_constant,
-    change_shape,
-)
+CHANGES = (change_attribute, change_input, change_kind, drop_node, add_node, change_constant, change_shape)
 
 
 def main(folder: Path) -> None:
