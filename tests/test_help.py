@@ -10,14 +10,13 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
 
 import click
 import numpy as np
@@ -27,7 +26,7 @@ from PIL import Image
 
 from avatar_runtime.command.cli import main as avatar_gen
 from avatar_runtime.serve.cli import main as avatar_serve
-from tiny_model import tiny_arrays
+from tiny_model import plain_network, tiny_arrays
 
 ROOT = Path(__file__).parents[1]
 ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier"]
@@ -134,18 +133,10 @@ def test_the_examples_of_avatar_export_run(folder: Path, monkeypatch: pytest.Mon
     import mindspore
 
     from avatar_export.cli import main as avatar_export
-    from avatar_export.graph import plain_graph
     from avatar_export.source import original
-    from avatar_export.source.checkpoint import GeneratorWeights
-    from avatar_runtime.session import open_session, run
     from avatar_training.run_folder.checkpoint import save
 
-    def reference(weights: GeneratorWeights) -> Callable[..., Any]:
-        """The plain graph in the place of MindSpore's, which takes minutes."""
-        session = open_session(plain_graph(weights).SerializeToString())
-        return lambda z: run(session, z)
-
-    monkeypatch.setattr(original, "mindspore_network", reference)
+    monkeypatch.setattr(original, "mindspore_network", plain_network)  # MindSpore's takes minutes
     arrays = {name: mindspore.Tensor(array) for name, array in tiny_arrays().items()}
     pixel_range = mindspore.Tensor(np.array([-1, 1], np.float32))
     for made in ("runs/night", "tutorial"):
