@@ -5,16 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from avatar_training import device
 from avatar_training.config import TrainConfig
 from avatar_training.networks.discriminator import Discriminator, LeakyReLU
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.generator import Generator
 
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    device.select("CPU")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -26,15 +22,6 @@ def shapes(network: Any) -> Shapes:
 
 def norm_shapes(name: str, width: int) -> Shapes:
     return {f"{name}.{kind}": (width,) for kind in ("moving_mean", "moving_variance", "gamma", "beta")}
-
-
-def test_the_generator_has_the_tutorials_names_and_shapes() -> None:
-    expected: Shapes = {"generator.0.weight": (100, 512, 4, 4)} | norm_shapes("generator.1", 512)
-    expected |= {"generator.3.weight": (512, 256, 4, 4)} | norm_shapes("generator.4", 256)
-    expected |= {"generator.6.weight": (256, 128, 4, 4)} | norm_shapes("generator.7", 128)
-    expected |= {"generator.9.weight": (128, 64, 4, 4)} | norm_shapes("generator.10", 64)
-    expected |= {"generator.12.weight": (64, 3, 4, 4)}
-    assert shapes(Generator()) == expected
 
 
 def test_the_discriminator_has_the_tutorials_names_and_shapes() -> None:
