@@ -1,8 +1,6 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -395,14 +393,3 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, 
     result = export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", "--report", tmp_path / "file")
     assert "file" in sentence(result, 1)
     assert not (tmp_path / "x.onnx").exists()
-
-
-@pytest.mark.parametrize("missing", ["mindspore", "onnx"])
-def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; "
-    script += "main(prog_name='avatar-export')"
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"Error: avatar-export needs {missing}: pip install ")
-    assert "avatar-edge[export]" in done.stderr

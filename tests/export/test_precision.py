@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ from avatar_export.validation import speed
 from avatar_export.validation.parity import compare
 from avatar_export.validation.tolerances import TOLERANCES, tolerance_of
 from avatar_export.variants import PRECISIONS, Variant
-from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime import InputError
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
-from tiny_model import build_model, plain_network, tiny_weights, write_tiny_model
+from tiny_model import build_model, plain_network, tiny_weights
 
 ARCHITECTURES = [(32, 8, 3, 100), (64, 4, 1, 33), (128, 2, 3, 16)]
 
@@ -94,18 +93,6 @@ def test_two_products_of_int8_fit_in_16_bits(int8_model: onnx.ModelProto, channe
 def test_fp16_is_half_the_size(weights: GeneratorWeights) -> None:
     whole, half = (build_model(weights, "uint8", precision)[0].ByteSize() for precision in ("fp32", "fp16"))
     assert half < 0.6 * whole
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("output", ["uint8", "float32"])
-def test_a_file_of_each_precision_is_drawn_by_the_runtime(tmp_path: Path, precision: str, output: str) -> None:
-    path = tmp_path / "tiny.onnx"
-    write_tiny_model(path, output=output, precision=precision)
-    generator = AvatarGenerator.load(path)
-    assert generator.spec.precision == precision
-    assert generator.spec.golden is not None
-    assert generator.spec.golden.tolerance == (4 if precision == "int8" else 1)
-    assert generator.verify() == 0
 
 
 def test_a_layer_stays_float_where_that_is_worth_it(weights: GeneratorWeights, monkeypatch: pytest.MonkeyPatch) -> None:

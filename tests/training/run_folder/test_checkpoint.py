@@ -16,9 +16,7 @@ from avatar_training.run_folder.checkpoint import (  # noqa: E402
 from tiny_model import tiny_arrays  # noqa: E402
 
 ARRAYS: dict[str, Any] = {
-    "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(
-        300, 1000
-    ),  # MindSpore writes it in three pieces
+    "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(300, 1000),  # three pieces to MindSpore
     "half": np.ones((2, 3), np.float16),
     "double": np.ones(1),
     "flags": np.array([True, False]),

@@ -55,11 +55,6 @@ def test_the_widest_activations_of_two_strides_are_pooled_channel_first(network:
     assert place == len(found)
 
 
-def test_a_picture_and_its_mirror_score_the_same(network: ActivationNetwork) -> None:
-    images = pictures(np.array([True, False]))
-    np.testing.assert_allclose(network(images), network(images[:, :, ::-1]), atol=1e-6)
-
-
 def test_turning_the_hue_at_equal_luma_changes_no_score(network: ActivationNetwork) -> None:
     grades = graded()
     critic = learn_critic(network, network(grades.images), grades)
