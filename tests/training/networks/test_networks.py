@@ -95,7 +95,7 @@ def test_excess_is_what_the_relus_give_beyond_a_limit(channels_last: bool) -> No
     z = Tensor(np.random.default_rng(0).standard_normal((5, 10, 1, 1)).astype(np.float32))
     images, excess = beyond(generator, z, 0.5)
     np.testing.assert_allclose(images, generator(z).asnumpy(), atol=1e-6)
-    x, squares, relus = generator_input(z, channels_last), 0.0, 0
+    x, squares, relus = (Tensor(z.asnumpy().transpose(0, 2, 3, 1)) if channels_last else z), 0.0, 0
     for layer in generator.generator:
         x = layer(x)
         if isinstance(layer, nn.ReLU):
@@ -109,10 +109,6 @@ def test_excess_is_what_the_relus_give_beyond_a_limit(channels_last: bool) -> No
 def beyond(generator: Generator, z: Tensor, limit: float) -> tuple[Any, float]:
     images, excess = mindspore.jit(generator.with_excess)(z, limit)
     return images.asnumpy(), excess.asnumpy().item()
-
-
-def generator_input(z: Tensor, channels_last: bool) -> Tensor:
-    return Tensor(z.asnumpy().transpose(0, 2, 3, 1)) if channels_last else z
 
 
 def test_leaky_relu_is_the_textbooks() -> None:
