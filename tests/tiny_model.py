@@ -75,7 +75,7 @@ def model_of(
     nodes: Sequence[onnx.NodeProto],
     x: onnx.ValueInfoProto,
     outputs: Sequence[onnx.ValueInfoProto],
-    constants: Mapping[str, npt.ArrayLike] | None = None,
+    constants: Mapping[str, Any] | None = None,
     opset: int = 17,
 ) -> onnx.ModelProto:
     """A model of one input."""

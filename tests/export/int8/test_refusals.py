@@ -91,7 +91,8 @@ def _rename(end: str) -> Change:
 def _weight(graph: onnx.GraphProto) -> onnx.NodeProto:
     """What gives the last convolution its weight."""
     weight = _last(graph, "Conv").input[1]
-    return next(node for node in graph.node if node.output[0] == weight)
+    node: onnx.NodeProto = next(node for node in graph.node if node.output[0] == weight)
+    return node
 
 
 HALVES: dict[str, Change] = {

@@ -1,18 +1,12 @@
 from pathlib import Path
 from typing import Any
 
+import mindspore
 import numpy as np
 import pytest
 
-mindspore = pytest.importorskip("mindspore")
-
-from avatar_training.run_folder.checkpoint import (  # noqa: E402
-    CheckpointError,
-    read,
-    read_pair,
-    save,
-)
-from tiny_model import tiny_arrays  # noqa: E402
+from avatar_training.run_folder.checkpoint import CheckpointError, read, read_pair, save
+from tiny_model import tiny_arrays
 
 ARRAYS: dict[str, Any] = {
     "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(300, 1000),  # three pieces to MindSpore

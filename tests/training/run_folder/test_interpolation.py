@@ -1,15 +1,13 @@
 import json
 from pathlib import Path
 
+import mindspore
 import numpy as np
-import pytest
 from click.testing import Result
 
-mindspore = pytest.importorskip("mindspore")
+from avatar_training.run_folder.checkpoint import read, save
 
-from avatar_training.run_folder.checkpoint import read, save  # noqa: E402
-
-from ..conftest import avatar_train  # noqa: E402
+from ..conftest import avatar_train
 
 RECORD = {"config": {"data": "faces.zip", "steps": 1}, "dataset": {"images": 1, "sha256": "0"}}
 
