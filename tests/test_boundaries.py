@@ -60,6 +60,21 @@ process.{command}()
     assert "Examples:" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("extra", "missing"),
+    [("export", "mindspore"), ("export", "onnx"), ("train", "mindspore"), ("train", "matplotlib")],
+)
+def test_without_its_extra_a_command_names_the_pip_line(tmp_path: Path, extra: str, missing: str) -> None:
+    main = f"from avatar_{'training' if extra == 'train' else extra}.cli import main; main(prog_name='avatar-{extra}')"
+    program = f"import sys; sys.modules[{missing!r}] = None; {main}"
+    command = [sys.executable, "-c", program, *(["--data", "d"] if extra == "train" else [])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"Error: avatar-{extra} needs {missing}")
+    assert f'pip install "avatar-edge[{extra}]"' in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_and_completion_of_avatar_gen_load_nothing_that_draws() -> None:
     program = """
 import sys

@@ -57,6 +57,8 @@ def test_every_block_runs_or_says_why_not(document: Path) -> None:
             f"{block}: no test runs {block.language or 'a block without a language'}; name one of those languages, "
             "or write <!-- not run: reason --> above it"
         )
+        for path in re.findall(r"tests/[\w./-]+", block.reason):
+            assert (ROOT / path).exists(), f"{block}: {path}"
 
 
 @pytest.mark.parametrize("block", parameters(to_run("python")))
@@ -118,10 +120,3 @@ def test_long_commands_run(block: Block, trained: Path, tmp_path: Path) -> None:
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs/night").symlink_to(trained / "runs/night")
     run(block, tmp_path)
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_reasons_name_tests_that_exist(document: Path) -> None:
-    for block in blocks(document):
-        for path in re.findall(r"tests/[\w./-]+", block.reason):
-            assert (ROOT / path).exists(), f"{block}: {path}"

@@ -1,6 +1,5 @@
 """The help of the commands is true: each of its examples runs, as it stands, in a folder with the files it names."""
 
-import io
 import os
 import re
 import shlex
@@ -8,26 +7,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from avatar_runtime.command.cli import main as avatar_gen
 from avatar_runtime.serve.cli import main as avatar_serve
-from tiny_model import tiny_arrays
+from test_exit_statuses import program
+from tiny_model import plain_network, tiny_arrays
 
 ROOT = Path(__file__).parents[1]
 ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier"]
@@ -50,12 +46,6 @@ def with_subcommands(command: click.Command) -> Iterator[click.Command]:
             yield from with_subcommands(inner)
 
 
-def program(name: str) -> str:
-    found = shutil.which(name, path=sysconfig.get_path("scripts"))
-    assert found is not None
-    return found
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -65,16 +55,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-
-def noise(path: Path, count: int) -> None:
-    """A zip of pictures of noise, as small as `prepare` takes for 128 pixels."""
-    rng = np.random.default_rng(0)
-    with zipfile.ZipFile(path, "w") as archive:
-        for i in range(count):
-            buffer = io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(buffer, "PNG")
-            archive.writestr(f"{i}.png", buffer.getvalue())
 
 
 def in_a_terminal(command: list[str]) -> str:
@@ -134,18 +114,10 @@ def test_the_examples_of_avatar_export_run(folder: Path, monkeypatch: pytest.Mon
     import mindspore
 
     from avatar_export.cli import main as avatar_export
-    from avatar_export.graph import plain_graph
     from avatar_export.source import original
-    from avatar_export.source.checkpoint import GeneratorWeights
-    from avatar_runtime.session import open_session, run
     from avatar_training.run_folder.checkpoint import save
 
-    def reference(weights: GeneratorWeights) -> Callable[..., Any]:
-        """The plain graph in the place of MindSpore's, which takes minutes."""
-        session = open_session(plain_graph(weights).SerializeToString())
-        return lambda z: run(session, z)
-
-    monkeypatch.setattr(original, "mindspore_network", reference)
+    monkeypatch.setattr(original, "mindspore_network", plain_network)  # MindSpore's takes minutes
     arrays = {name: mindspore.Tensor(array) for name, array in tiny_arrays().items()}
     pixel_range = mindspore.Tensor(np.array([-1, 1], np.float32))
     for made in ("runs/night", "tutorial"):
@@ -174,6 +146,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
     from avatar_training.steering import grading_server
     from avatar_training.steering.grading import Grading
     from training.classifier import write_classifier
+    from training.conftest import png, zipped
     from training.nsfwjs_package import write_package
     from training.preparation.test_preparation import Enlarger
 
@@ -185,9 +158,8 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
     Path("avatar-edge.toml").write_text(
         "[train]\nbatch-size = 4\nimage-size = 32\nngf = 16\nndf = 16\nsteps = 2\nsnapshot-every = 2\n"
     )
-    noise(Path("faces.zip"), FEWEST)
-    noise(Path("more.zip"), 24)
-    noise(Path("site.zip"), 24)
+    for name, count in (("faces", FEWEST), ("more", 24), ("site", 24)):  # as small as `prepare` takes for 128 pixels
+        Path(f"{name}.zip").write_bytes(zipped({f"{i}.png": png(i, (64, 64)) for i in range(count)}))
     Path("numbers.txt").write_text("broken 0-20\nfine rest\n")
     write_classifier(Path("classifier.onnx"))
     Path("training").symlink_to(ROOT / "training")

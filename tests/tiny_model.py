@@ -1,6 +1,8 @@
 """A tiny generator with random weights, made in moments without MindSpore: what the runtime and export tests run on."""
 
 import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from avatar_export.formats.onnx_file import check_model, write_model
 from avatar_export.graph import plain_graph
 from avatar_export.pipeline import build_graph
 from avatar_export.source.checkpoint import GeneratorWeights, generator_weights
 from avatar_export.source.original import Original
-from avatar_export.validation.parity import cached
+from avatar_export.validation.parity import Network, cached
 from avatar_export.variants import Variant
 from avatar_runtime.latents import SCHEME
 from avatar_runtime.model_file.metadata import KEY, ModelSpec
@@ -69,11 +71,23 @@ def tiny_weights(*architecture: Any, **settings: Any) -> GeneratorWeights:
     return generator_weights(tiny_arrays(*architecture, **settings), sha256="0" * 64, pixel_range=(-1.0, 1.0))
 
 
+def model_of(
+    nodes: Sequence[onnx.NodeProto],
+    x: onnx.ValueInfoProto,
+    outputs: Sequence[onnx.ValueInfoProto],
+    constants: Mapping[str, Any] | None = None,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """A model of one input."""
+    arrays = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "test", [x], outputs, arrays)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
 def foreign_model() -> onnx.ModelProto:
     """A sound model that is not one of avatar-edge."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 100]) for name in ("z", "out")]
-    graph = helper.make_graph([helper.make_node("Identity", ["z"], ["out"])], "foreign", values[:1], values[1:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    z, out = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 100]) for name in ("z", "out"))
+    return model_of([helper.make_node("Identity", ["z"], ["out"])], z, [out])
 
 
 def build_model(
@@ -84,14 +98,15 @@ def build_model(
     return stages[-1][1], tuple(name for name, _ in rewritten)
 
 
+def plain_network(weights: GeneratorWeights) -> Network:
+    """The plain graph, in the place of MindSpore's network."""
+    return partial(run, open_session(check_model(plain_graph(weights))))
+
+
 def tiny_original() -> Original:
-    """The plain graph of a tiny generator, in the place of MindSpore's and of any checkpoint."""
+    """A tiny generator, in the place of any checkpoint."""
     weights = tiny_weights(ngf=2, latent_dim=7)
-    session = open_session(check_model(plain_graph(weights)))
-
-    def network(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.asarray(run(session, z))
-
+    network = plain_network(weights)
     return Original(weights, network, cached(network), "random weights")
 
 
@@ -125,8 +140,7 @@ def bright_scorer(size: int = 32, channels: int = 3, **changes: Any) -> onnx.Mod
         helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["levels"], ["score"], axes=[1, 2, 3], keepdims=0),
     ]
-    graph = helper.make_graph(nodes, "scorer", [images], [score])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = model_of(nodes, images, [score])
     promise = {"format_version": 1, "kind": "scorer", "image_size": size, "channels": channels, **changes}
     helper.set_model_props(model, {KEY: json.dumps(promise)})
     return model

@@ -1,30 +1,23 @@
-import io
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 pytest.importorskip("mindspore", reason="MindSpore has no wheel for this Python")
 
 from benchmarks.studies.quality import main
+from training.conftest import png, zipped
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zip of 20 noisy pictures."""
     path = tmp_path_factory.mktemp("data") / "real.zip"
-    rng = np.random.default_rng(0)
-    with zipfile.ZipFile(path, "w") as archive:
-        for i in range(20):
-            buffer = io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(buffer, "PNG")
-            archive.writestr(f"{i}.png", buffer.getvalue())
+    path.write_bytes(zipped({f"{i}.png": png(i) for i in range(20)}))
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.suite import commands, results, results_page, run
 from benchmarks.suite.models import Models
 from benchmarks.suite.parts import module
-from benchmarks.suite.setting import RESULTS, Setting, commit
+from benchmarks.suite.setting import RESULTS, Setting
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,3 @@ def test_the_results_page_names_one_machine_model_and_commit_and_has_every_table
         "other programs used 2%",
     ):
         assert text in page
-
-
-def test_the_commit_says_whether_the_tree_was_changed() -> None:
-    assert commit() == "unknown" or len(commit().removesuffix("+changes")) == 12

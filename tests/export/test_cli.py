@@ -1,9 +1,7 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,7 @@ from click.testing import CliRunner, Result
 from avatar_export import exporter, pipeline
 from avatar_export.cli import main
 from avatar_export.exporter import Options
-from avatar_export.graph import plain_graph
 from avatar_export.source import original as original_module
-from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import speed
 from avatar_runtime import AvatarGenerator, InputError
 from avatar_runtime.command.progress import ProgressBar
@@ -25,7 +21,7 @@ from avatar_runtime.imaging.arrays import from_network
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
 from rewriting import mistaken
-from tiny_model import tiny_arrays
+from tiny_model import plain_network, tiny_arrays
 
 mindspore = pytest.importorskip("mindspore")
 
@@ -107,12 +103,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, original: Any) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plain graph in the place of MindSpore's, for what comes after the comparison."""
-
-    def reference(weights: GeneratorWeights) -> Callable[..., npt.NDArray[np.float32]]:
-        session = open_session(plain_graph(weights).SerializeToString())
-        return lambda z: run(session, z)
-
-    monkeypatch.setattr(original_module, "mindspore_network", reference)
+    monkeypatch.setattr(original_module, "mindspore_network", plain_network)
 
 
 def export(*arguments: str | Path) -> Result:
@@ -402,14 +393,3 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path: Path, saved: Path, 
     result = export("--checkpoint", saved / "run", "--out", tmp_path / "x.onnx", "--report", tmp_path / "file")
     assert "file" in sentence(result, 1)
     assert not (tmp_path / "x.onnx").exists()
-
-
-@pytest.mark.parametrize("missing", ["mindspore", "onnx"])
-def test_without_its_extra_the_command_names_the_pip_line(tmp_path: Path, missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; from avatar_export.cli import main; "
-    script += "main(prog_name='avatar-export')"
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"Error: avatar-export needs {missing}: pip install ")
-    assert "avatar-edge[export]" in done.stderr

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,17 @@ import pytest
 from onnx import TensorProto
 
 from avatar_export.formats.onnx_file import check_model
-from avatar_export.graph import plain_graph
 from avatar_export.int8.calibration import activation_ranges, sensitive_layers
 from avatar_export.int8.quantize_layers import layer_inputs
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import speed
-from avatar_export.validation.parity import Network, compare
+from avatar_export.validation.parity import compare
 from avatar_export.validation.tolerances import TOLERANCES, tolerance_of
 from avatar_export.variants import PRECISIONS, Variant
-from avatar_runtime import AvatarGenerator, InputError
+from avatar_runtime import InputError
 from avatar_runtime.latents import latents
 from avatar_runtime.session import open_session, run
-from tiny_model import build_model, tiny_weights, write_tiny_model
+from tiny_model import build_model, plain_network, tiny_weights
 
 ARCHITECTURES = [(32, 8, 3, 100), (64, 4, 1, 33), (128, 2, 3, 16)]
 
@@ -37,11 +35,6 @@ def weights() -> GeneratorWeights:
 def int8_model(weights: GeneratorWeights) -> onnx.ModelProto:
     """The int8 graph of the weights; nobody changes it."""
     return build_model(weights, "uint8", "int8")[0]
-
-
-def original(weights: GeneratorWeights) -> Network:
-    """The plain graph, in the place of MindSpore."""
-    return partial(run, open_session(check_model(plain_graph(weights))))
 
 
 def of_type(model: onnx.ModelProto, kind: int) -> int:
@@ -59,13 +52,8 @@ def test_each_precision_is_as_near_as_its_tolerance_wants(
     model, _ = build_model(weights, output, precision)
     # Random weights know no faces: their int8 reaches 38 dB, not 45.
     limits = {"max_levels": 40.0, "mean_levels": 3.0, "psnr": 36.0} if precision == "int8" else {}
-    report = compare(
-        partial(run, open_session(check_model(model))),
-        original(weights),
-        weights,
-        output,
-        tolerance_of(precision, limits),
-    )
+    network = partial(run, open_session(check_model(model)))
+    report = compare(network, plain_network(weights), weights, output, tolerance_of(precision, limits))
     assert report.failures == []
     assert (report.max_difference > 0) or precision == "fp32"
 
@@ -107,18 +95,6 @@ def test_fp16_is_half_the_size(weights: GeneratorWeights) -> None:
     assert half < 0.6 * whole
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("output", ["uint8", "float32"])
-def test_a_file_of_each_precision_is_drawn_by_the_runtime(tmp_path: Path, precision: str, output: str) -> None:
-    path = tmp_path / "tiny.onnx"
-    write_tiny_model(path, output=output, precision=precision)
-    generator = AvatarGenerator.load(path)
-    assert generator.spec.precision == precision
-    assert generator.spec.golden is not None
-    assert generator.spec.golden.tolerance == (4 if precision == "int8" else 1)
-    assert generator.verify() == 0
-
-
 def test_a_layer_stays_float_where_that_is_worth_it(weights: GeneratorWeights, monkeypatch: pytest.MonkeyPatch) -> None:
     folded = build_model(weights, "float32")[0]
     ranges = activation_ranges(folded)
@@ -143,7 +119,8 @@ def test_each_limit_of_a_tolerance_can_fail(
 ) -> None:
     loose = {"max_levels": 255.0, "mean_levels": 255.0, "psnr": 0.0, "within_one_level": 0.0}
     network = partial(run, open_session(check_model(int8_model)))
-    report = compare(network, original(weights), weights, "uint8", tolerance_of("int8", {**loose, **limits}), [64])
+    tolerance = tolerance_of("int8", {**loose, **limits})
+    report = compare(network, plain_network(weights), weights, "uint8", tolerance, [64])
     assert not report.passed
     assert len(report.failures) == 1
     assert failure in report.failures[0]

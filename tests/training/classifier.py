@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from avatar_training.steering.critic import Critic, Validation
+from tiny_model import model_of
 
 ACTIVATIONS = ("early", "late")
 """[N, 6, S / 2, S / 2] and [N, 8, S / 4, S / 4]."""
@@ -65,15 +66,9 @@ def write_classifier(path: Path, last: str = "Relu", seed: int = 5) -> Path:
     node("Flatten", ["pooled"], "features")
     constants["biased_w"] = rng.normal(0, 0.3, (8, 8, 3, 3)).astype(np.float32)
     constants["biased_b"] = rng.normal(0, 1, 8).astype(np.float32)
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("features", *ACTIVATIONS)],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("features", *ACTIVATIONS)]
+    path.write_bytes(model_of(nodes, images, outputs, constants, opset=18).SerializeToString())
     return path
 
 

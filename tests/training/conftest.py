@@ -3,14 +3,20 @@
 import importlib.util
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from avatar_training.cli import main
 from avatar_training.config import TrainConfig
+
+from .classifier import write_classifier
 
 if importlib.util.find_spec("mindspore") is None:  # no wheel for this Python; what is left needs none
     collect_ignore_glob = ["data", "distributed", "metrics", "networks", "objective", "preparation", "report"]
@@ -25,6 +31,51 @@ def png(seed: int, size: tuple[int, int] = (40, 48), mode: str = "RGB") -> bytes
     buffer = io.BytesIO()
     Image.fromarray(noise).convert(mode).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """The bytes of a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def lying(data: bytes, place: int, value: bytes) -> bytes:
+    """A zip of one file whose two headers state another value; place: where in the first."""
+    changed = bytearray(data)
+    for signature, offset in ((b"PK\3\4", place), (b"PK\1\2", place + 2)):
+        at = changed.index(signature) + offset
+        changed[at : at + len(value)] = value
+    return bytes(changed)
+
+
+def avatar_train(*arguments: object) -> Result:
+    """What the command does with these arguments."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    """Fails unless a command ended with one sentence that has these words."""
+    assert result.exit_code == code, result.output
+    assert result.stderr.count("Error:") == 1
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.fixture
+def on_cpu() -> None:
+    """MindSpore takes no other word once it has computed."""
+    from avatar_training import device
+
+    device.select("CPU")
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +117,14 @@ def weights(out: Path) -> dict[str, bytes]:
     return {f"{file.name}:{name}": a.tobytes() for file in files for name, a in checkpoint.read(file).items()}
 
 
+def stats(out: Path, value: str) -> list[dict[str, Any]]:
+    """The rows of stats.jsonl that have a value of this name."""
+    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    return [row for row in rows if value in row]
+
+
 def losses(out: Path) -> list[tuple[float, float]]:
     """The two losses of each step in stats.jsonl, which has to have each step once."""
-    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if "g_loss" in row]
+    rows = stats(out, "g_loss")
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
     return [(row["g_loss"], row["d_loss"]) for row in rows]

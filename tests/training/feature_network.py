@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from tiny_model import model_of
 
 
 def write_feature_network(
@@ -20,17 +22,10 @@ def write_feature_network(
         helper.make_node("Flatten", ["mosaic"], ["flat"]),
         helper.make_node("Mul", ["flat", "scale"], ["features"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "features",
-        [helper.make_tensor_value_info("images", element, shape)],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, None])],
-        [
-            numpy_helper.from_array(np.array([4, 4], np.int64), "sizes"),
-            numpy_helper.from_array(np.array(scale, np.float32), "scale"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    images = helper.make_tensor_value_info("images", element, shape)
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, None])
+    constants = {"sizes": np.array([4, 4], np.int64), "scale": np.float32(scale)}
+    model = model_of(nodes, images, [features], constants, opset=18)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return path

@@ -9,18 +9,17 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from click.testing import CliRunner
 from onnx import helper
 
 from avatar_runtime.errors import DownloadError, OutputError
 from avatar_training.classifier.classifier import make_classifier
 from avatar_training.classifier.package import NSFWJS, Package
-from avatar_training.cli import main
 from avatar_training.errors import TrainingError
 from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.steering.activations import ActivationNetwork
 from file_server import FileServer
 
+from .conftest import avatar_train, refused
 from .nsfwjs_package import STEPS, activations, keras, output, tensorflow, write_package
 
 
@@ -79,16 +78,10 @@ def test_a_mirror_takes_the_place_of_the_registry(
 
 
 @pytest.mark.parametrize(
-    ("damage", "script", "message"),
+    ("damage", "message"),
     [
-        (bytes, ["cut", "503"], None),
-        (bytes, ["cut"] * 9, "tried 6 times"),
-        (bytes, ["404"], "the server answers 404 Not Found"),
-        (bytes, ["cut, unsized"], "is another file"),
-        (bytes, ["long"], "sends more than"),
-        (lambda data: data + b"\0", [], "sends more than"),
-        (lambda data: data[:999] + bytes([data[999] ^ 1]) + data[1000:], [], "is another file"),
-        (lambda data: b"<html>Log in first</html>", [], "is another file"),
+        (lambda data: data + b"\0", "sends more than"),
+        (lambda data: data[:999] + bytes([data[999] ^ 1]) + data[1000:], "is another file"),
     ],
 )
 def test_a_damaged_or_lying_download_is_told_and_leaves_nothing(
@@ -97,20 +90,14 @@ def test_a_damaged_or_lying_download_is_told_and_leaves_nothing(
     file_server: FileServer,
     left: Any,
     damage: Callable[[bytes], bytes],
-    script: list[str],
-    message: str | None,
+    message: str,
 ) -> None:
-    file_server.data, file_server.script = damage(file_server.data), script.copy()
+    file_server.data = damage(file_server.data)
     out = tmp_path / "out/classifier.onnx"
-    if message is None:
-        make_classifier(out, package=package)
-        assert left() == ["classifier.onnx"]
-        return
     with pytest.raises(DownloadError, match=message):
         make_classifier(out, package=package)
     assert left() == []
     out.write_bytes(b"an older one")
-    file_server.script = script.copy()
     with pytest.raises(DownloadError, match=message):
         make_classifier(out, package=package)
     assert (left(), out.read_bytes()) == (["classifier.onnx"], b"an older one")
@@ -148,8 +135,7 @@ def test_the_command_takes_nothing_but_the_pinned_package(
 ) -> None:
     monkeypatch.setenv("AVATAR_EDGE_MODEL_URL", file_server.url)
     name = NSFWJS.url.rpartition("/")[2]
-    result = CliRunner().invoke(main, ["classifier", "--out", str(tmp_path / "out/classifier.onnx")])
-    assert (result.exit_code, result.stdout, left()) == (1, "", [])
-    assert result.stderr.count("Error: ") == 1
-    assert f"{file_server.url}/{name} is another file" in result.stderr
-    assert name in CliRunner().invoke(main, ["classifier", "--help"]).stdout
+    result = avatar_train("classifier", "--out", tmp_path / "out/classifier.onnx")
+    refused(result, f"{file_server.url}/{name} is another file")
+    assert (result.stdout, left()) == ("", [])
+    assert name in avatar_train("classifier", "--help").stdout

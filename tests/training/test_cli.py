@@ -1,39 +1,25 @@
 """avatar-train: what it shows, refuses and keeps."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from avatar_training import cli
 from avatar_training.config import TrainConfig
 
+from .conftest import avatar_train, refused
+
 TINY = ["--batch-size", "4", "--image-size", "32", "--ngf", "8", "--ndf", "8", "--steps", "2"]
 
 
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return CliRunner()
 
 
-def run(command: CliRunner, *arguments: str) -> Result:
-    return command.invoke(cli.main, list(arguments))
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert result.exit_code == code, result.output
-    assert result.stderr.count("Error:") == 1
-    assert "Traceback" not in result.output
-    for word in words:
-        assert word in result.stderr
-
-
-def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(command: CliRunner, tmp_path: Path) -> None:
-    result = run(command, "--data", "faces.zip", "--recipe", "long", "--ngf", "96", "--dry-run")
+def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(tmp_path: Path) -> None:
+    result = avatar_train("--data", "faces.zip", "--recipe", "long", "--ngf", "96", "--dry-run")
     assert result.exit_code == 0
     shown = json.loads(result.stdout)
     assert shown.pop("out") == str(Path("runs/long"))
@@ -41,12 +27,12 @@ def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(command: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_begins_with_a_pair_has_its_widths(command: CliRunner, tmp_path: Path) -> None:
+def test_a_run_that_begins_with_a_pair_has_its_widths(tmp_path: Path) -> None:
     pair = {"config": TrainConfig("d", steps=1, ngf=48, ndf=24).to_dict(), "dataset": {"sha256": ""}}
     (tmp_path / "config.json").write_text(json.dumps(pair))
 
     def widths(*arguments: str) -> list[int]:
-        result = run(command, "--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
+        result = avatar_train("--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
         shown = json.loads(result.stdout)
         return [shown["ngf"], shown["ndf"]]
 
@@ -74,54 +60,39 @@ def test_every_field_of_a_config_is_an_option() -> None:
         (["--data", "d", "--recipe", "best"], "--recipe"),
     ],
 )
-def test_unusable_options_are_refused(command: CliRunner, arguments: list[str], word: str) -> None:
-    refused(run(command, *arguments), 2, word)
+def test_unusable_options_are_refused(arguments: list[str], word: str) -> None:
+    refused(avatar_train(*arguments), word, code=2)
 
 
-def test_a_missing_run_or_source_is_one_sentence(command: CliRunner, tmp_path: Path) -> None:
-    refused(run(command, "--resume"), 1, "no run in runs")
-    refused(run(command, "--resume", "--out", "elsewhere"), 1, "elsewhere", "no run to resume")
-    refused(run(command, "--data", "missing.zip", *TINY), 1, "missing.zip does not exist")
+def test_a_missing_run_or_source_is_one_sentence(tmp_path: Path) -> None:
+    refused(avatar_train("--resume"), "no run in runs")
+    refused(avatar_train("--resume", "--out", "elsewhere"), "elsewhere", "no run to resume")
+    refused(avatar_train("--data", "missing.zip", *TINY), "missing.zip does not exist")
     (tmp_path / "note.txt").write_text("no zip")
-    refused(run(command, "--data", "note.txt", *TINY), 1, "neither a folder nor an undamaged zip")
+    refused(avatar_train("--data", "note.txt", *TINY), "neither a folder nor an undamaged zip")
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_a_run_is_never_overwritten(command: CliRunner, pictures: Path, tmp_path: Path) -> None:
+def test_a_run_is_never_overwritten(pictures: Path, tmp_path: Path) -> None:
     start = ["--data", str(pictures), *TINY]
-    result = run(command, *start)
+    result = avatar_train(*start)
     assert result.exit_code == 0, result.output
     assert "22 images" in result.stderr
     first = (tmp_path / "runs/edge/generator.ckpt").read_bytes()
-    refused(run(command, *start), 1, "already holds a run", "--resume", "--restart")
-    refused(run(command, *start, "--restart", "--data", "missing.zip"), 1, "missing.zip does not exist")
+    refused(avatar_train(*start), "already holds a run", "--resume", "--restart")
+    refused(avatar_train(*start, "--restart", "--data", "missing.zip"), "missing.zip does not exist")
     assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() == first
-    again = run(command, *start, "--restart", "--seed", "1")
+    again = avatar_train(*start, "--restart", "--seed", "1")
     assert again.exit_code == 0, again.output
     assert f"is now in {Path('runs/edge.1')}" in again.stderr
     assert (tmp_path / "runs/edge.1/generator.ckpt").read_bytes() == first
     assert (tmp_path / "runs/edge/generator.ckpt").read_bytes() != first
-    refused(run(command, "--resume", "--seed", "0"), 1, "seed 1 there and 0 here")
-    refused(run(command, "--resume", "--recipe", "long"), 1, "recipe edge")
-    longer = run(command, "--resume", "--steps", "3")
+    refused(avatar_train("--resume", "--seed", "0"), "seed 1 there and 0 here")
+    refused(avatar_train("--resume", "--recipe", "long"), "recipe edge")
+    longer = avatar_train("--resume", "--steps", "3")
     assert longer.exit_code == 0, longer.output
     assert "step 3:" in longer.stdout
 
 
-def test_too_few_images_are_refused(command: CliRunner, pictures: Path) -> None:
-    refused(run(command, "--data", str(pictures), "--batch-size", "64", "--image-size", "32"), 1, "a batch of 64")
-
-
-@pytest.mark.parametrize("package", ["mindspore", "matplotlib"])
-def test_a_missing_extra_is_named_with_the_line_that_mends_it(package: str, pictures: Path, tmp_path: Path) -> None:
-    program = f"import sys; sys.modules[{package!r}] = None; from avatar_training.cli import main; "
-    program += "main(prog_name='avatar-train')"
-    arguments = ["--data", str(pictures), "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"avatar-train needs {package}" in done.stderr
-    assert 'pip install "avatar-edge[train]"' in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
+def test_too_few_images_are_refused(pictures: Path) -> None:
+    refused(avatar_train("--data", str(pictures), "--batch-size", "64", "--image-size", "32"), "a batch of 64")

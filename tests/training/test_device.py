@@ -12,12 +12,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from avatar_runtime.errors import InputError
 from avatar_training import cuda, device, device_check
-from avatar_training.cli import main
 from avatar_training.errors import TrainingError
+
+from .conftest import avatar_train, refused
 
 
 class FakeMindSpore(ModuleType):
@@ -25,13 +25,11 @@ class FakeMindSpore(ModuleType):
 
     __version__ = "2.10.0"
     GRAPH_MODE = "graph"
-    float16 = "float16"
 
     def __init__(self, *devices: str) -> None:
         super().__init__("mindspore")
         self.devices, self.calls = devices, list[Any]()
         self.hal = SimpleNamespace(is_available=lambda target: target in devices)
-        self.amp = SimpleNamespace(auto_mixed_precision=lambda *arguments: self.calls.append(arguments))
         self.communication = SimpleNamespace(init=self.init, get_rank=lambda: 3, get_group_size=lambda: 8)
 
     def set_device(self, target: str) -> None:
@@ -92,13 +90,6 @@ def test_a_named_device_is_taken_or_its_absence_said(target: str, monkeypatch: p
         device.select(target)
 
 
-def test_without_msrun_a_process_is_alone_and_joins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = install(monkeypatch, "CPU")
-    assert device.join() == (0, 1)
-    assert fake.calls == []
-    assert device.is_leader()
-
-
 def test_under_msrun_a_process_joins_and_worker_0_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = install(monkeypatch, "CPU")
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
@@ -122,12 +113,6 @@ def test_a_job_that_does_not_come_together_is_one_sentence(monkeypatch: pytest.M
     monkeypatch.setenv("MS_NODE_ID", "1")
     with pytest.raises(InputError, match="the job failed: timed out"):
         device.join()
-
-
-def test_mixed_precision_is_mindspores_own_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = install(monkeypatch, "GPU")
-    device.mixed_precision("a network")
-    assert fake.calls == [("a network", "auto", "float16")]
 
 
 @pytest.mark.parametrize(("target", "blocks"), [("CPU", "1"), ("Ascend", None)])
@@ -193,8 +178,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_machine_without_a_driver_is_told_so(machine: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no NVIDIA driver here \(.*libcuda.so.1: cannot open"):
-        device.prepare("GPU")
+    result = avatar_train("--check-device", "--device-target", "GPU")
+    refused(result, "there is no NVIDIA driver here (", "libcuda.so.1: cannot open", code=2)
     device.prepare("auto")
     device.prepare("CPU")
     assert "CUDA_HOME" not in os.environ
@@ -280,19 +265,13 @@ def test_why_mindspore_did_not_load_its_plugin_is_told(monkeypatch: pytest.Monke
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not PLUGINS.exists(), reason="MindSpore has no wheel for this Python")
 def test_check_device_computes_on_the_cpu() -> None:
-    result = CliRunner().invoke(main, ["--check-device", "--device-target", "CPU"])
+    result = avatar_train("--check-device", "--device-target", "CPU")
     assert result.exit_code == 0, result.output
     found = re.search(r"^CPU: [\d.]+ s a step of 16 images in float32; losses (.*)$", result.stdout, re.MULTILINE)
     assert found is not None
     losses = [float(loss) for loss in re.findall(r"[GD] ([\d.]+)", found[1])]
     assert len(losses) == 6
     assert 0 < min(losses) <= max(losses) < 10
-
-
-def test_check_device_refuses_a_gpu_that_is_not_there(machine: Path) -> None:
-    result = CliRunner().invoke(main, ["--check-device", "--device-target", "GPU"])
-    assert result.exit_code == 2
-    assert "there is no NVIDIA driver here" in result.stderr
 
 
 @pytest.mark.skipif(not PLUGINS.exists(), reason="MindSpore has no wheel for this Python")

@@ -20,6 +20,8 @@ from avatar_training.report.recorder import Report
 from avatar_training.run_folder import lock
 from avatar_training.run_folder.record import has_record, read_record, refuse_changes, write_record
 
+from .conftest import lying, zipped
+
 CONFIG = TrainConfig("faces.zip", steps=9)
 DATASET = {"images": 30, "sha256": "ab"}
 RECORD = {"config": json.loads(json.dumps(CONFIG.to_dict())), "dataset": DATASET, "files": {}, "environment": {}}
@@ -51,14 +53,8 @@ def test_a_record_whose_copies_are_both_damaged_is_refused_with_a_way_to_go_on(t
     "change",
     [
         *({"data": 5}, {"seed": 1.5}, {"keep": "2"}, {"steps": True}, {"rollback": 1}, {"loss": ["bce"]}),
-        *(
-            {"latent_dim": 2 * 10**9},
-            {"ngf": 10**6},
-            {"steps": 10**400},
-            {"learning_rate": "2e-4"},
-            {"rollbacks": 3},
-            {"batch_size": None},
-        ),
+        *({"latent_dim": 2 * 10**9}, {"ngf": 10**6}, {"steps": 10**400}, {"learning_rate": "2e-4"}),
+        *({"rollbacks": 3}, {"batch_size": None}),
     ],
 )
 def test_a_record_without_a_checksum_needs_the_right_types(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -107,14 +103,8 @@ def test_a_report_passes_over_lines_and_pictures_that_are_damaged(tmp_path: Path
         report.step(step=step, g_loss=0.5, d_loss=0.6, images_per_second=0.0)
     hostile = [
         *('{"step": 2, "g_loss": "0.5"}', '{"step": 1e400, "g_loss": 1}', '{"step": -1}', '{"step": 2, "g_loss": NaN}'),
-        *(
-            '{"step": 2, "kid": 0.5}',
-            '{"step": 2, "d_loss": 1' + "0" * 400 + "}",
-            "[" * 10**5,
-            "[]",
-            "4",
-            '{"step": []}',
-        ),
+        *('{"step": 2, "kid": 0.5}', '{"step": 2, "d_loss": 1' + "0" * 400 + "}", "[" * 10**5),
+        *("[]", "4", '{"step": []}'),
         *('{"step": 2, "images_per_second": null}', '{"step": 2, "diversity": true}'),
     ]
     with report.stats.open("a") as file:
@@ -148,18 +138,6 @@ def test_devices_and_pipes_are_no_archives(tmp_path: Path) -> None:
             open_source(path)
 
 
-def lying(method: int) -> bytes:
-    """A member of 64 MiB that says, in both of its headers, that it has 99 bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        archive.writestr("a.npy", bytes(2**26))
-    data = bytearray(buffer.getvalue())
-    for signature, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
-        at = data.index(signature) + offset
-        data[at : at + 4] = (99).to_bytes(4, "little")
-    return bytes(data)
-
-
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
@@ -167,7 +145,8 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 def test_a_member_that_lies_about_its_size_stops_at_what_it_promised(method: int) -> None:
     import tracemalloc
 
-    with zipfile.ZipFile(io.BytesIO(lying(method))) as archive:
+    data = lying(zipped({"a.npy": bytes(2**26)}, method), 22, (99).to_bytes(4, "little"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         member = archive.infolist()[0]
         tracemalloc.start()
         with pytest.raises(ZIP_ERRORS):
@@ -176,17 +155,13 @@ def test_a_member_that_lies_about_its_size_stops_at_what_it_promised(method: int
         tracemalloc.stop()
     assert peak < 2**24
     with pytest.raises(ArchiveError, match="damaged"):
-        read_arrays(lying(method))
+        read_arrays(data)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_sound_member_is_read_whole(method: int) -> None:
     contents = {"noise": random.Random(0).randbytes(3 * 2**20), "zeros": bytes(3 * 2**20), "empty": b""}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    with zipfile.ZipFile(buffer) as archive:
+    with zipfile.ZipFile(io.BytesIO(zipped(contents, method))) as archive:
         for member in archive.infolist():
             pieces = list(read_pieces(archive, member))
             assert b"".join(pieces) == contents[member.filename]
@@ -206,11 +181,8 @@ def test_arrays_are_packed_as_numpy_reads_them_whatever_the_clock_says(monkeypat
 
 def test_arrays_of_objects_or_of_another_size_are_refused() -> None:
     def packed(header: str) -> bytes:
-        data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("a.npy", data)
-        return buffer.getvalue()
+        array = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+        return zipped({"a.npy": array}, zipfile.ZIP_STORED)
 
     for shape, kind in (("(1,)", "|O"), ("(10**9,)", "<f8"), ("(1000000000,)", "<f8"), ("(-1,)", "<f8"), ("3", "<f8")):
         with pytest.raises(ArchiveError, match="damaged"):

@@ -11,20 +11,10 @@ from click.testing import CliRunner
 from avatar_export import exporter
 from avatar_export.cli import main
 from avatar_export.formats import html_page
-from avatar_export.formats.html_page import bundle, write_page
+from avatar_export.formats.html_page import write_page
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import ModelFileError
-from avatar_runtime.web_sources import embedded_module, web_sources
 from tiny_model import tiny_original
-
-
-def test_a_bundle_has_every_module_once_and_no_module_syntax() -> None:
-    web = web_sources()
-    script = bundle(web / "demo" / "demo.js", {web / "src" / "embedded.js": embedded_module(b"")})
-    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
-    declared = re.findall(r"^(?:const|let|class|(?:async )?function\*?) (\w+)", script, re.MULTILINE)
-    assert len(declared) == len(set(declared)), "two files declare the same name"
-    assert declared.index("sha256") < declared.index("latent")
 
 
 def test_a_page_needs_nothing_beside_it(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,19 +1,12 @@
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
-from onnx import numpy_helper
 
-from avatar_export.formats.onnx_file import check_model
-from avatar_export.graph import plain_graph
-from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation.parity import Network, ParityError, ParityReport, compare, parity_latents
-from avatar_runtime.session import open_session, run
-from tiny_model import build_model, tiny_weights
+from tiny_model import tiny_weights
 
 Images = npt.NDArray[Any]
 
@@ -25,18 +18,6 @@ def by_index(draw: Callable[[list[int]], Images], latent_dim: int) -> Network:
     """A network whose images are made by a function of the latents' indices, [N] -> [N, ...]."""
     index = {z.tobytes(): i for i, z in enumerate(parity_latents(latent_dim))}
     return lambda batch: draw([index[z.tobytes()] for z in batch])
-
-
-@pytest.fixture(scope="module")
-def weights() -> GeneratorWeights:
-    return tiny_weights()
-
-
-@pytest.fixture(scope="module")
-def original(weights: GeneratorWeights) -> Network:
-    """The plain graph, in the place of MindSpore."""
-    session = open_session(check_model(plain_graph(weights)))
-    return lambda z: run(session, z)
 
 
 def grey(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -61,35 +42,9 @@ def shifted(output: str, changes: Mapping[int, float]) -> Callable[[list[int]], 
     return draw
 
 
-def test_a_comparison_tells_how_far_it_is() -> None:
-    compared: list[tuple[int, int]] = []
-    weights = tiny_weights(ngf=1, latent_dim=4)
-    compare(grey, grey, weights, "float32", batch_sizes=(1, 64), on_compared=lambda *counts: compared.append(counts))
-    assert compared == sorted(compared)
-    assert compared[-1] == (2000, 2000)
-
-
-@pytest.mark.parametrize("output", ["float32", "uint8"])
-@pytest.mark.parametrize("change", [0.01, np.nan])
-def test_one_changed_weight_fails(weights: GeneratorWeights, original: Network, output: str, change: float) -> None:
-    model, _ = build_model(weights, output)
-    _add_to_a_weight(model, "layer3.conv.phases.weight", change)
-    report = compare(partial(run, open_session(check_model(model))), original, weights, output)
-    assert not report.passed
-
-
-def _add_to_a_weight(model: onnx.ModelProto, name: str, change: float) -> None:
-    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
-    array = numpy_helper.to_array(tensor).copy()
-    array.flat[7] += np.float32(change)
-    tensor.CopyFrom(numpy_helper.from_array(array, name))
-
-
-def test_an_original_that_gives_nan_proves_nothing(weights: GeneratorWeights, original: Network) -> None:
-    model, _ = build_model(weights, "uint8")
-    exported = partial(run, open_session(check_model(model)))
+def test_an_original_that_gives_nan_proves_nothing() -> None:
     with pytest.raises(ParityError, match="NaN"):
-        compare(exported, lambda z: original(z) * np.float32(np.nan), weights, "uint8")
+        compare(grey, lambda z: grey(z) * np.float32(np.nan), tiny_weights(ngf=1, latent_dim=4), "float32")
 
 
 def test_report_in_levels_is_right() -> None:

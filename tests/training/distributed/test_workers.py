@@ -1,6 +1,5 @@
 """Several workers are one: the same steps within rounding, one voice, one end. Started by msrun, as a user does."""
 
-import json
 import os
 import signal
 import socket
@@ -11,21 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
-from avatar_training import rng
-from avatar_training.data import dataset
-from avatar_training.distributed.worker_group import WorkerGroup
 from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
 from avatar_training.step import TrainingStep
 
 from ..classifier import write_classifier, write_critic
-from ..conftest import MakeConfig
+from ..conftest import MakeConfig, losses
 
 TOLERANCE = 1e-5
 """Largest difference of a weight after 6 steps. They are of the order of 0.02, and move by up to 2e-4 a step."""
@@ -113,65 +110,34 @@ def assert_same_run(one: Path, other: Path) -> None:
     for name in arrays:
         one_s, other_s = arrays[name].astype(np.float64), others[name].astype(np.float64)
         np.testing.assert_allclose(other_s, one_s, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
-    losses, other_losses = ([loss(row) for row in rows(out)] for out in (one, other))
-    np.testing.assert_allclose(other_losses, losses, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(losses(other), losses(one), rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def rows(out: Path) -> list[dict[str, float]]:
-    found = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-    return [row for row in found if "g_loss" in row]
-
-
-def loss(row: dict[str, float]) -> tuple[float, float]:
-    return row["g_loss"], row["d_loss"]
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_workers_rows_together_are_the_batches_of_one(size: int, tiny_config: MakeConfig, pictures: Path) -> None:
-    config, faces = tiny_config(), dataset.load(pictures, 32)
-    parts = [list(dataset.batches(faces, config, 0, 6, WorkerGroup(rank, size).rows(4))) for rank in range(size)]
-    for step, whole in enumerate(dataset.batches(faces, config, 0, 6)):
-        np.testing.assert_array_equal(np.concatenate([part[step] for part in parts]), whole)
-    z = rng.latents(0, 3, 4, 100)
-    np.testing.assert_array_equal(np.concatenate([z[WorkerGroup(rank, size).rows(4)] for rank in range(size)]), z)
-
-
-def test_a_single_worker_hears_its_own_decision_and_message() -> None:
-    assert WorkerGroup().barrier(2) == (2, False)
-    assert WorkerGroup().broadcast({"start": 3}) == {"start": 3}
-
-
-def test_two_workers_train_as_one(launch: Launch, tiny_config: MakeConfig, tmp_path: Path) -> None:
-    """With batch norm in both networks, whose statistics therefore are those of the whole batch."""
-    job = launch(2, "--steps", "6")
-    train(tiny_config(steps=STEPS), tmp_path / "one")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},  # with batch norm in both networks, whose statistics therefore are those of the whole batch
+        pytest.param({"spectral_norm": True, "diff_augment": True, "loss": "hinge"}, marks=pytest.mark.workers),
+        pytest.param(
+            {"critic": "critic.npz", "critic_network": "classifier.onnx", "reward_images": 2}, marks=pytest.mark.workers
+        ),
+    ],
+    ids=lambda settings: ", ".join(settings),
+)
+def test_two_workers_train_as_one(
+    launch: Launch, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_critic(Path("critic.npz"), write_classifier(Path("classifier.onnx")))
+    options = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in settings.items()
+    ]
+    job = launch(2, "--steps", "6", *options)
+    train(tiny_config(steps=STEPS, **settings), tmp_path / "one")
     status, said = job.ended()
     assert status == 0, said
     assert said.count("22 images of") == said.count(f"step {STEPS}:") == said.count('"seed": 0') == 1
     assert "on 2 workers, CPU" in said
-    assert_same_run(tmp_path / "one", tmp_path / "run")
-
-
-@pytest.mark.workers
-def test_two_workers_train_as_one_with_spectral_norm_and_augmentation(
-    launch: Launch, tiny_config: MakeConfig, tmp_path: Path
-) -> None:
-    job = launch(2, "--steps", "6", "--spectral-norm", "--diff-augment", "--loss", "hinge")
-    train(tiny_config(steps=STEPS, spectral_norm=True, diff_augment=True, loss="hinge"), tmp_path / "one")
-    status, said = job.ended()
-    assert status == 0, said
-    assert_same_run(tmp_path / "one", tmp_path / "run")
-
-
-@pytest.mark.workers
-def test_two_workers_train_as_one_with_a_critic(launch: Launch, tiny_config: MakeConfig, tmp_path: Path) -> None:
-    network = write_classifier(tmp_path / "classifier.onnx")
-    critic = write_critic(tmp_path / "critic.npz", network)
-    job = launch(2, "--steps", "6", "--critic", str(critic), "--critic-network", str(network), "--reward-images", "2")
-    config = tiny_config(steps=STEPS, critic=str(critic), critic_network=str(network), reward_images=2)
-    train(config, tmp_path / "one")
-    status, said = job.ended()
-    assert status == 0, said
     assert_same_run(tmp_path / "one", tmp_path / "run")
 
 
@@ -219,7 +185,7 @@ def test_a_job_told_to_stop_saves_and_stops_at_one_step(receiver: str, launch: L
     (job.msrun if receiver == "msrun" else job.processes[2]).send_signal(signal.SIGTERM)
     status, _ = job.ended()
     assert status != 0
-    assert newest(tmp_path / "run") == rows(tmp_path / "run")[-1]["step"]
+    assert newest(tmp_path / "run") == len(losses(tmp_path / "run"))
     assert "stopped; continue with: avatar-train --resume" in (tmp_path / "logs/worker_0.log").read_text()
 
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from avatar_runtime.errors import AvatarError
 from avatar_training.metrics.features import FeatureNetwork, FeaturesError
 from avatar_training.metrics.kid import kid
+from tiny_model import model_of
 
 from ..feature_network import write_feature_network
 
@@ -75,14 +76,10 @@ def test_images_are_resized_to_a_fixed_input_and_grey_becomes_rgb(tmp_path: Path
 
 
 def constant_output(path: Path, shape: list[int]) -> None:
-    value = helper.make_tensor("c", TensorProto.FLOAT, shape, [0.0] * int(np.prod(shape)))
-    graph = helper.make_graph(
-        [helper.make_node("Constant", [], ["features"], value=value)],
-        "constant",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, None)],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, None)
+    node = helper.make_node("Identity", ["zeros"], ["features"])
+    onnx.save(model_of([node], images, [features], {"zeros": np.zeros(shape, np.float32)}, opset=18), path)
 
 
 def test_what_is_no_feature_network_is_refused_in_a_sentence(tmp_path: Path, tiny_model: Path) -> None:

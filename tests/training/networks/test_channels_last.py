@@ -5,24 +5,12 @@ from typing import Any
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from avatar_training import device
 from avatar_training.networks.discriminator import Discriminator
 from avatar_training.networks.generator import Generator
 
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    device.select("CPU")
-
-
-def generators(image_size: int) -> list[nn.Cell]:
-    return [Generator(image_size, 3, 7, 4, channels_last=last) for last in (False, True)]
-
-
-def discriminators(image_size: int, spectral_norm: bool) -> list[nn.Cell]:
-    return [Discriminator(image_size, 3, 4, spectral_norm, channels_last=last) for last in (False, True)]
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 def compare(plain: Any, fast: Any, *shape: int) -> None:
@@ -59,9 +47,10 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 @pytest.mark.parametrize("image_size", [32, 128])
 def test_generator(image_size: int) -> None:
-    compare(*generators(image_size), 3, 7, 1, 1)
+    compare(*(Generator(image_size, 3, 7, 4, channels_last=last) for last in (False, True)), 3, 7, 1, 1)
 
 
 @pytest.mark.parametrize(("image_size", "spectral_norm"), [(32, False), (128, False), (32, True)])
 def test_discriminator(image_size: int, spectral_norm: bool) -> None:
-    compare(*discriminators(image_size, spectral_norm), 3, 3, image_size, image_size)
+    networks = [Discriminator(image_size, 3, 4, spectral_norm, channels_last=last) for last in (False, True)]
+    compare(*networks, 3, 3, image_size, image_size)

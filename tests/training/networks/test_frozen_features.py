@@ -13,7 +13,6 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_training import device
 from avatar_training.networks.feature_network import FeatureNetworkError, read_network
 from avatar_training.networks.frozen_features import FrozenFeatures, MindSporeLayers, OnnxruntimeLayers
 from avatar_training.networks.frozen_graph import Add, Clip, Convolution, FrozenNetwork
@@ -23,17 +22,13 @@ from ..classifier import ACTIVATIONS, write_classifier
 
 Array = npt.NDArray[np.float32]
 
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    device.select("CPU")
-    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.onnx")
-
-
-def activations(network: Path, images: UInt8) -> list[Array]:
-    return list(ort.InferenceSession(network).run(list(ACTIVATIONS), {"images": images}))
+def activations(classifier: Path, images: UInt8) -> list[Array]:
+    return list(ort.InferenceSession(classifier).run(list(ACTIVATIONS), {"images": images}))
 
 
 def entered(images: UInt8) -> Tensor:
@@ -41,17 +36,16 @@ def entered(images: UInt8) -> Tensor:
     return Tensor((images.astype(np.float32) / 255).transpose(0, 3, 1, 2))
 
 
-def test_activations_are_those_of_onnxruntime(network: Path) -> None:
-    for mine, theirs in zip(
-        FrozenFeatures(network, ACTIVATIONS)(entered(IMAGES)), activations(network, IMAGES), strict=True
-    ):
+def test_activations_are_those_of_onnxruntime(classifier: Path) -> None:
+    found = FrozenFeatures(classifier, ACTIVATIONS)(entered(IMAGES))
+    for mine, theirs in zip(found, activations(classifier, IMAGES), strict=True):
         np.testing.assert_allclose(mine.asnumpy(), theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 
-def test_a_grey_image_stands_for_three_equal_channels(network: Path) -> None:
+def test_a_grey_image_stands_for_three_equal_channels(classifier: Path) -> None:
     grey = np.repeat(IMAGES[..., :1], 3, axis=3)
-    mine = FrozenFeatures(network, ACTIVATIONS, grey=True)(entered(grey)[:, :1])
-    np.testing.assert_allclose(mine[1].asnumpy(), activations(network, grey)[1], rtol=1e-3, atol=1e-3)
+    mine = FrozenFeatures(classifier, ACTIVATIONS, grey=True)(entered(grey)[:, :1])
+    np.testing.assert_allclose(mine[1].asnumpy(), activations(classifier, grey)[1], rtol=1e-3, atol=1e-3)
 
 
 def convolution(shape: tuple[int, ...], strides: tuple[int, int], pads: tuple[int, int, int, int] | None,
@@ -93,7 +87,6 @@ def gradient(layers: nn.Cell, images: Array) -> Array:
 @pytest.mark.parametrize("side", [16, 19])
 @pytest.mark.parametrize("outputs", [(6, 9, 2), (9,)])
 def test_onnxruntime_and_mindspore_find_the_same_activations_and_gradients(side: int, outputs: tuple[int, ...]) -> None:
-    device.select("CPU")
     some = FrozenNetwork(EVERY_KIND.layers, EVERY_KIND.sources, outputs)
     images = np.random.default_rng(side).normal(size=(5, 3, side, side + 2)).astype(np.float32)
     mine, theirs = OnnxruntimeLayers(some), MindSporeLayers(some)
@@ -102,13 +95,12 @@ def test_onnxruntime_and_mindspore_find_the_same_activations_and_gradients(side:
     np.testing.assert_allclose(gradient(mine, images), gradient(theirs, images), rtol=1e-3, atol=1e-3)
 
 
-def test_gradients_through_a_classifier_are_those_of_mindspore(network: Path) -> None:
-    layers = read_network(network, ACTIVATIONS)
+def test_gradients_through_a_classifier_are_those_of_mindspore(classifier: Path) -> None:
+    layers = read_network(classifier, ACTIVATIONS)
     images = entered(IMAGES).asnumpy()
     expected = gradient(MindSporeLayers(layers), images)
-    np.testing.assert_allclose(
-        gradient(FrozenFeatures(network, ACTIVATIONS), images), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
-    )
+    found = gradient(FrozenFeatures(classifier, ACTIVATIONS), images)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from avatar_training import device
 from avatar_training.config import TrainConfig
 from avatar_training.networks.discriminator import Discriminator, LeakyReLU, spectral_convolutions
 from avatar_training.networks.gan import Gan
 from avatar_training.networks.generator import Generator
 
-
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    device.select("CPU")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -26,15 +22,6 @@ def shapes(network: Any) -> Shapes:
 
 def norm_shapes(name: str, width: int) -> Shapes:
     return {f"{name}.{kind}": (width,) for kind in ("moving_mean", "moving_variance", "gamma", "beta")}
-
-
-def test_the_generator_has_the_tutorials_names_and_shapes() -> None:
-    expected: Shapes = {"generator.0.weight": (100, 512, 4, 4)} | norm_shapes("generator.1", 512)
-    expected |= {"generator.3.weight": (512, 256, 4, 4)} | norm_shapes("generator.4", 256)
-    expected |= {"generator.6.weight": (256, 128, 4, 4)} | norm_shapes("generator.7", 128)
-    expected |= {"generator.9.weight": (128, 64, 4, 4)} | norm_shapes("generator.10", 64)
-    expected |= {"generator.12.weight": (64, 3, 4, 4)}
-    assert shapes(Generator()) == expected
 
 
 def test_the_discriminator_has_the_tutorials_names_and_shapes() -> None:
@@ -108,7 +95,7 @@ def test_excess_is_what_the_relus_give_beyond_a_limit(channels_last: bool) -> No
     z = Tensor(np.random.default_rng(0).standard_normal((5, 10, 1, 1)).astype(np.float32))
     images, excess = beyond(generator, z, 0.5)
     np.testing.assert_allclose(images, generator(z).asnumpy(), atol=1e-6)
-    x, squares, relus = generator_input(z, channels_last), 0.0, 0
+    x, squares, relus = (Tensor(z.asnumpy().transpose(0, 2, 3, 1)) if channels_last else z), 0.0, 0
     for layer in generator.generator:
         x = layer(x)
         if isinstance(layer, nn.ReLU):
@@ -122,10 +109,6 @@ def test_excess_is_what_the_relus_give_beyond_a_limit(channels_last: bool) -> No
 def beyond(generator: Generator, z: Tensor, limit: float) -> tuple[Any, float]:
     images, excess = mindspore.jit(generator.with_excess)(z, limit)
     return images.asnumpy(), excess.asnumpy().item()
-
-
-def generator_input(z: Tensor, channels_last: bool) -> Tensor:
-    return Tensor(z.asnumpy().transpose(0, 2, 3, 1)) if channels_last else z
 
 
 def test_leaky_relu_is_the_textbooks() -> None:

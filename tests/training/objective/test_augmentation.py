@@ -4,7 +4,6 @@ import numpy.typing as npt
 import pytest
 from mindspore import Tensor
 
-from avatar_training import device
 from avatar_training.objective.augmentation import CUTOUT, DRAWS, TRANSLATION, diff_augment
 
 Float32 = npt.NDArray[np.float32]
@@ -12,9 +11,7 @@ compiled = mindspore.jit(diff_augment)  # as in training
 NEUTRAL = [0.5, 0.5, 0.5, 0.5, 0.5]  # no brightness, saturation, contrast or shift
 
 
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    device.select("CPU")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 @pytest.fixture

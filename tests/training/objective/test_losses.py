@@ -3,16 +3,13 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from avatar_training import device
 from avatar_training.objective.losses import discriminator_loss, generator_loss
 
 REAL = np.array([[2.0], [-1.0], [0.3]], np.float32)
 FAKE = np.array([[-3.0], [0.5], [1.5]], np.float32)
 
 
-@pytest.fixture(autouse=True)
-def on_cpu() -> None:
-    device.select("CPU")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 def cross_entropy(logits: np.ndarray, label: float) -> float:

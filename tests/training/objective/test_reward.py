@@ -1,6 +1,5 @@
 """The reward: a critic's logits, and what they do to a run."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from mindspore import Tensor
 from PIL import Image
 
-from avatar_training import device
 from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.networks.frozen_features import FrozenFeatures
@@ -21,21 +19,17 @@ from avatar_training.objective.reward import Reward, penalty
 from avatar_training.steering.critic import read_critic
 from avatar_training.step import TrainingStep
 
-from ..classifier import ACTIVATIONS, write_classifier, write_critic
-from ..conftest import MakeConfig, losses, weights
+from ..classifier import ACTIVATIONS, write_critic
+from ..conftest import MakeConfig, losses, stats, weights
 
 Array = npt.NDArray[np.float32]
 
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    device.select("CPU")  # MindSpore takes no other word once it has computed
-    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.onnx")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 @pytest.fixture(scope="module")
-def critic(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_critic(tmp_path_factory.mktemp("critic") / "critic.npz", network)
+def critic(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_critic(tmp_path_factory.mktemp("critic") / "critic.npz", classifier)
 
 
 def resized(images: Array, wanted: int, offset: float = 0.0, mirrored: float = 0.0) -> Array:
@@ -54,7 +48,7 @@ def test_pixels_are_resized_as_pillow_resizes() -> None:
     np.testing.assert_allclose(resized(image[None], 48, 2)[0, :, :46], image[:, 2:], atol=1e-5)
 
 
-def test_logits_are_the_weighted_means_of_activations(network: Path, critic: Path) -> None:
+def test_logits_are_the_weighted_means_of_activations(classifier: Path, critic: Path) -> None:
     """Grey, in the critic's range, shifted and mirrored as the random numbers say."""
     images = np.random.default_rng(3).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
     grey = np.tensordot(images, (0.299, 0.587, 0.114), (1, 0)).astype(np.float32)  # [N, 32, 32]
@@ -63,12 +57,12 @@ def test_logits_are_the_weighted_means_of_activations(network: Path, critic: Pat
     large[3] = resized(grey[3:], 128, 1, 1)[0]
     expected = np.full(4, 0.25)
     parts = np.split(np.load(critic)["weights"], [6 * 16])
-    features = FrozenFeatures(network, ACTIVATIONS)(Tensor(np.repeat(large[:, None], 3, 1)))
+    features = FrozenFeatures(classifier, ACTIVATIONS)(Tensor(np.repeat(large[:, None], 3, 1)))
     for activation, part in zip(features, parts, strict=True):
         side = activation.shape[2] // 4
         means = activation.asnumpy().reshape(4, -1, 4, side, 4, side).mean((3, 5))
         expected += means.reshape(4, -1) @ part
-    reward = Reward(read_critic(critic), network, 32, 3)
+    reward = Reward(read_critic(critic), classifier, 32, 3)
     np.testing.assert_allclose(reward(Tensor(images), Tensor(draws)).asnumpy(), expected, rtol=1e-4, atol=1e-4)
 
     def loss(x: Tensor) -> Tensor:
@@ -80,17 +74,17 @@ def test_logits_are_the_weighted_means_of_activations(network: Path, critic: Pat
     assert after.asnumpy() < before
 
 
-def test_a_critic_of_another_classifier_is_refused(network: Path, tmp_path: Path) -> None:
-    critic = read_critic(write_critic(tmp_path / "critic.npz", network, network_sha256="feed"))
+def test_a_critic_of_another_classifier_is_refused(classifier: Path, tmp_path: Path) -> None:
+    critic = read_critic(write_critic(tmp_path / "critic.npz", classifier, network_sha256="feed"))
     with pytest.raises(TrainingError, match="another classifier"):
-        Reward(critic, network, 32, 3)
+        Reward(critic, classifier, 32, 3)
 
 
 @pytest.mark.timeout(300)  # two graphs to compile
 def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
-    network: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
+    classifier: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(network), reward_images=2)
+    config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(classifier), reward_images=2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, whole)
     shutil.copytree(whole, parts)
@@ -100,12 +94,11 @@ def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
     shutil.copytree(parts, tmp_path / "other")
     train(config, parts, resume=True)
     assert weights(parts) == weights(whole)
-    rows = [json.loads(line) for line in (whole / "stats.jsonl").read_text().splitlines()]
-    assert [row["critic"] for row in rows if "g_loss" in row] != [0.0] * 4
+    assert [row["critic"] for row in stats(whole, "g_loss")] != [0.0] * 4
     assert "critic's mean logit" in (whole / "report.html").read_text()
     assert losses(whole) == losses(parts)
     said: list[str] = []
-    newer = config.with_changes(critic=str(write_critic(tmp_path / "newer.npz", network, seed=1)))
+    newer = config.with_changes(critic=str(write_critic(tmp_path / "newer.npz", classifier, seed=1)))
     train(newer, tmp_path / "other", resume=True, on_message=said.append)
     assert any("another critic: " in line and "newer.npz" in line for line in said)
     assert losses(whole)[:2] == losses(tmp_path / "other")[:2]
@@ -113,10 +106,10 @@ def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
 
 
 def test_a_reward_makes_the_critic_find_less_in_float16_too(
-    network: Path, tiny_config: MakeConfig, tmp_path: Path
+    classifier: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    stern = write_critic(tmp_path / "stern.npz", network, bias=10.0)  # it finds every face broken
-    settings = {"critic": str(stern), "critic_network": str(network), "reward_images": 4, "reward_weight": 200.0}
+    stern = write_critic(tmp_path / "stern.npz", classifier, bias=10.0)  # it finds every face broken
+    settings = {"critic": str(stern), "critic_network": str(classifier), "reward_images": 4, "reward_weight": 200.0}
     training = TrainingStep(Gan(tiny_config(**settings), amp=True))
     real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
     logits = [training.run(step, real, 2e-3)[2] for step in range(20)]

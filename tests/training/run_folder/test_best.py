@@ -1,7 +1,6 @@
 """best.ckpt: the generator at its lowest KID, and never a worse one."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from avatar_training.metrics.features import FeatureNetwork, FeaturesError
 from avatar_training.metrics.kid import kid
 from avatar_training.run_folder import best, checkpoint
 
-from ..conftest import MakeConfig
+from ..conftest import MakeConfig, stats
 from ..feature_network import write_feature_network
 
 
@@ -26,8 +25,7 @@ def judged(tiny_config: MakeConfig, tmp_path: Path) -> TrainConfig:
 
 
 def kids(out: Path) -> dict[int, float]:
-    rows = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-    return {row["step"]: row["kid"] for row in rows if "kid" in row}
+    return {row["step"]: row["kid"] for row in stats(out, "kid")}
 
 
 @pytest.fixture

@@ -1,24 +1,15 @@
 from pathlib import Path
 from typing import Any
 
+import mindspore
 import numpy as np
 import pytest
 
-mindspore = pytest.importorskip("mindspore")
-
-from avatar_training.run_folder.checkpoint import (  # noqa: E402
-    CheckpointError,
-    generator_network,
-    read,
-    read_pair,
-    save,
-)
-from tiny_model import tiny_arrays  # noqa: E402
+from avatar_training.run_folder.checkpoint import CheckpointError, read, read_pair, save
+from tiny_model import tiny_arrays
 
 ARRAYS: dict[str, Any] = {
-    "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(
-        300, 1000
-    ),  # MindSpore writes it in three pieces
+    "generator.0.weight": np.arange(300_000, dtype=np.float32).reshape(300, 1000),  # three pieces to MindSpore
     "half": np.ones((2, 3), np.float16),
     "double": np.ones(1),
     "flags": np.array([True, False]),
@@ -130,16 +121,6 @@ def test_a_digest_of_something_else_at_the_end_is_an_array(tmp_path: Path) -> No
         entries = [{"name": name, "data": mindspore.Tensor(array)} for name, array in arrays.items()]
         mindspore.save_checkpoint(entries, str(tmp_path / "saved.ckpt"))
         np.testing.assert_array_equal(read(tmp_path / "saved.ckpt")[name], last)
-
-
-def test_a_latent_map_is_applied_before_the_first_layer() -> None:
-    arrays = tiny_arrays(latent_dim=7, latent_map=True)
-    plain = {name: array for name, array in arrays.items() if not name.startswith("latent_map.")}
-    z = np.random.default_rng(0).standard_normal((3, 7), np.float32)
-    mapped = z @ arrays["latent_map.weight"].T + arrays["latent_map.bias"]
-    expected = generator_network(plain, 32, 3, 7, 8)(mapped)
-    np.testing.assert_allclose(generator_network(arrays, 32, 3, 7, 8)(z), expected, rtol=0, atol=1e-5)
-    assert np.abs(generator_network(plain, 32, 3, 7, 8)(z) - expected).max() > 0.5
 
 
 def test_training_begins_with_a_pair_as_it_was_before_steering(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 import json
 from pathlib import Path
 
+import mindspore
 import numpy as np
-import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-mindspore = pytest.importorskip("mindspore")
+from avatar_training.run_folder.checkpoint import read, save
 
-from avatar_training.cli import main  # noqa: E402
-from avatar_training.run_folder.checkpoint import read, save  # noqa: E402
+from ..conftest import avatar_train
 
 RECORD = {"config": {"data": "faces.zip", "steps": 1}, "dataset": {"images": 1, "sha256": "0"}}
 
@@ -23,8 +22,8 @@ def write_pair(folder: Path, value: float, steps: int, shape: tuple[int, ...] = 
 
 
 def interpolate(folder: Path, *options: str) -> Result:
-    pairs = [str(folder / name) for name in ("start", "end")]
-    return CliRunner().invoke(main, ["interpolate", *pairs, *options, "--out", str(folder / "between")])
+    pairs = [folder / name for name in ("start", "end")]
+    return avatar_train("interpolate", *pairs, *options, "--out", folder / "between")
 
 
 def test_weights_lie_between_the_two_pairs_and_counts_are_the_second_pairs(tmp_path: Path) -> None:

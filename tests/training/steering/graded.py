@@ -1,10 +1,16 @@
-"""Made-up graded faces: coloured noise in which the broken ones have a cross where an eye should be."""
+"""A running grading server, and made-up graded faces: coloured noise, with a cross for an eye where one is broken."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avatar_training.steering.grades import Grades
+from avatar_training.steering.grading import Grading
+from avatar_training.steering.grading_server import GradingServer
 
 
 def pictures(broken: Any, seed: int = 0, side: int = 32) -> Any:
@@ -24,3 +30,14 @@ def graded(count: int = 400, graders: int = 4, wrong: float = 0.1, seed: int = 0
     grader = (np.arange(count) * graders // count).astype(str)
     sheet = np.char.add(grader, np.char.add("/", (np.arange(count) // 50).astype(str)))
     return Grades(pictures(broken, seed), np.where(said, 0, 2), grader, sheet, "feed")
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[GradingServer]:
+    """The grading page of ana, who grades the faces of a folder."""
+    with GradingServer(Grading(folder, "ana")) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

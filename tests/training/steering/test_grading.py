@@ -1,7 +1,6 @@
 """Grading: answers are kept as they are given, by several graders, on a page or by files of numbers."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,6 +15,8 @@ from avatar_training.steering.grading import SHEET, Grading, create_folder
 from avatar_training.steering.grading_server import GradingServer
 from avatar_training.steering.sheets import take_numbers, write_sheets
 from avatar_training.steering.summary import summarise
+
+from .graded import serving
 
 COUNT, REAL = 66, 4
 
@@ -177,12 +178,8 @@ def test_the_summary_tells_how_far_a_grader_can_be_trusted(folder: Path) -> None
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[GradingServer]:
-    with GradingServer(Grading(folder, "ana")) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
+    with serving(folder) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def ask(server: GradingServer, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:

@@ -1,7 +1,6 @@
 """The grading page in Chromium: keys, undo, one by one, and where it goes on."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 
 from avatar_training.steering.grading import Grading, create_folder
-from avatar_training.steering.grading_server import GradingServer
+
+from .graded import serving
 
 COUNT = 70
 
@@ -36,19 +36,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(chromium: Any, folder: Path) -> Iterator[Any]:
-    with GradingServer(Grading(folder, "ana")) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        opened = chromium.new_page()
-        trouble: list[str] = []
+    with serving(folder) as server:
+        opened, trouble = chromium.new_page(), list[str]()
         opened.on("pageerror", lambda error: trouble.append(str(error)))
         opened.goto(server.url)
         opened.wait_for_selector("#faces img")
         yield opened
         opened.close()
-        server.shutdown()
-        thread.join()
-        assert not trouble
+    assert not trouble
 
 
 def press(page: Any, *keys: str) -> None:

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from mindspore import Tensor
 
 from avatar_runtime.command.progress import ProgressBar
 from avatar_runtime.latents import latents, series
-from avatar_training import cli
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.record import write_record
 from avatar_training.steering.critic import read_critic
@@ -21,8 +19,7 @@ from avatar_training.steering.drift import Pose, hue_drift
 from avatar_training.steering.grading import Grading
 from tiny_model import tiny_arrays
 
-from ..classifier import write_classifier
-from ..conftest import MakeConfig
+from ..conftest import MakeConfig, avatar_train, refused
 from ..report.test_run_page import Reader
 
 
@@ -41,7 +38,9 @@ def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> P
 def graded(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """400 of its faces, graded by two people who find dark pictures broken."""
     folder = tmp_path_factory.mktemp("graded") / "grades"
-    result = run("grade", "--out", folder, "--checkpoint", pair, "--count", 400, "--grader", "ana", "--sheets", folder)
+    result = avatar_train(
+        "grade", "--out", folder, "--checkpoint", pair, "--count", 400, "--grader", "ana", "--sheets", folder
+    )
     assert result.exit_code == 0, result.output
     for name in ("ana", "ben"):
         grading = Grading(folder, name)
@@ -52,29 +51,12 @@ def graded(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_classifier(tmp_path_factory.mktemp("classifier") / "tiny.onnx")
-
-
-def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code in (1, 2), result.output
-    assert result.stderr.count("Error:") == 1
-    assert "Traceback" not in result.output
-    for word in words:
-        assert word in result.stderr
-
-
-@pytest.fixture(scope="module")
 def steered(pair: Path, graded: Path, classifier: Path, pictures: Path, tmp_path_factory: Any) -> Path:
     out: Path = tmp_path_factory.mktemp("steered") / "<b>night"
     shown: list[tuple[int, int]] = []
     patch = pytest.MonkeyPatch()
     patch.setattr(ProgressBar, "show", lambda bar, done, total, note="": shown.append((done, total)))
-    result = run(
+    result = avatar_train(
         *("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier, "--out", out),
         *("--real", pictures, "--real-faces", 20, "--faces", 128, "--fresh-faces", 600),
         *("--strengths", "0.8,1.5", "--strength", 1.2),
@@ -150,7 +132,7 @@ def test_by_the_same_grades_nothing_is_left_to_steer(
     steered: Path, graded: Path, classifier: Path, tmp_path: Path
 ) -> None:
     given = ("steer", "--checkpoint", steered, "--grades", graded, "--network", classifier, "--out", tmp_path / "again")
-    result = run(*given, "--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5)
+    result = avatar_train(*given, "--faces", 64, "--fresh-faces", 600, "--strengths", "0.5", "--strength", 0.5)
     assert result.exit_code == 1
     assert "Error: no direction of latent space decides" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -159,32 +141,34 @@ def test_by_the_same_grades_nothing_is_left_to_steer(
 def test_wrong_uses_are_refused_in_a_sentence(pair: Path, graded: Path, classifier: Path, tmp_path: Path) -> None:
     given = ("steer", "--checkpoint", pair, "--grades", graded, "--network", classifier)
     out = ("--out", tmp_path / "out")
-    refused(run(*given, *out), "--real", "--strength")
-    refused(run(*given, *out, "--strength", 11), "from 0 to 10")
-    refused(run(*given, *out, "--strength", 1, "--strengths", "a,b"), "separated by commas")
-    refused(run(*given, "--out", tmp_path, "--strength", 1), "exists already")
-    refused(run(*given, "--out", classifier / "out", "--strength", 1), "cannot", "tiny.onnx")
-    refused(run(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot", "faces.npz")
-    refused(run(*given[:5], "--network", tmp_path / "no.onnx", *out, "--strength", 1), "no.onnx")
-    refused(run("steer", "--checkpoint", tmp_path, *given[3:], *out, "--strength", 1), "config.json")
-    refused(run("--steps", 3, *given, *out), "takes its options")
+    refused(avatar_train(*given, *out), "--real", "--strength", code=2)
+    refused(avatar_train(*given, *out, "--strength", 11), "from 0 to 10", code=2)
+    refused(avatar_train(*given, *out, "--strength", 1, "--strengths", "a,b"), "separated by commas", code=2)
+    refused(avatar_train(*given, "--out", tmp_path, "--strength", 1), "exists already")
+    refused(avatar_train(*given, "--out", classifier / "out", "--strength", 1), "cannot", "classifier.onnx")
+    refused(avatar_train(*given[:3], "--grades", tmp_path, *given[5:], *out, "--strength", 1), "cannot", "faces.npz")
+    refused(avatar_train(*given[:5], "--network", tmp_path / "no.onnx", *out, "--strength", 1), "no.onnx")
+    refused(avatar_train("steer", "--checkpoint", tmp_path, *given[3:], *out, "--strength", 1), "config.json")
+    refused(avatar_train("--steps", 3, *given, *out), "takes its options", code=2)
     assert not list(tmp_path.iterdir())
 
-    refused(run("grade", "--out", tmp_path / "g", "--grader", "ana"), "--model", "--checkpoint")
-    refused(run("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "already holds faces")
-    refused(run("grade", "--out", tmp_path / "g", "--grader", "ana", "--checkpoint", tmp_path), "config.json")
-    refused(run("grade", "--out", graded, "--grader", "ana", "--take", tmp_path / "none.txt"), "none.txt")
-    refused(run("grade", "--out", graded, "--grader", "ana", "--real-count", 3), "--real")
+    refused(avatar_train("grade", "--out", tmp_path / "g", "--grader", "ana"), "--model", "--checkpoint", code=2)
+    refused(
+        avatar_train("grade", "--out", graded, "--grader", "ana", "--checkpoint", pair), "already holds faces", code=2
+    )
+    refused(avatar_train("grade", "--out", tmp_path / "g", "--grader", "ana", "--checkpoint", tmp_path), "config.json")
+    refused(avatar_train("grade", "--out", graded, "--grader", "ana", "--take", tmp_path / "none.txt"), "none.txt")
+    refused(avatar_train("grade", "--out", graded, "--grader", "ana", "--real-count", 3), "--real", code=2)
     assert not list(tmp_path.iterdir())
 
 
 def test_faces_of_a_model_file_can_be_graded(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
     given = ("grade", "--out", tmp_path / "g", "--grader", "ana")
-    result = run(*given, "--model", tiny_model, "--count", 32, "--real", pictures, "--sheets", tmp_path / "s")
+    result = avatar_train(*given, "--model", tiny_model, "--count", 32, "--real", pictures, "--sheets", tmp_path / "s")
     assert result.exit_code == 0, result.output
     assert len(Grading(tmp_path / "g", "ana")) == 34
     (tmp_path / "n.txt").write_text("broken 0-9\nfine rest\n")
-    result = run(*given, "--take", tmp_path / "n.txt")
+    result = avatar_train(*given, "--take", tmp_path / "n.txt")
     assert result.exit_code == 0, result.output
     assert "34 faces graded" in result.stdout
     assert "ana, real:" in result.stdout
