@@ -58,7 +58,7 @@ def tiny_arrays(
         if i < hidden:
             norm = f"generator.{3 * i + 1}"
             arrays |= batch_norm(norm, narrow)
-        for j in range((2, 2, 1)[i] if refined and i < min(hidden, 3) else 0):
+        for j in range(1 if refined and i < min(hidden, 4) else 0):
             block, inside = f"residual_blocks.{i}.{j}", max(narrow // 4, 1)
             arrays[f"{block}.conv1.weight"] = normal(inside, narrow, 3, 3, sigma=1 / np.sqrt(9 * narrow))
             arrays[f"{block}.conv2.weight"] = normal(narrow, inside, 1, 1, sigma=0.5 / np.sqrt(inside))

@@ -27,18 +27,18 @@ def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_begins_with_a_pair_has_its_widths(tmp_path: Path) -> None:
-    pair = {"config": TrainConfig("d", steps=1, ngf=48, ndf=24).to_dict(), "dataset": {"sha256": ""}}
-    (tmp_path / "config.json").write_text(json.dumps(pair))
+def test_a_run_that_begins_with_a_pair_has_networks_of_its_shape(tmp_path: Path) -> None:
+    config = TrainConfig("d", steps=1, ngf=48, ndf=24, generator="refined").to_dict()
+    (tmp_path / "config.json").write_text(json.dumps({"config": config, "dataset": {"sha256": ""}}))
 
-    def widths(*arguments: str) -> list[int]:
+    def shape(*arguments: str) -> list[object]:
         result = avatar_train("--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
         shown = json.loads(result.stdout)
-        return [shown["ngf"], shown["ndf"]]
+        return [shown["generator"], shown["ngf"], shown["ndf"]]
 
-    assert widths() == [48, 24]
-    assert widths("--image-size", "128") == [24, 12]  # half at each doubling: see `growing`
-    assert widths("--image-size", "128", "--ndf", "20") == [24, 20]
+    assert shape() == ["refined", 48, 24]
+    assert shape("--image-size", "128") == ["refined", 24, 12]  # half at each doubling: see `growing`
+    assert shape("--image-size", "128", "--ndf", "20", "--generator", "tutorial") == ["tutorial", 24, 20]
 
 
 def test_every_field_of_a_config_is_an_option() -> None:

@@ -67,8 +67,10 @@ def test_a_record_without_a_checksum_needs_the_right_types(tmp_path: Path, chang
 def test_a_run_goes_on_with_the_files_it_was_started_with(tmp_path: Path) -> None:
     for name in ("critic", "network", "heads"):
         (tmp_path / name).write_bytes(name.encode())
-    paths = {"critic": "critic", "critic_network": "network", "feature_heads": "heads"}
-    config = CONFIG.with_changes(**{field: str(tmp_path / name) for field, name in paths.items()})
+    critic, network, heads, moved, newer = (
+        str(tmp_path / name) for name in ("critic", "network", "heads", "moved", "newer")
+    )
+    config = CONFIG.with_changes(critic=(critic,), critic_network=(network,), feature_heads=heads)
     run = {"config": config.to_dict(), "files": config.file_digests()}
     assert not refuse_changes(run, config, tmp_path)
     with pytest.raises(TrainingError, match="or none, as --feature-heads; pass"):
@@ -76,11 +78,11 @@ def test_a_run_goes_on_with_the_files_it_was_started_with(tmp_path: Path) -> Non
     with pytest.raises(TrainingError, match="or none, as --critic and --critic-network; pass"):
         refuse_changes({**run, "files": {"feature_heads": run["files"]["feature_heads"]}}, config, tmp_path)
     (tmp_path / "moved").write_bytes(b"critic")
-    assert not refuse_changes(run, config.with_changes(critic=str(tmp_path / "moved")), tmp_path)
+    assert not refuse_changes(run, config.with_changes(critic=(moved,)), tmp_path)
     (tmp_path / "newer").write_bytes(b"learnt from newer grades")
-    assert refuse_changes(run, config.with_changes(critic=str(tmp_path / "newer")), tmp_path)
+    assert refuse_changes(run, config.with_changes(critic=(newer,)), tmp_path)
     with pytest.raises(TrainingError, match="or none, as --critic and --critic-network; pass"):
-        refuse_changes(run, config.with_changes(critic=None, critic_network=None), tmp_path)
+        refuse_changes(run, config.with_changes(critic=(), critic_network=()), tmp_path)
     (tmp_path / "critic").write_bytes(b"written over")
     with pytest.raises(TrainingError, match="another file, or none, as --critic; pass"):
         refuse_changes(run, config, tmp_path)

@@ -26,7 +26,7 @@ from avatar_training.config import (
 )
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.cli import prepare
-from avatar_training.run_folder.record import newest_run, read_record, widths
+from avatar_training.run_folder.record import newest_run, read_record, shapes_of
 from avatar_training.signals import StopRequest
 from avatar_training.steering.cli import grade, steer
 
@@ -91,6 +91,11 @@ class _Group(Command, click.Group):
 @_network("--ngf", **_FROM_1, help="Width of the generator.  [default: 64]")
 @_network("--ndf", **_FROM_1, help="Width of the discriminator.")
 @_network(
+    "--mirror/--no-mirror",
+    default=None,
+    help="Discriminators see each image beside its mirror image, to notice eyes that differ; for frontal faces.",
+)
+@_network(
     "--spectral-norm/--no-spectral-norm",
     default=None,
     help="Spectral instead of batch normalisation in the discriminator.",
@@ -127,10 +132,20 @@ class _Group(Command, click.Group):
     help="Also judge images by the features of this MobileNetV2 (Projected GANs).",
 )
 @_loss("--ema-decay", type=float, metavar="D", help="Decay of the generator's moving average; 0 for no average.")
-@_reward("--critic", metavar="FILE.npz", help="Train the generator to please a critic, itself trained on grades.")
-@_reward("--critic-network", metavar="FILE.onnx", help="The classifier whose activations the critic weighs.")
-@_reward("--reward-weight", type=float, metavar="W", help="Weight of the critic's loss.  [default: 0.6]")
-@_reward("--reward-images", **_FROM_1, help="Images of a batch that the critic sees.  [default: 8]")
+@_reward(
+    "--critic",
+    multiple=True,
+    metavar="FILE.npz",
+    help="Train the generator to please a critic, itself trained on grades; several times for several.",
+)
+@_reward(
+    "--critic-network",
+    multiple=True,
+    metavar="FILE.onnx",
+    help="The classifier whose activations the critic weighs; once for each critic.",
+)
+@_reward("--reward-weight", type=float, metavar="W", help="Weight of the critics' mean.  [default: 0.6]")
+@_reward("--reward-images", **_FROM_1, help="Images of a batch that each critic sees.  [default: 8]")
 @_keep("--snapshot-every", **_FROM_1, help="Steps between two snapshots.  [default: 200]")
 @_keep("--keep", **_FROM_1, help="Number of snapshots to keep.  [default: 2]")
 @_keep(
@@ -203,7 +218,7 @@ def main(
     else:
         if "data" not in given:
             raise click.UsageError("--data DIR_OR_ZIP is missing: name a folder of images or a zip")
-        fitting = widths(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
+        fitting = shapes_of(Path(given["init_from"]), given.get("image_size")) if "init_from" in given else {}
         config = TrainConfig.from_recipe(
             **{"recipe": "edge", **given, **fitting, **{name: given[name] for name in given if name in typed}}
         )

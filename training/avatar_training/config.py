@@ -108,6 +108,8 @@ class TrainConfig:
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32
     """Width of the discriminator: channels of its first layer."""
+    mirror: bool = False
+    """The discriminators see each image beside its mirror image; for faces that look straight ahead."""
     seed: int = 0
     """Seed of the first weights and of every random number in every step."""
     device_target: str = "auto"
@@ -136,14 +138,15 @@ class TrainConfig:
     """Differentiable augmentation of real and generated images."""
     feature_heads: str | None = None
     """ONNX file of a MobileNetV2 through which further discriminators see; None for none."""
-    critic: str | None = None
-    """A critic trained on grades (.npz), which the generator learns to please; None for no critic."""
-    critic_network: str | None = None
-    """The ONNX classifier whose activations the critic weighs; needed with a critic."""
+    critic: tuple[str, ...] = ()
+    """Critics trained on grades (.npz), which the generator learns to please. Two of different classifiers wear out
+    more slowly."""
+    critic_network: tuple[str, ...] = ()
+    """For each critic, the ONNX classifier whose activations it weighs."""
     reward_weight: float = 0.6
-    """Weight of the critic's term in the generator's loss."""
+    """Weight of the critics' mean in the generator's loss."""
     reward_images: int = 8
-    """Generated images of a batch that the critic sees in a step; divides batch_size."""
+    """Generated images of a batch that each critic sees in a step; divides batch_size."""
     ema_decay: float = 0.999
     """Decay of the generator's moving average per step; 0 for no average."""
     snapshot_every: int = 200
@@ -160,6 +163,12 @@ class TrainConfig:
     """Steps that the run has gone back to so far. The run itself writes them."""
 
     def __post_init__(self) -> None:
+        for name, kind in _LISTS.items():
+            if isinstance(value := getattr(self, name), list):  # JSON has no tuples
+                object.__setattr__(self, name, tuple(value))
+            values = getattr(self, name)
+            good = isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
+            self._check(name, good, f"a list of {kind.__name__}")
         for name, kinds in _KINDS.items():
             self._check(name, type(getattr(self, name)) in kinds, " or ".join(kind.__name__ for kind in kinds))
         for name, choices in _CHOICES.items():
@@ -179,13 +188,10 @@ class TrainConfig:
         self._check("steps", (self.steps is None) != (self.epochs is None), "set where epochs is not")
         for name in ("steps", "epochs"):
             self._check(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
-        pair = (self.critic is None) == (self.critic_network is None)
-        self._check("critic_network", pair, "given with critic, and only then")
-        fits = self.critic is None or self.batch_size % self.reward_images == 0
+        self._check("critic_network", len(self.critic_network) == len(self.critic), "given once for each critic")
+        fits = not self.critic or self.batch_size % self.reward_images == 0
         self._check("reward_images", fits, f"a divisor of batch_size, {self.batch_size}")
-        object.__setattr__(self, "rollbacks", tuple(self.rollbacks))  # JSON has only lists
-        steps = all(isinstance(step, int) and step >= 0 for step in self.rollbacks)
-        self._check("rollbacks", steps, "steps, each at least 0")
+        self._check("rollbacks", all(step >= 0 for step in self.rollbacks), "steps, each at least 0")
 
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
@@ -209,8 +215,10 @@ class TrainConfig:
             raise InputError(str(err)) from err
 
     def file_digests(self) -> dict[str, str]:
-        """SHA-256 of each file in FILES that is set: field -> digest. Raises TrainingError if one cannot be read."""
-        return {name: file_digest(Path(path)) for name in FILES if (path := getattr(self, name)) is not None}
+        """SHA-256 of the files in FILES: field -> digests. Raises TrainingError if one cannot be read."""
+        heads = (self.feature_heads,) if self.feature_heads is not None else ()
+        paths = {"critic": self.critic, "critic_network": self.critic_network, "feature_heads": heads}
+        return {name: " ".join(file_digest(Path(path)) for path in paths[name]) for name in FILES if paths[name]}
 
     def changed_files(self, digests: Mapping[str, str]) -> list[str]:
         """The fields of FILES whose files have other digests than these, or none."""
@@ -265,5 +273,6 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     return (*kinds, int) if float in kinds else kinds
 
 
-_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(TrainConfig).items() if name != "rollbacks"}
+_LISTS: Mapping[str, type] = {"critic": str, "critic_network": str, "rollbacks": int}
+_KINDS = {name: _kinds(hint) for name, hint in get_type_hints(TrainConfig).items() if name not in _LISTS}
 """The types that each field may have: a config.json may hold anything."""

@@ -14,9 +14,9 @@ from avatar_training.distributed.worker_group import mean_over_workers
 from avatar_training.networks import moving_average
 from avatar_training.networks.discriminator import spectral_convolutions
 from avatar_training.networks.gan import Gan
-from avatar_training.objective.augmentation import DRAWS, diff_augment
+from avatar_training.objective.augmentation import DRAWS, MIRRORED_TRANSLATION, TRANSLATION, diff_augment
 from avatar_training.objective.losses import ACTIVATION_WEIGHT, discriminator_loss, generator_loss
-from avatar_training.objective.reward import VIEW_DRAWS, load_reward, penalty
+from avatar_training.objective.reward import VIEW_DRAWS, load_rewards, penalty
 from avatar_training.optimizer import Optimizer
 
 
@@ -39,13 +39,14 @@ class TrainingStep(nn.Cell):
             self.spectral_convolutions += spectral_convolutions(gan.heads)
         self.averaged = gan.averaged
         self.loss, self.real_label, self.augment = gan.config.loss, gan.config.real_label, gan.config.diff_augment
+        self.sideways = MIRRORED_TRANSLATION if gan.config.mirror else TRANSLATION
         self.activation_limit = gan.config.activation_limit
-        self.reward = load_reward(gan.config, gan.amp)
+        self.rewards = load_rewards(gan.config, gan.amp)
         self.reward_weight = gan.config.reward_weight
         self.reward_every = gan.config.batch_size // gan.config.reward_images
 
     def run(self, step: int, real: npt.NDArray[np.float32], learning_rate: float) -> tuple[float, float, float]:
-        """Train on one batch; the losses of the generator and the discriminator, and the critic's mean logit or 0.
+        """Train on one batch; the losses of the generator and the discriminator, and the critics' mean logit or 0.
 
         Every random number follows from the seed and the step alone, for the whole batch, whichever worker computes it.
 
@@ -80,7 +81,7 @@ class TrainingStep(nn.Cell):
         return mean_over_workers((g_loss, d_loss, logit), self.workers)
 
     def g_objective(self, z: Tensor, u_fake: Tensor, u_view: Tensor) -> tuple[Tensor, ...]:
-        """What the generator minimises (scaled for float16), its adversarial loss, the critic's logit, the augmented
+        """What the generator minimises (scaled for float16), its adversarial loss, the critics' logit, the augmented
         images, and what the heads see of those."""
         limit = self.activation_limit
         fake, excess = self.generator.with_excess(z, limit) if limit else (self.generator(z), 0.0)
@@ -91,9 +92,10 @@ class TrainingStep(nn.Cell):
             seen = self.heads.see(augmented)
             g_loss += generator_loss(self.heads.judge(seen), "hinge")
         total, logit = g_loss + ACTIVATION_WEIGHT * excess, ops.zeros((), mindspore.float32)
-        if self.reward is not None:
-            logits = self.reward(fake[:: self.reward_every], u_view[:: self.reward_every])
-            total, logit = total + self.reward_weight * penalty(logits), logits.mean()
+        for i in range(len(self.rewards)):  # each critic sees other images
+            first, count = i % self.reward_every, len(self.rewards)
+            logits = self.rewards[i](fake[first :: self.reward_every], u_view[first :: self.reward_every])
+            total, logit = total + self.reward_weight / count * penalty(logits), logit + logits.mean() / count
         return self.g_optimizer.scale(total), g_loss, logit, augmented, *seen
 
     def d_objective(
@@ -113,7 +115,7 @@ class TrainingStep(nn.Cell):
 
     def augmented(self, images: Tensor, uniform: Tensor) -> Tensor:
         """The images as the discriminators see them."""
-        return diff_augment(images, uniform) if self.augment else images
+        return diff_augment(images, uniform, self.sideways) if self.augment else images
 
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's logits [N, 1]."""

@@ -78,7 +78,7 @@ def quantize_layers(
     1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
     2. Gemm has no transposition, alpha or beta; Conv has one group.
     3. ranges has the input of each Gemm, Conv and Tanh. Each tensor on the way there is read once, or by layers and
-       Concats.
+       a Concat.
     """
     quantizer = _Quantizer(model.graph, ranges, keep_float, moments)
     if not quantizer.preconditions_hold():
@@ -132,17 +132,16 @@ class _Quantizer:
     def _destination(self, name: str) -> tuple[str, bool]:
         """The tensor by whose range a layer's output is encoded, and whether a Relu comes before it.
 
-        It is what the next layer or Tanh reads: where residual blocks join it in several Concats, the last of them.
+        It is what the next layer or Tanh reads, or the Concat that joins that with a residual block.
         """
         rectified = False
         while True:
             moving = [node for node in self.readers.get(name, []) if node.op_type in (*MOVING, "Relu")]
             others = [node for node in self.readers.get(name, []) if node not in moving]
-            joined = len(moving) > 1 and all(node.op_type == "Concat" for node in moving)
-            if not (len(moving) == 1 or joined) or any(node.op_type not in LAYERS for node in others):
+            if len(moving) != 1 or any(node.op_type not in LAYERS for node in others):
                 return name, rectified
-            rectified = rectified or moving[-1].op_type == "Relu"
-            name = moving[-1].output[0]
+            rectified = rectified or moving[0].op_type == "Relu"
+            name = moving[0].output[0]
 
     def _encode(self, name: str, like: str, rectified: bool = False) -> list[onnx.NodeProto]:
         low, high = self.ranges[like]

@@ -9,43 +9,36 @@ from onnx import helper
 
 from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, is_convolution, only_consumer
 
-Float64 = npt.NDArray[np.float64]
-
 
 @graph_pass
 def fold_residual_adds(model: onnx.ModelProto) -> bool:
     """Rewrite layer(x + W h + b) as layer'(Concat(x, h)), in double precision: convolution and sum are both linear.
 
-    b becomes a channel of h that is 1 everywhere, so that a padding of zeros stays one. Several blocks in a row become
-    one Concat(x, h1, h2, …) and no block's sum is computed at all. Preconditions, for all Adds of the graph:
+    b becomes a channel of h that is 1 everywhere, so that a padding of zeros stays one. Preconditions, for all Adds of
+    the graph:
 
     1. Its second input comes from a 1x1 Conv of one group, with constant weight and bias, of a Relu of a Conv of one
        group with constant weight and bias; each of these three is read once.
-    2. Its output is read by Conv and ConvTranspose of one group with constant weights, and by Adds as first input.
+    2. Its output is read by Conv and ConvTranspose of one group with constant weights only.
     """
     graph = model.graph
     adds = [node for node in graph.node if node.op_type == "Add"]
     known, makers = constants(graph), {output: node for node in graph.node for output in node.output}
     if not adds or not all(_holds(graph, add, known, makers) for add in adds):
         return False
-    sums: dict[str, tuple[list[str], Float64]] = {}  # the sum is matrix @ Concat(parts)
     for add in adds:
-        known, x = constants(graph), add.input[0]
         conv = makers[add.input[1]]
         relu = makers[conv.input[0]]
-        hidden = makers[relu.input[0]]
         weight, bias = (known[name].astype(np.float64) for name in conv.input[1:])
-        _give_a_channel_of_ones(graph, hidden)
-        parts, matrix = sums.get(x, ([x], np.eye(len(weight))))
-        parts, matrix = [*parts, relu.output[0]], np.hstack([matrix, weight[:, :, 0, 0], bias[:, None]])
-        sums[add.output[0]] = parts, matrix
+        _give_a_channel_of_ones(graph, makers[relu.input[0]])
+        matrix = np.hstack([np.eye(len(weight)), weight[:, :, 0, 0], bias[:, None]])  # x + W h + b = matrix @ Concat
         joined = f"{add.name}.parts"
-        for reader in [node for node in graph.node if node.input[0] == add.output[0] and node.op_type != "Add"]:
+        for reader in [node for node in graph.node if add.output[0] in node.input]:
             old = known[reader.input[1]].astype(np.float64)
             spelled = "ckij,cm->mkij" if reader.op_type == "ConvTranspose" else "kcij,cm->kmij"
             new = np.einsum(spelled, old, matrix, optimize=True).astype(np.float32)
             reader.input[0], reader.input[1] = joined, add_constant(graph, f"{reader.name}.residual_weight", new)
-        add.CopyFrom(helper.make_node("Concat", parts, [joined], joined, axis=1))
+        add.CopyFrom(helper.make_node("Concat", [add.input[0], relu.output[0]], [joined], joined, axis=1))
         graph.node.remove(conv)
     return True
 
@@ -71,7 +64,7 @@ def _holds(
         {**plain, **attributes(chain[0])} == plain
         and add.output[0] not in {output.name for output in graph.output}
         and all(node.input[0] == add.output[0] and add.output[0] not in node.input[1:] for node in readers)
-        and all(node.op_type == "Add" or is_convolution(node, known, inputs=2) for node in readers)
+        and all(is_convolution(node, known, inputs=2) for node in readers)
     )
 
 

@@ -119,7 +119,8 @@ def assert_same_run(one: Path, other: Path) -> None:
         {},  # with batch norm in both networks, whose statistics therefore are those of the whole batch
         pytest.param({"spectral_norm": True, "diff_augment": True, "loss": "hinge"}, marks=pytest.mark.workers),
         pytest.param(
-            {"critic": "critic.npz", "critic_network": "classifier.onnx", "reward_images": 2}, marks=pytest.mark.workers
+            {"critic": ("critic.npz",), "critic_network": ("classifier.onnx",), "reward_images": 2},
+            marks=pytest.mark.workers,
         ),
     ],
     ids=lambda settings: ", ".join(settings),
@@ -130,7 +131,8 @@ def test_two_workers_train_as_one(
     monkeypatch.chdir(tmp_path)
     write_critic(Path("critic.npz"), write_classifier(Path("classifier.onnx")))
     options = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in settings.items()
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value[0] if isinstance(value, tuple) else value}")
+        for name, value in settings.items()
     ]
     job = launch(2, "--steps", "6", *options)
     train(tiny_config(steps=STEPS, **settings), tmp_path / "one")

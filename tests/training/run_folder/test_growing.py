@@ -26,7 +26,7 @@ Z = latents(list(series("grown", 16)), 100)
 def pair(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair wide enough to grow, after a few steps, so that its batch norms are not new."""
     folder = tmp_path_factory.mktemp("narrow") / "pair"
-    train(tiny_config(ngf=16, ndf=16, steps=6, snapshot_every=6, ema_decay=0.0), folder)
+    train(tiny_config(ngf=16, ndf=24, steps=6, snapshot_every=6, ema_decay=0.0), folder)
     return folder
 
 
@@ -45,22 +45,26 @@ def test_a_grown_generator_draws_the_same_faces_enlarged(pair: Path) -> None:
         np.testing.assert_allclose(large[one, channel][inside], enlarged[inside], atol=2e-5)
 
 
-def test_a_grown_discriminator_judges_as_before(pair: Path) -> None:
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_grown_discriminator_judges_as_before(pair: Path, mirror: bool) -> None:
     device.select("CPU")
-    before = checkpoint.read_pair(pair)
+    before = dict(checkpoint.read_pair(pair))
+    if mirror:
+        first = before["discriminator.0.weight"]
+        before["discriminator.0.weight"] = np.concatenate([first, first[::-1]], axis=1)
     after = grow(before, 64, 0, pair)
     faces = images(before, 32, 16)
     large = faces.repeat(2, axis=2).repeat(2, axis=3)
     judged = []
-    for arrays, size, ndf, seen in ((before, 32, 16, faces), (after, 64, 8, large)):
-        discriminator = Discriminator(size, ndf=ndf)
+    for arrays, size, ndf, seen in ((before, 32, 24, faces), (after, 64, 12, large)):
+        discriminator = Discriminator(size, ndf=ndf, mirror=mirror)
         checkpoint.load_into(discriminator.get_parameters(), arrays, pair)
         judged.append(discriminator.set_train(False)(Tensor(seen)).asnumpy())
     np.testing.assert_allclose(judged[1], judged[0], atol=1e-4)
 
 
 def test_a_pair_grows_twice(pair: Path) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="ngf 8 and ndf 8 is too narrow to grow to 128"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"ndf 12 is too narrow .*; ngf must be at least 12, ndf 12"):
         grow(checkpoint.read_pair(pair), 128, 0, pair)
     wide = Gan(TrainConfig("", steps=1, image_size=32, ngf=24, ndf=24, generator="refined"))
     arrays = {parameter.name: parameter.asnumpy() for parameter in wide.trained_parameters()}
@@ -77,7 +81,7 @@ def test_a_pair_grows_twice(pair: Path) -> None:
 
 
 def test_a_run_may_begin_with_a_smaller_pair(pair: Path, tiny_config: MakeConfig, tmp_path: Path) -> None:
-    larger = tiny_config(image_size=64, ngf=8, ndf=8, init_from=str(pair), steps=1, snapshot_every=1)
+    larger = tiny_config(image_size=64, ngf=8, ndf=12, init_from=str(pair), steps=1, snapshot_every=1)
     train(larger, tmp_path / "run")
     first, second = (checkpoint.read(path) for path in checkpoint.snapshots(tmp_path / "run/snapshots")[::-1])
     for name, array in grow(checkpoint.read_pair(pair), 64, 0, pair).items():

@@ -11,6 +11,7 @@ from mindspore.ops.auto_generate import ReluGrad
 
 from avatar_training.networks import channels_last as cl
 from avatar_training.networks.generator import hidden_layers
+from avatar_training.networks.mirror import beside_mirror_image
 
 
 class Discriminator(nn.Cell):
@@ -18,21 +19,23 @@ class Discriminator(nn.Cell):
 
     Input: float32 [N, channels, image_size, image_size]. Output: float32 [N, 1]. Width doubles away from the image. The
     tutorial's network ends in a sigmoid, which has no weights; here the loss applies it. With spectral_norm, every
-    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers. norm and channels_last
-    are as in the generator.
+    convolution is a SpectralConv2d and there is no batch norm; the layers keep their numbers. With mirror, it sees each
+    image beside its mirror image. norm and channels_last are as in the generator.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, ndf: int = 64, spectral_norm: bool = False,
-                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False) -> None:  # fmt: skip
+                 norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False,
+                 mirror: bool = False) -> None:  # fmt: skip
         super().__init__()
-        self.channels_last = channels_last
+        self.channels_last, self.mirror = channels_last, mirror
         conv = cl.Conv2d if channels_last else nn.Conv2d
         if spectral_norm:
             conv = partial(SpectralConv2d, channels_last)
         norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)
         widths = [ndf * 2**i for i in range(hidden_layers(image_size))]
-        layers: list[nn.Cell] = [conv(channels, ndf, 4, 2, "pad", 1, weight_init=weight_init), LeakyReLU(0.2)]
+        seen = 2 * channels if mirror else channels
+        layers: list[nn.Cell] = [conv(seen, ndf, 4, 2, "pad", 1, weight_init=weight_init), LeakyReLU(0.2)]
         for width, wider in pairwise(widths):
             between = nn.Identity() if spectral_norm else norm(wider, gamma_init=Normal(sigma=0.02, mean=1.0))
             layers += [conv(width, wider, 4, 2, "pad", 1, weight_init=weight_init), between, LeakyReLU(0.2)]
@@ -42,6 +45,8 @@ class Discriminator(nn.Cell):
         """[N, channels, image_size, image_size] -> [N, 1]."""
         if self.channels_last:
             images = cl.to_channels_last(images)
+        if self.mirror:
+            images = beside_mirror_image(images, self.channels_last)
         return self.discriminator(images).reshape((-1, 1))
 
 

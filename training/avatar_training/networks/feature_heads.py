@@ -14,6 +14,7 @@ from mindspore.common.initializer import Normal
 from avatar_training.networks import channels_last as cl
 from avatar_training.networks.discriminator import LeakyReLU, SpectralConv2d
 from avatar_training.networks.frozen_features import FrozenFeatures
+from avatar_training.networks.mirror import beside_mirror_image
 from avatar_training.networks.resize import Resize
 
 ACTIVATIONS = ("block_2_add", "block_5_add", "block_12_add", "block_16_project_BN")
@@ -40,21 +41,26 @@ class FeatureHeads(nn.Cell):
         image_size: S; at most INPUT_SIZE.
         channels: 1 for grey, 3 for RGB.
         channels_last: compute the heads by the layers of `channels_last`.
+        mirror: the heads see what they judge beside its mirror image.
 
     Raises:
         FeatureNetworkError: the file cannot be read or lacks ACTIVATIONS.
     """
 
-    def __init__(self, path: Path, image_size: int, channels: int, channels_last: bool = False) -> None:
+    def __init__(
+        self, path: Path, image_size: int, channels: int, channels_last: bool = False, mirror: bool = False
+    ) -> None:
         super().__init__()
-        self.channels_last = channels_last
+        self.channels_last, self.mirror = channels_last, mirror
         self.features = FrozenFeatures(path, ACTIVATIONS, grey=channels == 1)
         self.features.update_parameters_name(FROZEN)
         self.enlarge = Resize(image_size, INPUT_SIZE)(Tensor([0.0]), Tensor([0.0]))[0]  # neither shifted nor mirrored
         shapes = self.features.shapes(channels, INPUT_SIZE)
         self.across_channels = nn.CellList([_random(width, 1, channels_last) for _, width, _, _ in shapes])
         self.across_scales = nn.CellList([_random(WIDTH, 3, channels_last) for _ in shapes])
-        self.heads = nn.CellList([_head(side, channels_last) for _, _, side, _ in shapes])
+        self.heads = nn.CellList(
+            [_head(side, 2 * WIDTH if mirror else WIDTH, channels_last) for _, _, side, _ in shapes]
+        )
         for cell in (self.across_channels, self.across_scales):
             for parameter in cell.get_parameters():
                 parameter.requires_grad = False
@@ -82,7 +88,9 @@ class FeatureHeads(nn.Cell):
         """What `see` gives -> logits [N, 4]."""
         logits: tuple[Tensor, ...] = ()
         for i in range(len(self.heads) - 1, -1, -1):
-            logits += (self.heads[i](seen[len(self.heads) - 1 - i]).reshape((-1, 1)),)
+            x = seen[len(self.heads) - 1 - i]
+            x = beside_mirror_image(x, self.channels_last) if self.mirror else x
+            logits += (self.heads[i](x).reshape((-1, 1)),)
         return ops.concat(logits, axis=1)
 
     def _doubled(self, x: Tensor) -> Tensor:
@@ -94,13 +102,13 @@ class FeatureHeads(nn.Cell):
         return rows.reshape((count, 2 * height, 2 * width, channels))
 
 
-def _head(side: int, channels_last: bool) -> nn.SequentialCell:
+def _head(side: int, width: int, channels_last: bool) -> nn.SequentialCell:
     layers: list[nn.Cell] = []
     while side > 4:
-        layers += [SpectralConv2d(channels_last, WIDTH, WIDTH, 4, 2, "pad", 1, weight_init=Normal(0.02))]
+        layers += [SpectralConv2d(channels_last, width, WIDTH, 4, 2, "pad", 1, weight_init=Normal(0.02))]
         layers += [LeakyReLU(0.2)]
-        side //= 2
-    return nn.SequentialCell(*layers, SpectralConv2d(channels_last, WIDTH, 1, 4, 1, "valid", weight_init=Normal(0.02)))
+        side, width = side // 2, WIDTH
+    return nn.SequentialCell(*layers, SpectralConv2d(channels_last, width, 1, 4, 1, "valid", weight_init=Normal(0.02)))
 
 
 def _random(width: int, kernel_size: int, channels_last: bool) -> nn.Conv2d:

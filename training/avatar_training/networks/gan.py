@@ -42,8 +42,9 @@ class Gan:
         norm = partial(SyncBatchNorm2d, workers=workers.size) if workers.size > 1 else None
         refined = config.generator == "refined"
         self.generator = Generator(*shape, config.latent_dim, config.ngf, norm, channels_last, refined=refined)
-        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm, channels_last)
-        self.heads = FeatureHeads(Path(config.feature_heads), *shape, channels_last) if config.feature_heads else None
+        mirror, heads = config.mirror, config.feature_heads
+        self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm, channels_last, mirror)
+        self.heads = FeatureHeads(Path(heads), *shape, channels_last, mirror) if heads else None
         self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last, refined=refined)
         self.average.update_parameters_name(_AVERAGE_PREFIX)
         self.averaged = list(zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True))

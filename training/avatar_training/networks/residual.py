@@ -12,8 +12,8 @@ from mindspore.common.initializer import Normal
 
 from avatar_training.networks import channels_last as cl
 
-BLOCKS = (2, 2, 1)
-"""Residual blocks after the first hidden layers: at 4x4, 8x8 and 16x16 pixels."""
+BLOCKS = (1, 1, 1, 1)
+"""Residual blocks after the first hidden layers: at 4x4, 8x8, 16x16 and 32x32 pixels."""
 
 BOTTLENECK = 4
 """How many times narrower a block is inside."""

@@ -12,14 +12,16 @@ DRAWS = 7
 
 TRANSLATION = 1 / 8
 """Largest shift, as a fraction of the side."""
+MIRRORED_TRANSLATION = 1 / 32
+"""Largest shift sideways where mirror images are compared, which move the other way."""
 CUTOUT = 0.35
 """Side of the square that is cut out, as a fraction of the side."""
 
 
-def diff_augment(images: Tensor, uniform: Tensor) -> Tensor:
+def diff_augment(images: Tensor, uniform: Tensor, sideways: float = TRANSLATION) -> Tensor:
     """Augment each image, float32 [N, C, S, S] in [-1, 1], by its own random numbers, float32 [N, DRAWS] in [0, 1).
 
-    Differentiable in images.
+    Differentiable in images. sideways is the largest shift to either side, as a fraction of the side.
     """
     u = uniform.reshape((-1, DRAWS, 1, 1, 1))
     images = images + (u[:, 0] - 0.5)  # brightness
@@ -27,19 +29,23 @@ def diff_augment(images: Tensor, uniform: Tensor) -> Tensor:
     images = (images - grey) * (u[:, 1] * 2) + grey  # saturation
     mean = images.mean(axis=(1, 2, 3), keep_dims=True)
     images = (images - mean) * (u[:, 2] + 0.5) + mean  # contrast
-    return _cut(_shift(images, uniform[:, 3:5]), uniform[:, 5:7])
+    return _cut(_shift(images, uniform[:, 3:5], sideways), uniform[:, 5:7])
 
 
-def _shift(images: Tensor, uniform: Tensor) -> Tensor:
+def _shift(images: Tensor, uniform: Tensor, sideways: float) -> Tensor:
     count, channels, side, _ = images.shape
-    reach = int(side * TRANSLATION + 0.5)
-    offsets = (uniform * (2 * reach + 1)).astype("int32") - reach  # [N, 2], of -reach … reach
     places = mnp.arange(side).astype("int32").reshape((1, side))
-    rows = ops.clamp(places + offsets[:, 0:1], 0, side - 1)  # [N, S]; clamping replicates the border
-    columns = ops.clamp(places + offsets[:, 1:2], 0, side - 1)
+    rows = _shifted(places, uniform[:, 0:1], int(side * TRANSLATION + 0.5))
+    columns = _shifted(places, uniform[:, 1:2], int(side * sideways + 0.5))
     row_index = ops.broadcast_to(rows.reshape((count, 1, side, 1)), (count, channels, side, side))
     column_index = ops.broadcast_to(columns.reshape((count, 1, 1, side)), (count, channels, side, side))
     return ops.gather_elements(ops.gather_elements(images, 2, row_index), 3, column_index)
+
+
+def _shifted(places: Tensor, uniform: Tensor, reach: int) -> Tensor:
+    """[1, S], [N, 1] -> [N, S]: places shifted by -reach to reach; clamping replicates the border."""
+    offsets = (uniform * (2 * reach + 1)).astype("int32") - reach
+    return ops.clamp(places + offsets, 0, places.shape[1] - 1)
 
 
 def _cut(images: Tensor, uniform: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 The critic was trained on people's grades (`steering.critic`). The generator's loss gets weight * softplus(logit + 3):
 the push is weak where a face is fine already. The adversarial loss has to stay in charge. A critic that is trained
-against wears out, so another one, trained on other graders, must judge the result.
+against wears out, two of different classifiers more slowly, so another one, trained on other graders, must judge.
 """
 
 from collections.abc import Sequence
@@ -82,17 +82,16 @@ class Reward(nn.Cell):
         return logits
 
 
-def load_reward(config: TrainConfig, mixed_precision: bool) -> Reward | None:
-    """The reward of a run, None without a critic. Raises CriticError, or as Reward does."""
-    if config.critic is None or config.critic_network is None:
-        return None
-    from avatar_training.steering.critic import read_critic  # It imports scikit-learn, which takes a second.
+def load_rewards(config: TrainConfig, mixed_precision: bool) -> nn.CellList:
+    """The reward of each critic of a run. Raises CriticError, or as Reward does."""
+    rewards: list[nn.Cell] = []
+    for path, network in zip(config.critic, config.critic_network, strict=True):
+        from avatar_training.steering.critic import read_critic  # It imports scikit-learn, which takes a second.
 
-    critic = read_critic(Path(config.critic))
-    reward = Reward(critic, Path(config.critic_network), config.image_size, config.channels)
-    if mixed_precision:
-        device.mixed_precision(reward)
-    return reward
+        rewards.append(Reward(read_critic(Path(path)), Path(network), config.image_size, config.channels))
+        if mixed_precision:
+            device.mixed_precision(rewards[-1])
+    return nn.CellList(rewards)
 
 
 def penalty(logits: Tensor) -> Tensor:

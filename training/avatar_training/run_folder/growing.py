@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 from avatar_runtime.latents import latents, series, standard_normal
 from avatar_training import rng
 from avatar_training.networks.generator import Generator
+from avatar_training.networks.residual import BLOCKS, ResidualBlock
 from avatar_training.run_folder.checkpoint import Arrays, CheckpointError, load_into
 
 Floats = npt.NDArray[np.float32]
@@ -45,12 +46,13 @@ def grow(arrays: Arrays, image_size: int, seed: int, source: Path) -> Arrays:
     while 8 <= size < image_size:
         if "discriminator.2.u" in arrays:
             raise CheckpointError(f"{source}: a discriminator with spectral norm cannot grow to {image_size} pixels")
-        width, channels = arrays[f"generator.{_last(size)}.weight"].shape[:2]
-        widths = width // 2, arrays["discriminator.0.weight"].shape[0] // 2
-        if min(widths) < 2 * channels:
+        (ngf, channels), (ndf, seen) = (
+            arrays[name].shape[:2] for name in (f"generator.{_last(size)}.weight", "discriminator.0.weight")
+        )
+        if ngf < 4 * channels or ndf < 4 * seen:
             raise CheckpointError(
-                f"{source}: a pair with ngf {width} and ndf {2 * widths[1]} is too narrow to grow to {2 * size} "
-                f"pixels; both must be at least {4 * channels}"
+                f"{source}: a pair with ngf {ngf} and ndf {ndf} is too narrow to grow to {2 * size} pixels; "
+                f"ngf must be at least {4 * channels}, ndf {4 * seen}"
             )
         before_tanh = _draw_before_tanh(arrays, size)
         arrays = {
@@ -76,8 +78,7 @@ def _draw_before_tanh(arrays: Arrays, size: int) -> Floats:
     """Faces before the generator's tanh: float32 [N, channels, size, size]."""
     width, channels = arrays[f"generator.{_last(size)}.weight"].shape[:2]
     latent_dim = arrays["generator.0.weight"].shape[0]
-    refined = any(name.startswith("residual_blocks.") for name in arrays)
-    generator = Generator(size, channels, latent_dim, width, refined=refined)
+    generator = Generator(size, channels, latent_dim, width, refined=_is_refined(arrays))
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     generator.generator[-1] = nn.Identity()
     generator.set_train(False)
@@ -99,10 +100,24 @@ def _grown_generator(arrays: Arrays, size: int, before_tanh: Floats, seed: int) 
     kept = {name: array for name, array in arrays.items() if not name.startswith("discriminator.")}
     return {
         **kept,
+        **_new_block(arrays, last // 3, width, seed),
         f"generator.{last}.weight": wide,
         **_norm(f"generator.{last + 1}", [*mean, *-mean, *[0] * rest], [*variance, *variance, *[1] * rest]),
         f"generator.{last + 3}.weight": narrow,
     }
+
+
+def _new_block(arrays: Arrays, layer: int, width: int, seed: int) -> dict[str, Floats]:
+    """The residual block of a new hidden layer, if a refined generator has one there; it changes nothing at first."""
+    if not _is_refined(arrays) or layer >= len(BLOCKS):
+        return {}
+    block = {p.name: p.asnumpy() for p in ResidualBlock(width, nn.BatchNorm2d, channels_last=False).get_parameters()}
+    first = {name: _random(array.shape, seed, layer) if "conv" in name else array for name, array in block.items()}
+    return {f"residual_blocks.{layer}.0.{name}": array for name, array in first.items()}
+
+
+def _is_refined(arrays: Arrays) -> bool:
+    return any(name.startswith("residual_blocks.") for name in arrays)
 
 
 def _grown_discriminator(arrays: Arrays, before_tanh: Floats, seed: int) -> dict[str, npt.NDArray[np.generic]]:
@@ -114,7 +129,10 @@ def _grown_discriminator(arrays: Arrays, before_tanh: Floats, seed: int) -> dict
         first[channel, channel], first[channels + channel, channel] = _MEAN, -_MEAN
     second = np.zeros((2 * width, width, 4, 4), np.float32)
     second[:, : 2 * channels] = np.concatenate([old, -old], axis=1) / (1 + _LEAK)  # L(x) - L(-x) = (1 + leak) x
-    seen = _convolved(np.tanh(before_tanh), old)
+    images = np.tanh(before_tanh)
+    if channels == 2 * images.shape[1]:  # with mirror images
+        images = np.concatenate([images, images[..., ::-1]], axis=1)
+    seen = _convolved(images, old)
     shifted = {}
     for name, array in arrays.items():
         if match := re.fullmatch(r"discriminator\.([1-9]\d*)\.(\w+)", name):

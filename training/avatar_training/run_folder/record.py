@@ -105,8 +105,8 @@ def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> bool:
     return bool(files)
 
 
-def widths(pair: Path, image_size: int | None) -> dict[str, int]:
-    """ngf and ndf of a run that begins with this pair: the pair's own, halved for each doubling of the image size.
+def shapes_of(pair: Path, image_size: int | None) -> dict[str, Any]:
+    """The networks' fields of a run that begins with this pair: its own, widths halved for each doubling of the size.
 
     Empty if the folder has no record. Raises TrainingError if the record is damaged.
     """
@@ -115,7 +115,8 @@ def widths(pair: Path, image_size: int | None) -> dict[str, int]:
         return {}
     own = TrainConfig.from_dict(run["config"])
     doubled = max(1, (image_size or own.image_size) // own.image_size)
-    return {"ngf": max(1, own.ngf // doubled), "ndf": max(1, own.ndf // doubled)}
+    widths = {"ngf": max(1, own.ngf // doubled), "ndf": max(1, own.ndf // doubled)}
+    return {"generator": own.generator, "mirror": own.mirror, **widths}
 
 
 def newest_run(folder: Path) -> Path:

@@ -1,10 +1,12 @@
 """A run folder that this process has locked: how a run starts there, resumes, saves and goes back."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from mindspore import Parameter
 
 from avatar_runtime.latents import latents
@@ -24,8 +26,11 @@ from avatar_training.run_folder.record import has_record, read_record, refuse_ch
 from avatar_training.run_folder.resume import remove_temporary_files, restore, set_aside
 from avatar_training.step import TrainingStep
 
-ADDITIONS = ("residual_blocks.", "across_channels.", "across_scales.", "heads.")
-"""What the parameters of the refined generator and the feature heads are called; a tutorial pair has none of them."""
+ADDITION = re.compile(r"residual_blocks\.\d+\.\d+\.|across_channels\.|across_scales\.|heads\.")
+"""What the names of a residual block and of the feature heads begin with: parts that a trained pair may lack."""
+
+FIRST_LAYER = re.compile(r"(discriminator|heads\.\d+)\.0\.(weight|v)")
+"""What a discriminator's first layer and its singular vector of the inputs are called."""
 
 MAX_ROLLBACKS = 3
 """How often a run may go back to a snapshot because training diverged."""
@@ -53,7 +58,8 @@ def open_run(
             raise _already_a_run(out)
         if saved is not None:
             if refuse_changes(saved, config, out):
-                on_message(f"the run goes on with another critic: {config.critic}, with {config.critic_network}")
+                critics = ", ".join(map(" with ".join, zip(config.critic, config.critic_network, strict=True)))
+                on_message(f"the run goes on with another critic: {critics}")
             config = replace(config, rollbacks=tuple(saved["config"].get("rollbacks", ())))
         network = FeatureNetwork(Path(config.kid_network)) if config.kid_network and config.kid_every else None
         faces = dataset.load(Path(config.data), config.image_size, config.channels, on_decoded)
@@ -96,7 +102,10 @@ class Run:
         gan = training.gan
         if pair := self.config.init_from:
             arrays = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
-            checkpoint.load_into(_without_additions(gan.trained_parameters(), arrays), arrays, Path(pair))
+            parameters = _without_additions(gan.trained_parameters(), arrays)
+            if self.config.mirror:
+                arrays = _with_mirror_images(arrays, parameters)
+            checkpoint.load_into(parameters, arrays, Path(pair))
             moving_average.reset(gan.averaged)
             self.on_message(f"starting from the networks in {pair}")
         self._write_record()
@@ -175,8 +184,18 @@ class Run:
 
 def _without_additions(parameters: list[Parameter], arrays: checkpoint.Arrays) -> list[Parameter]:
     """The parameters without those of parts that the arrays have nothing of and that can be added to a trained pair."""
-    absent = tuple(part for part in ADDITIONS if not any(name.startswith(part) for name in arrays))
-    return [parameter for parameter in parameters if not parameter.name.startswith(absent)]
+    present = {found[0] for name in arrays if (found := ADDITION.match(name))}
+    return [p for p in parameters if not (found := ADDITION.match(p.name)) or found[0] in present]
+
+
+def _with_mirror_images(arrays: checkpoint.Arrays, parameters: list[Parameter]) -> checkpoint.Arrays:
+    """The arrays, with zeros for what discriminators that saw no mirror images will read of them."""
+    padded = dict(arrays)
+    for parameter in parameters:
+        if FIRST_LAYER.fullmatch(parameter.name) and (array := arrays.get(parameter.name)) is not None:
+            missing = [(0, max(0, wanted - size)) for wanted, size in zip(parameter.shape, array.shape, strict=True)]
+            padded[parameter.name] = np.pad(array, missing)
+    return padded
 
 
 def _already_a_run(out: Path) -> TrainingError:
