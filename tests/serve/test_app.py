@@ -422,16 +422,16 @@ def test_below_a_prefix(tiny_model: Path) -> None:
 
 
 def test_a_new_model_changes_no_face_whose_address_has_an_id() -> None:
-    before = TestClient(create_app("anime-faces-64@1"))
-    after = TestClient(create_app("anime-faces-64@2", "anime-faces-64@1"))
-    assert after.get("/v1/models").json() == {"models": [{"id": "anime-faces-64@2"}, {"id": "anime-faces-64@1"}]}
+    before = TestClient(create_app("anime-faces-64@2"))
+    after = TestClient(create_app("anime-faces-64@3", "anime-faces-64@2"))
+    assert after.get("/v1/models").json() == {"models": [{"id": "anime-faces-64@3"}, {"id": "anime-faces-64@2"}]}
     for path in ("alice.png", "alice.webp?size=96&circle=1"):
-        address = f"/v1/anime-faces-64@1/{path}"
+        address = f"/v1/anime-faces-64@2/{path}"
         assert after.get(address).content == before.get(address).content
         assert after.get(f"/v1/anime-faces-64/{path}").content != before.get(address).content
-        assert after.get(f"/{path}").content == after.get(f"/v1/anime-faces-64@2/{path}").content
-    assert "anime-faces-64@1" in after.get("/openapi.json").text
-    assert before.get("/v1/anime-faces-64@2/alice.png").status_code == 404
+        assert after.get(f"/{path}").content == after.get(f"/v1/anime-faces-64@3/{path}").content
+    assert "anime-faces-64@2" in after.get("/openapi.json").text
+    assert before.get("/v1/anime-faces-64@3/alice.png").status_code == 404
 
 
 def test_two_models_do_not_share_an_id(tiny_model: Path, tmp_path: Path) -> None:
