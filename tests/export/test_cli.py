@@ -232,12 +232,12 @@ def test_auto_takes_the_fastest_within_its_tolerance_and_says_why_not_the_others
 
 def test_provenance_says_how_a_pair_came_about(saved: Path, tmp_path: Path) -> None:
     record = json.loads((saved / "run/config.json").read_text())
-    record["config"] |= {"init_from": "runs/night", "critic": "critics/critic-a.npz"}
+    record["config"] |= {"init_from": "runs/night", "critic": ["critics/critic-a.npz", "b.npz"]}
     record |= {"interpolation": {"start": "night", "share": 0.75}, "steering": {"strength": 1.5, "graders": ["a", "b"]}}
     (tmp_path / "config.json").write_text(json.dumps(record))
     told = original_module.describe_run(tmp_path / "generator.ckpt", 60)
     assert told.endswith(
-        "60 steps of batch size 16, seed 5, started from night, rewarded by critic-a.npz, 0.75 of the way from night, "
+        "60 steps of batch size 16, seed 5, started from night, rewarded by critic-a.npz and b.npz, 0.75 of the way from night, "
         "steered to 1.5 by 2 graders"
     )
 

@@ -104,7 +104,7 @@ def describe_run(path: Path, steps: int | None) -> str:
         if config.get("init_from"):
             facts.append(f"started from {Path(config['init_from']).name}")
         if config.get("critic"):
-            facts.append(f"rewarded by {Path(config['critic']).name}")
+            facts.append(f"rewarded by {' and '.join(Path(critic).name for critic in config['critic'])}")
         if mix := run_record.get("interpolation"):
             facts.append(f"{mix['share']:g} of the way from {mix['start']}")
         if steering := run_record.get("steering"):
