@@ -237,8 +237,8 @@ def test_provenance_says_how_a_pair_came_about(saved: Path, tmp_path: Path) -> N
     (tmp_path / "config.json").write_text(json.dumps(record))
     told = original_module.describe_run(tmp_path / "generator.ckpt", 60)
     assert told.endswith(
-        "60 steps of batch size 16, seed 5, started from night, rewarded by critic-a.npz and b.npz, 0.75 of the way from night, "
-        "steered to 1.5 by 2 graders"
+        "60 steps of batch size 16, seed 5, started from night, rewarded by critic-a.npz and b.npz, "
+        "0.75 of the way from night, steered to 1.5 by 2 graders"
     )
 
 
