@@ -211,6 +211,11 @@ def load_into(parameters: Iterable[Parameter], arrays: Arrays, source: Path) -> 
         parameter.set_data(Tensor(arrays[parameter.name], parameter.dtype))
 
 
+def is_refined(arrays: Arrays) -> bool:
+    """Whether a generator with these arrays has residual blocks."""
+    return any(name.startswith("residual_blocks.") for name in arrays)
+
+
 def generator_cell(
     arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int, *, exact_tanh: bool
 ) -> nn.Cell:
@@ -220,8 +225,8 @@ def generator_cell(
     tolerance of an export; exact_tanh computes it in float64.
     """
     device.select("CPU")
-    steered, refined = "latent_map.weight" in arrays, any(name.startswith("residual_blocks.") for name in arrays)
-    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered, refined=refined)
+    steered = "latent_map.weight" in arrays
+    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered, refined=is_refined(arrays))
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     if exact_tanh:
         generator.generator[-1] = _ExactTanh()

@@ -16,7 +16,7 @@ from avatar_runtime.latents import latents, series, standard_normal
 from avatar_training import rng
 from avatar_training.networks.generator import Generator
 from avatar_training.networks.residual import BLOCKS, ResidualBlock
-from avatar_training.run_folder.checkpoint import Arrays, CheckpointError, load_into
+from avatar_training.run_folder.checkpoint import Arrays, CheckpointError, is_refined, load_into
 
 Floats = npt.NDArray[np.float32]
 
@@ -78,7 +78,7 @@ def _draw_before_tanh(arrays: Arrays, size: int) -> Floats:
     """Faces before the generator's tanh: float32 [N, channels, size, size]."""
     width, channels = arrays[f"generator.{_last(size)}.weight"].shape[:2]
     latent_dim = arrays["generator.0.weight"].shape[0]
-    generator = Generator(size, channels, latent_dim, width, refined=_is_refined(arrays))
+    generator = Generator(size, channels, latent_dim, width, refined=is_refined(arrays))
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     generator.generator[-1] = nn.Identity()
     generator.set_train(False)
@@ -109,15 +109,11 @@ def _grown_generator(arrays: Arrays, size: int, before_tanh: Floats, seed: int) 
 
 def _new_block(arrays: Arrays, layer: int, width: int, seed: int) -> dict[str, Floats]:
     """The residual block of a new hidden layer, if a refined generator has one there; it changes nothing at first."""
-    if not _is_refined(arrays) or layer >= len(BLOCKS):
+    if not is_refined(arrays) or layer >= len(BLOCKS):
         return {}
     block = {p.name: p.asnumpy() for p in ResidualBlock(width, nn.BatchNorm2d, channels_last=False).get_parameters()}
     first = {name: _random(array.shape, seed, layer) if "conv" in name else array for name, array in block.items()}
     return {f"residual_blocks.{layer}.0.{name}": array for name, array in first.items()}
-
-
-def _is_refined(arrays: Arrays) -> bool:
-    return any(name.startswith("residual_blocks.") for name in arrays)
 
 
 def _grown_discriminator(arrays: Arrays, before_tanh: Floats, seed: int) -> dict[str, npt.NDArray[np.generic]]:
