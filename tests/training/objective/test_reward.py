@@ -107,6 +107,17 @@ def test_a_rewarded_run_resumes_to_the_bit_and_may_get_another_critic(
     assert losses(whole) != losses(tmp_path / "other")
 
 
+def test_the_critics_logit_holds_nothing_of_the_activations_excess(
+    classifier: Path, critic: Path, tiny_config: MakeConfig
+) -> None:
+    rewarded = {"critic": (str(critic),), "critic_network": (str(classifier),), "reward_images": 4}
+    real = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    limits = (0.0, 0.1)
+    steps = [TrainingStep(Gan(tiny_config(activation_limit=limit, **rewarded))) for limit in limits]
+    without, limited = (step.run(0, real, 2e-3)[2] for step in steps)
+    assert limited == pytest.approx(without, rel=1e-5)
+
+
 def test_a_reward_makes_the_critic_find_less_in_float16_too(
     classifier: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:

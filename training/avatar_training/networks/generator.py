@@ -74,6 +74,6 @@ class Generator(nn.Cell):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
                 if limit:
-                    squares += ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
+                    squares = squares + ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
                 x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]
