@@ -77,9 +77,19 @@ def test_a_critic_learns_from_doubtful_faces_too(network: ActivationNetwork) -> 
     grades = graded()
     activations = network(grades.images)
     scattered = np.arange(len(grades.grade)) % 8 == 0  # broken for no visible reason
-    weights, bias = fit(activations, np.where(scattered, 0, np.where(grades.broken, 1, 2)))
+    weights, bias = fit(activations, np.where(scattered, 0, np.where(grades.broken, 1, 2)), grades.grader)
     scores = activations @ weights + bias
     assert scores[grades.broken].mean() > scores[~grades.broken].mean() + scores[~grades.broken].std()
+
+
+def test_a_strict_graders_faces_do_not_count_as_worse() -> None:
+    rng = np.random.default_rng(0)
+    strict = np.arange(400) % 2 == 0
+    activations = rng.standard_normal((400, 8)).astype(np.float32)
+    activations[:, 1] += 2 * strict  # what only tells whose faces these are
+    grade = np.clip(np.rint(1.5 - activations[:, 0] - strict), 0, 2).astype(np.int64)
+    weights, _ = fit(activations, grade, np.where(strict, "ana", "ben"))
+    assert abs(weights[1]) < 0.2 * weights[0]
 
 
 def test_a_critic_finds_what_graders_meant_and_survives_its_file(network: ActivationNetwork, tmp_path: Path) -> None:

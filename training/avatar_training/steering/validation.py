@@ -27,7 +27,7 @@ def learn_critic(network: ActivationNetwork, activations: Floats, grades: Grades
             f"more faces ({grades.broken.sum()} broken of {len(grades.broken)} now) by more than one grader, and check "
             "that the graders agree and call real faces fine"
         )
-    return _critic(network, *fit(activations, grades.grade), grades, validation)
+    return _critic(network, *fit(activations, grades.grade, grades.grader), grades, validation)
 
 
 def cross_validate(activations: Floats, grades: Grades) -> Validation:
@@ -40,7 +40,7 @@ def cross_validate(activations: Floats, grades: Grades) -> Validation:
     count = min(_MAX_FOLDS, len(np.unique(groups)))
     scores = np.empty(len(groups))
     for learnt, left_out in GroupKFold(count).split(activations, groups=groups):
-        weights, bias = fit(activations[learnt], grades.grade[learnt])
+        weights, bias = fit(activations[learnt], grades.grade[learnt], grades.grader[learnt])
         scores[left_out] = activations[left_out] @ weights + bias
     return _validation(scores, grades, unseen)
 
@@ -68,7 +68,7 @@ def half_critic(network: ActivationNetwork, activations: Floats, grades: Grades,
     """Train a critic on half 0 or 1 of the grades; its AUC is that on the other half. Raises CriticError."""
     rows, others = halves(grades)[:: 1 if half == 0 else -1]
     learnt, unseen = grades.chosen(rows), grades.chosen(others)
-    weights, bias = fit(activations[rows], learnt.grade)
+    weights, bias = fit(activations[rows], learnt.grade, learnt.grader)
     scores = activations[others].astype(np.float64) @ weights + bias
     return _critic(network, weights, bias, learnt, _validation(scores, unseen, _groups(grades)[0]))
 
