@@ -26,7 +26,7 @@ from test_exit_statuses import program
 from tiny_model import plain_network, tiny_arrays
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier"]
+ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier", "enlarge"]
 """The commands of avatar-train, in the order in which the examples run."""
 HAS_MINDSPORE = pytest.mark.skipif(find_spec("mindspore") is None, reason="MindSpore has no wheel for this Python")
 
@@ -177,6 +177,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
             "runs/reward": str(ROOT / "training/pretrained/anime-faces-64"),
         }
         fewer = {
+            "enlarge": "--steps 2",
             "grade": "--count 128",
             "steer": "--fresh-faces 200 --faces 64 --real-faces 20 --strengths 0.8 --strength 0.8",
         }

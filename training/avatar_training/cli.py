@@ -24,6 +24,7 @@ from avatar_training.config import (
     RUNS,
     TrainConfig,
 )
+from avatar_training.enlarging.cli import enlarge
 from avatar_training.errors import TrainingError
 from avatar_training.preparation.cli import prepare
 from avatar_training.run_folder.record import newest_run, read_record, shapes_of
@@ -261,6 +262,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
 
 main.add_command(classifier)
 main.add_command(prepare)
+main.add_command(enlarge)
 main.add_command(grade)
 main.add_command(steer)
 

@@ -107,6 +107,8 @@ def describe_run(path: Path, steps: int | None) -> str:
             facts.append(f"rewarded by {' and '.join(Path(critic).name for critic in config['critic'])}")
         if mix := run_record.get("interpolation"):
             facts.append(f"{mix['share']:g} of the way from {mix['start']}")
+        if enlarging := run_record.get("enlarging"):
+            facts.append(f"enlarged from {enlarging['pair']} in {enlarging['steps']} steps")
         if steering := run_record.get("steering"):
             facts.append(f"steered to {steering['strength']:g} by {len(steering['graders'])} graders")
         return ", ".join(facts)

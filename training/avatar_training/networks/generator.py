@@ -39,7 +39,7 @@ class Generator(nn.Cell):
                  norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False,
                  latent_map: bool = False, refined: bool = False) -> None:  # fmt: skip
         super().__init__()
-        self.channels_last = channels_last
+        self.image_size, self.channels_last = image_size, channels_last
         self.latent_map = nn.Dense(latent_dim, latent_dim) if latent_map else nn.Identity()
         transposed = cl.Conv2dTranspose if channels_last else nn.Conv2dTranspose
         norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)

@@ -71,6 +71,9 @@ class Upscaler:
             return picture
         if FACTOR * side < self.image_size:
             raise UnusableImageError(f"smaller than {-(-self.image_size // FACTOR)} pixels")
-        enlarged = self._network.process_pil(to_pil(decode(data, side, 3)))
-        size = (self.image_size, self.image_size)
-        return np.asarray(enlarged.resize(size, Image.Resampling.LANCZOS))
+        enlarged = to_pil(self.enlarged(decode(data, side, 3)))
+        return np.asarray(enlarged.resize((self.image_size, self.image_size), Image.Resampling.LANCZOS))
+
+    def enlarged(self, picture: UInt8) -> UInt8:
+        """A picture uint8 [H, W, 3] at twice its size. Raises UpscalingError if waifu2x cannot be loaded."""
+        return np.asarray(self._network.process_pil(to_pil(picture)))

@@ -1,0 +1,1 @@
+"""Teach a generator to draw the same faces at twice the size."""
