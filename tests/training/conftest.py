@@ -19,7 +19,16 @@ from avatar_training.config import TrainConfig
 from .classifier import write_classifier
 
 if importlib.util.find_spec("mindspore") is None:  # no wheel for this Python; what is left needs none
-    collect_ignore_glob = ["data", "distributed", "metrics", "networks", "objective", "preparation", "report"]
+    collect_ignore_glob = [
+        "data",
+        "distributed",
+        "enlarging",
+        "metrics",
+        "networks",
+        "objective",
+        "preparation",
+        "report",
+    ]
     collect_ignore_glob += ["run_folder", "steering/test_steer.py", "test_cli.py", "test_loop.py", "test_optimizer.py"]
 
 MakeConfig = Callable[..., TrainConfig]
