@@ -78,8 +78,8 @@ class AvatarGenerator:
         faces. To keep them, name the model: `AvatarGenerator.load("anime-faces-64@3")`. A version never changes.
 
         Args:
-            model: An id such as "anime-faces-64@3", looked up as `find_model` says; or the path of an .onnx or .ort
-                file of avatar-edge.
+            model: An id such as "anime-faces-64@3", or a name without the version, looked up as `find_model` says; or
+                the path of an .onnx or .ort file of avatar-edge.
             providers: onnxruntime execution providers in order of preference; by default the CPU's alone.
             threads: Threads inside an operator, 1 to 256. By default onnxruntime chooses, but uses at most as many
                 threads as the process has CPUs.

@@ -84,7 +84,8 @@ def find_model(model: str | Path | None = None) -> ModelFile:
     """Where a model lies.
 
     Args:
-        model: An id, looked up in the package and in `model_folder`; or a path; or None, for the default.
+        model: An id, looked up in the package and in `model_folder`; or a name without a version, for the newest in the
+            package; or a path; or None, for the default.
 
     Raises:
         ModelFileError: The id is not known, or its file is not on this machine.
@@ -92,10 +93,10 @@ def find_model(model: str | Path | None = None) -> ModelFile:
     if model is None:
         model = default_model()
     if not isinstance(model, str) or not is_id(model):
-        versions = sorted(id for id in _package_registry()[1] if id.startswith(f"{model}@"))
-        if versions and not Path(model).exists():
-            raise ModelFileError(f"the model {model} has versions: name one, as in {' or '.join(versions)}")
-        return ModelFile(Path(model))
+        versions = [id for id in _package_registry()[1] if id.rpartition("@")[0] == model]
+        if not versions or Path(model).exists():
+            return ModelFile(Path(model))
+        model = max(versions, key=lambda id: int(id.rpartition("@")[2]))
     known = _package_registry()[1].get(model)
     path = _PACKAGE / f"{model}.onnx"
     if known is None or not _exists(path):
