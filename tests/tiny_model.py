@@ -111,13 +111,18 @@ def tiny_original() -> Original:
 
 
 def write_tiny_model(
-    path: Path, weights: GeneratorWeights | None = None, output: str = "uint8", precision: str = "fp32"
+    path: Path,
+    weights: GeneratorWeights | None = None,
+    output: str = "uint8",
+    precision: str = "fp32",
+    version: int = 1,
 ) -> ModelSpec:
     """Write a model file without the comparison that needs MindSpore; returns its metadata."""
     weights = weights or tiny_weights()
     model, applied = build_model(weights, output, precision)
     spec = ModelSpec(
         name="tiny",
+        version=version,
         latent_dim=weights.latent_dim,
         image_size=weights.image_size,
         channels=weights.channels,

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.imaging.portrait import Portrait
+from avatar_runtime.model_file.registry import default_model
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
@@ -421,17 +422,26 @@ def test_below_a_prefix(tiny_model: Path) -> None:
     assert (found.status_code, found.headers["location"]) == (308, "/faces/")
 
 
-def test_a_new_model_changes_no_face_whose_address_has_an_id() -> None:
-    before = TestClient(create_app("anime-faces-64@2"))
-    after = TestClient(create_app("anime-faces-64@3", "anime-faces-64@2"))
-    assert after.get("/v1/models").json() == {"models": [{"id": "anime-faces-64@3"}, {"id": "anime-faces-64@2"}]}
+def test_a_new_model_changes_no_face_whose_address_has_an_id(tiny_model: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.onnx"
+    write_tiny_model(newer, tiny_weights(seed=1), version=2)
+    before, after = TestClient(create_app(tiny_model)), TestClient(create_app(newer, tiny_model))
+    assert after.get("/v1/models").json() == {"models": [{"id": "tiny@2"}, {"id": "tiny@1"}]}
     for path in ("alice.png", "alice.webp?size=96&circle=1"):
-        address = f"/v1/anime-faces-64@2/{path}"
+        address = f"/v1/tiny@1/{path}"
         assert after.get(address).content == before.get(address).content
-        assert after.get(f"/v1/anime-faces-64/{path}").content != before.get(address).content
-        assert after.get(f"/{path}").content == after.get(f"/v1/anime-faces-64@3/{path}").content
-    assert "anime-faces-64@2" in after.get("/openapi.json").text
-    assert before.get("/v1/anime-faces-64@3/alice.png").status_code == 404
+        assert after.get(f"/v1/tiny/{path}").content != before.get(address).content
+        assert after.get(f"/{path}").content == after.get(f"/v1/tiny@2/{path}").content
+    assert "tiny@1" in after.get("/openapi.json").text
+    assert before.get("/v1/tiny@2/alice.png").status_code == 404
+
+
+def test_models_of_two_sizes_are_served_side_by_side() -> None:
+    with TestClient(create_app(default_model(), "anime-faces-64")) as client:
+        for id, generator in ((id, AvatarGenerator.load(id)) for id in (default_model(), "anime-faces-64@3")):
+            answer = client.get(f"/v1/{id}/alice.png")
+            assert answer.content == Picture(("alice",)).render(generator, ".png")
+            assert client.get(f"/v1/{id.split('@')[0]}/alice.png").content == answer.content
 
 
 def test_two_models_do_not_share_an_id(tiny_model: Path, tmp_path: Path) -> None:
