@@ -28,17 +28,21 @@ def test_a_dry_run_shows_the_resolved_configuration_and_writes_nothing(tmp_path:
 
 
 def test_a_run_that_begins_with_a_pair_has_networks_of_its_shape(tmp_path: Path) -> None:
-    config = TrainConfig("d", steps=1, ngf=48, ndf=24, generator="refined").to_dict()
+    config = TrainConfig("d", steps=1, image_size=64, ngf=48, ndf=24, generator="refined").to_dict()
     (tmp_path / "config.json").write_text(json.dumps({"config": config, "dataset": {"sha256": ""}}))
 
     def shape(*arguments: str) -> list[object]:
         result = avatar_train("--data", "d", "--init-from", str(tmp_path), "--dry-run", *arguments)
         shown = json.loads(result.stdout)
-        return [shown["generator"], shown["ngf"], shown["ndf"]]
+        return [shown["image_size"], shown["generator"], shown["ngf"], shown["ndf"]]
 
-    assert shape() == ["refined", 48, 24]
-    assert shape("--image-size", "128") == ["refined", 24, 12]  # half at each doubling: see `growing`
-    assert shape("--image-size", "128", "--ndf", "20", "--generator", "tutorial") == ["tutorial", 24, 20]
+    assert shape() == [64, "refined", 48, 24]
+    assert shape("--image-size", "128") == [128, "refined", 24, 12]  # half at each doubling: see `growing`
+    assert shape("--image-size", "128", "--ndf", "20", "--generator", "tutorial") == [128, "tutorial", 24, 20]
+    (tmp_path / "config.json").write_text(
+        json.dumps({"config": {**config, "image_size": 128}, "dataset": {"sha256": ""}})
+    )
+    assert shape() == [128, "refined", 48, 24]
 
 
 def test_every_field_of_a_config_is_an_option() -> None:

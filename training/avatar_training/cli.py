@@ -81,7 +81,9 @@ class _Group(Command, click.Group):
 @_where("--resume", is_flag=True, help="Continue from the newest snapshot.")
 @_where("--restart", is_flag=True, help="Start over; a run already in --out is renamed, not deleted.")
 @_where("--dry-run", is_flag=True, help="Print the configuration and stop.")
-@_network("--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64]")
+@_network(
+    "--image-size", type=click.Choice(IMAGE_SIZES), help="Height and width in pixels.  [default: 64, or as --init-from]"
+)
 @_network("--channels", type=click.Choice([1, 3]), help="1 for grey, 3 for RGB.  [default: 3]")
 @_network("--latent-dim", **_FROM_1, help="Length of a latent vector.  [default: 100]")
 @_network(
@@ -252,7 +254,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
 
     \b
     Example:
-      avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
+      avatar-train interpolate training/pretrained/anime-faces-128 runs/reward --share 0.6 --out runs/between
     """
     from avatar_training.run_folder.interpolation import interpolate as write_between
 

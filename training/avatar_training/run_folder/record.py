@@ -108,15 +108,18 @@ def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> bool:
 def shapes_of(pair: Path, image_size: int | None) -> dict[str, Any]:
     """The networks' fields of a run that begins with this pair: its own, widths halved for each doubling of the size.
 
+    Without an image_size it is the pair's.
+
     Empty if the folder has no record. Raises TrainingError if the record is damaged.
     """
     run = read_record(pair)
     if run is None:
         return {}
     own = TrainConfig.from_dict(run["config"])
-    doubled = max(1, (image_size or own.image_size) // own.image_size)
+    image_size = image_size or own.image_size
+    doubled = max(1, image_size // own.image_size)
     widths = {"ngf": max(1, own.ngf // doubled), "ndf": max(1, own.ndf // doubled)}
-    return {"generator": own.generator, "mirror": own.mirror, **widths}
+    return {"image_size": image_size, "generator": own.generator, "mirror": own.mirror, **widths}
 
 
 def newest_run(folder: Path) -> Path:
