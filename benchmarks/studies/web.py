@@ -156,7 +156,7 @@ def in_node(model: Path) -> dict[str, Any]:
 def in_chromium(model: Path) -> dict[str, Any]:
     """Each contender on a page of its own; the first face counts from navigation, with a warm cache."""
     with AvatarGenerator.load(model) as generator:
-        ready = scripts("/", '"/models/anime-faces-64.onnx"', generator.spec.latent_dim)
+        ready = scripts("/", '"/model.onnx"', generator.spec.latent_dim)
     found: dict[str, Any] = {name: {"moved": 0, **{key: [] for key in KEYS}} for name in ready}
     pages = {f"/{i}.html": script for i, script in enumerate(ready.values())}
     with _site(model, pages) as site, sync_playwright() as driver:
@@ -201,7 +201,7 @@ def add(found: dict[str, Any], one: dict[str, Any]) -> None:
 @contextmanager
 def _site(model: Path, pages: dict[str, str]) -> Iterator[str]:
     content = model.read_bytes()
-    made = {"/models/anime-faces-64.onnx": content, "/src/embedded.js": embedded_module(content).encode()}
+    made = {"/model.onnx": content, "/src/embedded.js": embedded_module(content).encode()}
     page = '<!doctype html><link rel="icon" href="data:,"><script type="module">{}</script>'
     made |= {address: page.format(script).encode() for address, script in pages.items()}
 

@@ -23,7 +23,7 @@ def engine_wasm() -> Path:
 def embedded_module(model: bytes) -> str:
     """The text of src/embedded.js. The one that runtime/web/prepare.js writes takes the model from a package of npm.
 
-    It has the digest of the model file, which the page loads from models/anime-faces-64.onnx.
+    It has the digest of the model file, which the page loads from model.onnx.
     """
     web = web_sources()
     engine = (web / "src" / "engine.js").read_text("utf-8").replace("export function", "function")
@@ -33,5 +33,5 @@ def embedded_module(model: bytes) -> str:
     }
     lines = [f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items()]
     sha256 = hashlib.sha256(model).hexdigest()
-    address = 'new URL("../models/anime-faces-64.onnx", import.meta.url)'
+    address = 'new URL("../model.onnx", import.meta.url)'
     return "".join([*lines, f'export const MODEL = {{ sha256: "{sha256}", url: {address} }};\n'])

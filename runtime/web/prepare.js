@@ -6,7 +6,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { modelId, readSpec } from "./src/spec.js";
 
 const here = (/** @type {string} */ path) => new URL(path, import.meta.url);
-const FILE = "anime-faces-64.onnx";
+const FILE = "model.onnx";
 
 const id = JSON.parse(readFileSync(here("../avatar_runtime/models/models.json"), "utf8")).default;
 const model = readFileSync(here(`../avatar_runtime/models/${id}.onnx`));

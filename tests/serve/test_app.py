@@ -106,7 +106,7 @@ ADDRESSES = [
     "/openapi.json",
     "/",
     "/src/embedded.js",
-    "/models/anime-faces-64.onnx",
+    "/model.onnx",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -247,7 +247,7 @@ def test_a_model_that_is_deleted_is_still_the_one_that_is_served(tmp_path: Path,
         before = client.get("/alice.png").content
         path.write_bytes(b"another")
         path.unlink()
-        assert client.get("/models/anime-faces-64.onnx").content == tiny_model.read_bytes()
+        assert client.get("/model.onnx").content == tiny_model.read_bytes()
         assert client.get("/alice.png").content == before
 
 
@@ -315,7 +315,7 @@ def test_the_page_and_all_it_loads(client: TestClient, tiny_model: Path) -> None
         assert client.get(f"/{address}").status_code == 200
     for address in ("demo/demo.js", "src/index.js", "src/embedded.js", "sw.js"):
         assert "javascript" in client.get(f"/{address}").headers["content-type"]
-    model = client.get("/models/anime-faces-64.onnx").content
+    model = client.get("/model.onnx").content
     assert model == tiny_model.read_bytes()
     assert hashlib.sha256(model).hexdigest() in client.get("/src/embedded.js").text
 
@@ -330,7 +330,7 @@ def test_a_script_and_the_page_are_compressed_and_a_picture_is_not(client: TestC
         assert int(zipped.headers["content-length"]) < 0.8 * int(plain.headers["content-length"])
         assert zipped.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
         assert zipped.headers["etag"] != plain.headers["etag"]
-    for path in ("/alice.png", "/v1/tiny@1/alice.webp", "/models/anime-faces-64.onnx"):
+    for path in ("/alice.png", "/v1/tiny@1/alice.webp", "/model.onnx"):
         assert "content-encoding" not in client.get(path, headers={"Accept-Encoding": "gzip"}).headers
 
 

@@ -142,7 +142,7 @@ def serve() -> Iterator[Callable[..., str]]:
 def serve_web(node: str, serve: Callable[..., str]) -> Callable[[str], str]:
     """serve_web(policy): the address of runtime/web, with the model where avatar-serve has it."""
     model = embedded_model().read_bytes()
-    made = {"/models/anime-faces-64.onnx": model, "/src/embedded.js": embedded_module(model).encode()}
+    made = {"/model.onnx": model, "/src/embedded.js": embedded_module(model).encode()}
     return lambda policy: serve(WEB, policy=policy, made=made)
 
 

@@ -122,14 +122,14 @@ def test_a_policy_without_webassembly_is_named(page: Any, serve_web: Callable[[s
 @pytest.mark.parametrize(
     "source",
     [
-        "'/models/anime-faces-64.onnx'",
-        "new URL('/models/anime-faces-64.onnx', location)",
-        "await fetch('/models/anime-faces-64.onnx')",
-        "await (await fetch('/models/anime-faces-64.onnx')).arrayBuffer()",
-        "new File([await (await fetch('/models/anime-faces-64.onnx')).blob()], 'mine.onnx')",
-        f"new ({FRAME}.URL)('/models/anime-faces-64.onnx', location)",
-        f"await {FRAME}.fetch('/models/anime-faces-64.onnx')",
-        f"await (await {FRAME}.fetch('/models/anime-faces-64.onnx')).arrayBuffer()",
+        "'/model.onnx'",
+        "new URL('/model.onnx', location)",
+        "await fetch('/model.onnx')",
+        "await (await fetch('/model.onnx')).arrayBuffer()",
+        "new File([await (await fetch('/model.onnx')).blob()], 'mine.onnx')",
+        f"new ({FRAME}.URL)('/model.onnx', location)",
+        f"await {FRAME}.fetch('/model.onnx')",
+        f"await (await {FRAME}.fetch('/model.onnx')).arrayBuffer()",
     ],
 )
 def test_a_model_comes_from_anywhere(blank: Any, source: str) -> None:
@@ -201,7 +201,7 @@ def bundled(unpack: Callable[[Path], None], tmp_path: Path, serve: Callable[...,
         (tmp_path / "index.html").write_text('<!doctype html><link rel="icon" href="data:,">')
         (tmp_path / "main.js").write_text(
             'import { AvatarGenerator } from "avatar-runtime-web";\n'
-            'import model from "avatar-runtime-web-model/anime-faces-64.onnx";\n' + script
+            'import model from "avatar-runtime-web-model/model.onnx";\n' + script
         )
         esbuild = WEB / "node_modules" / ".bin" / "esbuild"
         bundle = ["--bundle", "--minify", "--format=esm", "--outfile=worker.js"]

@@ -140,7 +140,7 @@ def test_the_packed_package_does_what_its_readme_says(
     assert {path.name for path in package.iterdir()} == {"LICENSE", "README.md", "package.json", "src"}
     assert {path.name for path in model.iterdir()} == {
         *("LICENSE", "README.md", "package.json", "index.js", "index.d.ts"),
-        *("anime-faces-64.onnx", "anime-faces-64.onnx.d.ts"),
+        *("model.onnx", "model.onnx.d.ts"),
     }
     readme = (package / "README.md").read_text("utf-8")
     assert all(tarball.name in readme for tarball in tarballs.values())

@@ -92,7 +92,7 @@ def _documents(model: bytes, ids: list[str]) -> Iterator[tuple[str, Document]]:
             headers = [(b"content-security-policy", POLICY.encode())] if name == "index.html" else []
             document = Document(path.read_bytes(), _MEDIA_TYPES.get(path.suffix, "application/octet-stream"), *headers)
             yield ("" if name == "index.html" else name), document
-    yield "models/anime-faces-64.onnx", Document(model, "application/octet-stream")
+    yield "model.onnx", Document(model, "application/octet-stream")
     yield "src/embedded.js", Document(lambda: embedded_module(model).encode(), "text/javascript")
     yield "openapi.json", Document(lambda: json.dumps(description(ids)).encode(), "application/json")
     yield "v1/models", Document(json.dumps({"models": [{"id": name} for name in ids]}).encode(), "application/json")

@@ -1,4 +1,4 @@
-import model from "avatar-runtime-web-model/anime-faces-64.onnx"; // --loader:.onnx=file gives its address
+import model from "avatar-runtime-web-model/model.onnx"; // --loader:.onnx=file gives its address
 import { AvatarFace } from "avatar-runtime-web/element";
 import { check } from "./check.js";
 
