@@ -1,6 +1,5 @@
 """The page and its one-file form in real browsers, under avatar-serve's Content-Security-Policy."""
 
-import base64
 import io
 import zipfile
 from collections.abc import Callable
@@ -23,13 +22,13 @@ SIZE = PYTHON.spec.image_size
 READY = "document.getElementById('face').ariaBusy === 'false'"
 FACE = """() => {
   const canvas = document.getElementById("face");
-  return btoa(String.fromCharCode(...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data));
+  return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
 }"""
 
 
 def shown(page: Any) -> UInt8:
     """What the page's large face shows: uint8 [H, W, 3]."""
-    return rgb(base64.b64decode(page.evaluate(FACE)))
+    return rgb(bytes(page.evaluate(FACE)))
 
 
 def visit(page: Any, address: str) -> None:
@@ -60,8 +59,8 @@ def test_a_link_shows_what_it_was_made_of(page: Any, site: str) -> None:
 
 
 def test_a_link_of_another_model_says_so(page: Any, site: str) -> None:
-    page.goto(f"{site}/#name=alice&model=anime-faces-64@0")
-    until(page, "document.getElementById('status').textContent.includes('anime-faces-64@0')")
+    page.goto(f"{site}/#name=alice&model=another@1")
+    until(page, "document.getElementById('status').textContent.includes('another@1')")
 
 
 def test_shuffle_takes_another_name_and_the_link_follows(page: Any, site: str) -> None:

@@ -1,6 +1,5 @@
 """AvatarGenerator in real browsers: workers, order, cancelling, and where the model comes from."""
 
-import base64
 import hashlib
 import re
 import subprocess
@@ -104,9 +103,9 @@ def test_a_strict_policy_is_enough(page: Any, serve_web: Callable[[str], str], w
     page.goto(f"{serve_web(policy)}/demo/demo.css")
     body = """const generator = await AvatarGenerator.load(undefined, { workers: 2 });
     const [{ data }] = await generator.generate(["alice"]);
-    return [btoa(String.fromCharCode(...data)), generator.engine.limit];"""
+    return [Array.from(data), generator.engine.limit];"""
     drawn, limit = run(page, body)
-    assert np.array_equal(rgb(base64.b64decode(drawn)), PYTHON.generate(["alice"])[0])
+    assert np.array_equal(rgb(bytes(drawn)), PYTHON.generate(["alice"])[0])
     assert limit == (2 if worker == "blob:" else 0)
     page.complaints[:] = [text for text in page.complaints if not re.search("Content.Security.Policy", text)]
 
@@ -217,13 +216,13 @@ def test_a_web_worker_draws(page: Any, bundled: Callable[[str], str]) -> None:
     page.goto(
         bundled("""const generator = await AvatarGenerator.load(model);
         const [{ data }] = await generator.generate(["alice"]);
-        postMessage([btoa(String.fromCharCode(...data)), generator.modelId]);""")
+        postMessage([Array.from(data), generator.modelId]);""")
     )
     answer = """() => new Promise((tell) => {
       new Worker("/worker.js", { type: "module" }).onmessage = ({ data }) => tell(data);
     })"""
     drawn, model_id = page.evaluate(answer)
-    assert np.array_equal(rgb(base64.b64decode(drawn)), PYTHON.generate(["alice"])[0])
+    assert np.array_equal(rgb(bytes(drawn)), PYTHON.generate(["alice"])[0])
     assert model_id == MODEL_ID
 
 
@@ -260,4 +259,4 @@ def test_a_thousand_avatars_leave_the_memory_flat(blank: Any) -> None:
     run(blank, MANY, [0, 100])
     before = used()
     run(blank, MANY, [100, 1000])
-    assert used() - before < 1_000_000, "a thousand avatars are 16 MB"
+    assert used() - before < 1_000_000, "a thousand avatars are tens of MB"

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from avatar_export.formats.html_page import DECODE, encode
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import AvatarError
 from avatar_runtime.generator import embedded_model
@@ -125,7 +126,8 @@ def test_names_and_codes_survive_a_minifier(node: str, tmp_path: Path) -> None:
     bundle = ["--bundle", "--minify", "--format=esm", "--outfile=out.mjs"]
     subprocess.run([esbuild, "main.js", *bundle], cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run([node, "out.mjs"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert done.stdout.split("\n")[:2] == ["ModelFileError unreachable ModelFileError", "16384 InputError"]
+    size = 4 * AvatarGenerator.load().spec.image_size ** 2
+    assert done.stdout.split("\n")[:2] == ["ModelFileError unreachable ModelFileError", f"{size} InputError"]
 
 
 def test_the_packed_package_does_what_its_readme_says(
@@ -213,6 +215,14 @@ def test_wrong_arguments_are_refused_in_a_sentence(ask: Ask, tiny_model: Path, r
     answer = ask(tiny_model, *request_)
     assert answer["name"] == "InputError"
     assert words in answer["message"]
+
+
+def test_the_one_file_page_reads_bytes_of_every_length(node: str) -> None:
+    data = [bytes(range(256)) * 9 + b"\xff" * n for n in range(9)] + [b"\xff" * n for n in range(9)]
+    script = f"{DECODE} const texts = {json.dumps([encode(one) for one in data])};"
+    script += "console.log(JSON.stringify(texts.map((text) => Buffer.from(decode(text)).toString('hex'))));"
+    done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [one.hex() for one in data]
 
 
 def test_types_fit_sources_and_users(node: str, npm: str) -> None:
