@@ -87,6 +87,11 @@ def test_what_cannot_be_enlarged_is_refused(pair: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_grey_faces_are_refused(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    train(tiny_config(channels=1, steps=1), tmp_path / "grey")
+    refused(avatar_train("enlarge", "--checkpoint", tmp_path / "grey", "--out", tmp_path / "new"), "grey faces")
+
+
 def test_the_largest_size_stays(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar_training.enlarging.enlarge.IMAGE_SIZES", (32,))
     refused(avatar_train("enlarge", "--checkpoint", pair, "--out", tmp_path / "new"), "32 pixels", "no larger size")
