@@ -254,7 +254,7 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
 
     \b
     Example:
-      avatar-train interpolate training/pretrained/anime-faces-128 runs/reward --share 0.6 --out runs/between
+      avatar-train interpolate training/pretrained/anime-faces-64 runs/reward --share 0.6 --out runs/between
     """
     from avatar_training.run_folder.interpolation import interpolate as write_between
 
