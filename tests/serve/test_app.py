@@ -19,7 +19,6 @@ from starlette.testclient import TestClient
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.errors import InputError, ModelFileError
 from avatar_runtime.imaging.portrait import Portrait
-from avatar_runtime.model_file.registry import default_model
 from avatar_runtime.output.picture import Picture
 from avatar_runtime.serve.app import create_app
 from avatar_runtime.serve.batching import Answer, Batcher
@@ -436,9 +435,12 @@ def test_a_new_model_changes_no_face_whose_address_has_an_id(tiny_model: Path, t
     assert before.get("/v1/tiny@2/alice.png").status_code == 404
 
 
-def test_models_of_two_sizes_are_served_side_by_side() -> None:
-    with TestClient(create_app(default_model(), "anime-faces-64")) as client:
-        for id, generator in ((id, AvatarGenerator.load(id)) for id in (default_model(), "anime-faces-64@3")):
+def test_models_of_two_sizes_are_served_side_by_side(tiny_model: Path) -> None:
+    generators = AvatarGenerator.load("anime-faces-64"), AvatarGenerator.load(tiny_model)
+    assert len({generator.spec.image_size for generator in generators}) == 2
+    with TestClient(create_app("anime-faces-64", tiny_model)) as client:
+        for generator in generators:
+            id = generator.model_id
             answer = client.get(f"/v1/{id}/alice.png")
             assert answer.content == Picture(("alice",)).render(generator, ".png")
             assert client.get(f"/v1/{id.split('@')[0]}/alice.png").content == answer.content

@@ -87,7 +87,7 @@ def listed() -> Iterator[dict[str, Any]]:
 
     known = registry.known_models()
     lying = {path.stem for path in registry.model_folder().glob("*.onnx") if registry.is_id(path.stem)}
-    for id in sorted(known.keys() | lying, key=lambda id: (id.split("@")[0], int(id.split("@")[1]))):
+    for id in sorted(known.keys() | lying, key=registry.id_parts):
         model: dict[str, Any] = {"size": None, "shape": "", "license": "", "quality": "", "url": "", "sha256": ""}
         model |= asdict(known[id]) if id in known else {}
         path = None

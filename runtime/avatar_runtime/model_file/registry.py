@@ -75,6 +75,12 @@ def is_id(text: object) -> bool:
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
+def id_parts(id: str) -> tuple[str, int]:
+    """The name and the version in an id: ids sorted by them have a name's newest version last."""
+    name, _, version = id.rpartition("@")
+    return name, int(version)
+
+
 def default_model() -> str:
     """The id of the model that draws where none is named."""
     return _package_registry()[0]
@@ -93,10 +99,10 @@ def find_model(model: str | Path | None = None) -> ModelFile:
     if model is None:
         model = default_model()
     if not isinstance(model, str) or not is_id(model):
-        versions = [id for id in _package_registry()[1] if id.rpartition("@")[0] == model]
+        versions = [id for id in _package_registry()[1] if id_parts(id)[0] == model]
         if not versions or Path(model).exists():
             return ModelFile(Path(model))
-        model = max(versions, key=lambda id: int(id.rpartition("@")[2]))
+        model = max(versions, key=id_parts)
     known = _package_registry()[1].get(model)
     path = _PACKAGE / f"{model}.onnx"
     if known is None or not _exists(path):

@@ -47,6 +47,7 @@ EDGES = 1.0
 """Weight of the differences between neighbouring pixels in the loss, beside the pixels'."""
 
 MIN_TRUNCATION = 0.6
+"""Each latent is scaled by a random factor from this to 1, so that truncated faces are learnt, too."""
 
 KEPT = ("pixel_range", "steps", MAP_WEIGHT, MAP_BIAS)
 """Entries of generator.ckpt that stay, besides the layers."""
@@ -103,7 +104,7 @@ def enlarge(
     config = small.config.with_changes(**shapes_of(folder, size))
     pair = grow(checkpoint.read_pair(folder), size, seed, folder)
     shape = (size, config.channels, config.latent_dim, config.ngf)
-    generator = Generator(*shape, channels_last=True, refined=config.generator == "refined")
+    generator = Generator(*shape, channels_last=True, refined=checkpoint.is_refined(pair))
     checkpoint.load_into(generator.get_parameters(), pair, folder)
     lesson, errors = Lesson(generator), []
     for step in range(steps):

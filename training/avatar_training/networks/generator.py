@@ -73,7 +73,7 @@ class Generator(nn.Cell):
         for i in range(len(self.generator)):
             x = self.generator[i](x)
             if i % 3 == 2:  # a ReLU
-                if limit:
+                if limit:  # with +=, MindSpore would write into a zero that other parts of the graph share
                     squares = squares + ops.square(ops.relu(x.astype(mstype.float32) - limit)).sum()
                 x = self.residual_blocks[i // 3](x)
         return cl.to_channels_first(x) if self.channels_last else x, squares / z.shape[0]

@@ -108,9 +108,8 @@ def refuse_changes(run: dict[str, Any], config: TrainConfig, out: Path) -> bool:
 def shapes_of(pair: Path, image_size: int | None) -> dict[str, Any]:
     """The networks' fields of a run that begins with this pair: its own, widths halved for each doubling of the size.
 
-    Without an image_size it is the pair's.
-
-    Empty if the folder has no record. Raises TrainingError if the record is damaged.
+    Without an image_size the size is the pair's. Empty if the folder has no record. Raises TrainingError if the record
+    is damaged.
     """
     run = read_record(pair)
     if run is None:
