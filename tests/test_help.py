@@ -179,7 +179,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
         fewer = {
             "enlarge": "--steps 2",
             "grade": "--count 128",
-            "steer": "--fresh-faces 200 --faces 64 --real-faces 20 --strengths 0.8 --strength 0.8",
+            "steer": "--fresh-faces 400 --faces 64 --real-faces 20 --strengths 0.8 --strength 0.8",
         }
         lines = [(command.name or "", line) for command in with_subcommands(avatar_train) for line in examples(command)]
         for name, line in sorted(lines, key=lambda pair: ORDER.index(pair[0])):
