@@ -2,8 +2,9 @@
 
 The generator grows (`run_folder.growing`), and its last layers learn to draw what waifu2x makes of the small
 generator's faces: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015, with a
-super-resolution network as the teacher. No discriminator takes part. Sharper lines show faults that blur hides: of
-96 enlarged faces blind graders called 5% broken and 39% fine, of 64 small ones in the same sheets 0% and 67%. Training
+super-resolution network as the teacher. No discriminator takes part. Side by side with small faces enlarged
+bicubically, graders chose the sharp ones 143 of 144 times. Alone, sharper lines show faults that blur hides: of 96
+enlarged faces blind graders called 5% broken and 39% fine, of 64 small ones in the same sheets 0% and 67%. Training
 adversarially at the larger size can give finer detail, but takes longer: a pair with 10% broken and 46% fine faces had
 15% and 25% after 2,200 steps.
 """
