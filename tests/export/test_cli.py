@@ -360,6 +360,7 @@ def test_unsuitable_target_is_refused(tmp_path: Path, saved: Path, quick: None, 
         ("--pixel-range", "0..255"),
         ("--precision", "int4"),
         ("--tolerance", "psnr_db", "45"),
+        ("--target", "html", "--help"),
         ("surplus",),
     ],
 )

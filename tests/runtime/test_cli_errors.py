@@ -66,6 +66,8 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
         (f"--out {'x' * 300}.png", "cannot write"),
         ("--out-dir old.png", "cannot make the folder old.png"),
         ("--out a.gif", "'.gif' is for animations, from one avatar to another; use one of .png, .webp, .jpg, .jpeg"),
+        ("--out --count 3", "--out needs a value, and --count follows it"),
+        ("--interpolate a --frames --out a.gif", "--interpolate needs a value, and --frames follows it"),
         ("--out a", "a name without an extension has no format; use one of .png"),
         ("--provider NoSuchProvider --out a.png", "NoSuchProvider is not in this onnxruntime"),
         ("", "say what to draw and where: avatar-gen alice writes alice.png"),

@@ -72,6 +72,19 @@ class Command(click.Command):
                 raise click.BadParameter(f"{err.message} ({FILE} sets it)", err.ctx, err.param) from err
             raise
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and refuse an option that took the next option for its value: click lets it."""
+        rest = super().parse_args(ctx, args)
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        known = {spelling for option in options for spelling in (*option.opts, *option.secondary_opts)}
+        for option in options:
+            if ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
+                value = ctx.params.get(str(option.name))
+                for part in value if isinstance(value, (tuple, list)) else (value,):
+                    if str(part) in known:
+                        raise click.UsageError(f"{option.opts[0]} needs a value, and {part} follows it", ctx)
+        return rest
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options group by group, and the commands of a group of commands."""
         groups: dict[str, list[tuple[str, str]]] = {}
