@@ -78,11 +78,10 @@ class Command(click.Command):
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         known = {spelling for option in options for spelling in (*option.opts, *option.secondary_opts)}
         for option in options:
-            if ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
-                value = ctx.params.get(str(option.name))
-                for part in value if isinstance(value, (tuple, list)) else (value,):
-                    if str(part) in known:
-                        raise click.UsageError(f"{option.opts[0]} needs a value, and {part} follows it", ctx)
+            value = ctx.params.get(str(option.name))
+            taken = known.intersection(map(str, value if isinstance(value, (tuple, list)) else (value,)))
+            if taken and ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"{option.opts[0]} needs a value, and {taken.pop()} follows it", ctx)
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
