@@ -77,3 +77,15 @@ def test_fish_completes_options_and_values(tmp_path: Path, line: str, words: lis
     done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stderr == ""
     assert [found.split("\t")[0] for found in done.stdout.splitlines()] == words
+
+
+def test_a_line_that_would_be_refused_is_completed(tmp_path: Path) -> None:
+    asked = {
+        "_AVATAR_GEN_COMPLETE": "bash_complete",
+        "COMP_WORDS": "avatar-gen --out --count --circ",
+        "COMP_CWORD": "3",
+    }
+    done = subprocess.run(
+        ["avatar-gen"], env=environment(tmp_path) | asked, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("plain,--circle\n", "")

@@ -75,6 +75,8 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and refuse an option that took the next option for its value: click lets it."""
         rest = super().parse_args(ctx, args)
+        if ctx.resilient_parsing:  # completion: the line is not finished
+            return rest
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         known = {spelling for option in options for spelling in (*option.opts, *option.secondary_opts)}
         for option in options:
