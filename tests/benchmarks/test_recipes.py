@@ -15,7 +15,7 @@ from benchmarks.studies import recipes
 from benchmarks.studies.recipes import Recipe, main, parse
 
 STAND_IN = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 options = sys.argv[2:]
 out = Path(options[options.index("--out") + 1])
