@@ -26,7 +26,7 @@ from test_exit_statuses import program
 from tiny_model import plain_network, tiny_arrays
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["main", "prepare", "grade", "steer", "interpolate", "classifier", "enlarge"]
+ORDER = ["main", "prepare", "grade", "steer", "map", "interpolate", "classifier", "enlarge"]
 """The commands of avatar-train, in the order in which the examples run."""
 HAS_MINDSPORE = pytest.mark.skipif(find_spec("mindspore") is None, reason="MindSpore has no wheel for this Python")
 
@@ -178,6 +178,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
         }
         fewer = {
             "enlarge": "--steps 2",
+            "map": "--steps 2",
             "grade": "--count 128",
             "steer": "--fresh-faces 400 --faces 64 --real-faces 20 --strengths 0.8 --strength 0.8",
         }

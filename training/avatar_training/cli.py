@@ -29,7 +29,7 @@ from avatar_training.errors import TrainingError
 from avatar_training.preparation.cli import prepare
 from avatar_training.run_folder.record import newest_run, read_record, shapes_of
 from avatar_training.signals import StopRequest
-from avatar_training.steering.cli import grade, steer
+from avatar_training.steering.cli import grade, learn_map, steer
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FROM_0, _FROM_1 = ({"type": click.IntRange(min=least), "metavar": "N"} for least in (0, 1))
@@ -267,6 +267,7 @@ main.add_command(prepare)
 main.add_command(enlarge)
 main.add_command(grade)
 main.add_command(steer)
+main.add_command(learn_map)
 
 
 def _download(url: str, path: Path) -> None:

@@ -111,6 +111,8 @@ def describe_run(path: Path, steps: int | None) -> str:
             facts.append(f"enlarged from {enlarging['pair']} in {enlarging['steps']} steps")
         if steering := run_record.get("steering"):
             facts.append(f"steered to {steering['strength']:g} by {len(steering['graders'])} graders")
+        if learned := run_record.get("learned_map"):
+            facts.append(f"latents mapped as {len(learned['critics_sha256'])} critics taught")
         return ", ".join(facts)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -94,9 +94,9 @@ def load_rewards(config: TrainConfig, mixed_precision: bool) -> nn.CellList:
     return nn.CellList(rewards)
 
 
-def penalty(logits: Tensor) -> Tensor:
-    """softplus(logit + MARGIN), its mean over the images: float32 []."""
-    x = logits + MARGIN
+def penalty(logits: Tensor, margin: float = MARGIN) -> Tensor:
+    """softplus(logit + margin), its mean over the images: float32 []."""
+    x = logits + margin
     return (ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))).mean()
 
 

@@ -14,7 +14,7 @@ from avatar_runtime.output.atomic import replacing
 from avatar_training.config import TrainConfig, as_options
 from avatar_training.errors import TrainingError
 
-_FIELDS = {"config", "dataset", "files", "environment", "enlarging", "interpolation", "steering"}
+_FIELDS = {"config", "dataset", "files", "environment", "enlarging", "interpolation", "learned_map", "steering"}
 
 
 def record_path(out: Path) -> Path:
