@@ -26,7 +26,7 @@ from test_exit_statuses import program
 from tiny_model import plain_network, tiny_arrays
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["main", "prepare", "grade", "steer", "map", "interpolate", "classifier", "enlarge"]
+ORDER = ["main", "prepare", "grade", "steer", "map", "bound", "interpolate", "classifier", "enlarge"]
 """The commands of avatar-train, in the order in which the examples run."""
 HAS_MINDSPORE = pytest.mark.skipif(find_spec("mindspore") is None, reason="MindSpore has no wheel for this Python")
 

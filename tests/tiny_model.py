@@ -32,7 +32,8 @@ def tiny_arrays(
     seed: int = 0,
     latent_map: bool = False,
     refined: bool = False,
-) -> dict[str, npt.NDArray[np.float32]]:
+    bounded: bool = False,
+) -> dict[str, npt.NDArray[Any]]:
     """Arrays under the names of a generator's checkpoint, drawn wide enough for its pictures to have contrast."""
     rng = np.random.default_rng(seed)
 
@@ -49,7 +50,9 @@ def tiny_arrays(
 
     hidden = int(np.log2(image_size)) - 2
     widths = [latent_dim, *(ngf * 2**i for i in reversed(range(hidden))), channels]
-    arrays = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if bounded:
+        arrays["activation_bound"] = np.array(1, np.int32)
     if latent_map:
         arrays["latent_map.weight"] = normal(latent_dim, latent_dim, sigma=1 / np.sqrt(latent_dim))
         arrays["latent_map.bias"] = normal(latent_dim)

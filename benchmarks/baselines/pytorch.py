@@ -16,7 +16,7 @@ _NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "mov
 
 
 class Generator(nn.Module):
-    """The network of a MindSpore checkpoint, whose names it has: a latent map and residual blocks if that has them."""
+    """The network of a MindSpore checkpoint, whose names it has: with a latent map, blocks and bounds if that has."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         super().__init__()
@@ -26,14 +26,15 @@ class Generator(nn.Module):
             if name.startswith("generator.") and len(shape) == 4
         ]
         self.latent_map = nn.Linear(kernels[0][0], kernels[0][0]) if "latent_map.weight" in shapes else nn.Identity()
+        relu = nn.Hardtanh(0.0, 1.0) if "activation_bound" in shapes else nn.ReLU()
         layers: list[nn.Module] = []
         blocks: list[nn.Module] = []
         for i, (shape, following) in enumerate(pairwise([*kernels, ()])):
             layers.append(nn.ConvTranspose2d(*shape[:2], 4, *((1, 0) if i == 0 else (2, 1)), bias=False))
-            layers += [nn.BatchNorm2d(shape[1]), nn.ReLU(True)] if following else [nn.Tanh()]
+            layers += [nn.BatchNorm2d(shape[1]), relu] if following else [nn.Tanh()]
             count = len({name for name in shapes if re.fullmatch(rf"residual_blocks\.{i}\.\d+\.conv1\.weight", name)})
             inside = shapes[f"residual_blocks.{i}.0.conv1.weight"][0] if count else 0
-            blocks.append(nn.Sequential(*(_Block(shape[1], inside) for _ in range(count))))
+            blocks.append(nn.Sequential(*(_Block(shape[1], inside, relu) for _ in range(count))))
         self.generator, self.residual_blocks = nn.Sequential(*layers), nn.ModuleList(blocks)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -47,13 +48,14 @@ class Generator(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, inside: int) -> None:
+    def __init__(self, width: int, inside: int, relu: nn.Module) -> None:
         super().__init__()
         self.conv1, self.norm1 = nn.Conv2d(width, inside, 3, padding=1, bias=False), nn.BatchNorm2d(inside)
         self.conv2, self.norm2 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.relu = relu
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return x + self.norm2(self.conv2(self.relu(self.norm1(self.conv1(x)))))
 
 
 def generator(weights: Any) -> Generator:
@@ -61,6 +63,8 @@ def generator(weights: Any) -> Generator:
     network = Generator({name: array.shape for name, array in weights.items()})
     state = {}
     for name, array in weights.items():
+        if name == "activation_bound":
+            continue
         place, kind = name.rsplit(".", 1)
         state[f"{place}.{_NAMES.get(kind, kind)}"] = torch.from_numpy(np.asarray(array))
     network.load_state_dict(state, strict=False)  # without num_batches_tracked, which nothing reads
@@ -69,8 +73,8 @@ def generator(weights: Any) -> Generator:
 
 
 def _layer(item: tuple[str, Any]) -> int:
-    number = item[0].split(".")[1]
-    return int(number) if number.isdigit() else -1
+    number = re.match(r"generator\.(\d+)", item[0])
+    return int(number[1]) if number else -1
 
 
 def open_network(models: Models, threads: int, channels_last: bool = False, compiled: bool = False) -> Network:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avatar_export.source.checkpoint import BatchNorm, GeneratorWeights
+from avatar_export.source.checkpoint import BOUND, BatchNorm, GeneratorWeights
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES
 
 OPSET = 17
@@ -25,9 +25,10 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
     """The graph z float32 [batch, latent_dim] -> image float32 [batch, channels, image_size, image_size], after tanh.
 
     ConvTranspose, BatchNormalization, Relu … ConvTranspose, Tanh, as in the DCGAN paper, section 3; before them
-    a Gemm if the checkpoint has a latent map, and after a Relu the residual blocks of a refined generator.
+    a Gemm if the checkpoint has a latent map, and after a Relu the residual blocks of a refined generator. A bounded
+    generator has a Clip for each Relu.
     """
-    output, network = OUTPUT_NAMES["float32"], _Network()
+    output, network = OUTPUT_NAMES["float32"], _Network(weights.bounded)
     latent = INPUT_NAME
     if weights.latent_map is not None:
         arrays = {"weight": weights.latent_map.weight, "bias": weights.latent_map.bias}
@@ -40,12 +41,12 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
         kernel = {"weight": layer.weight}
         current = network.add("ConvTranspose", f"{name}.conv", [current], kernel, kernel_shape=[4, 4], **geometry)
         if layer.norm is not None:
-            current = network.add("Relu", f"{name}.relu", [network.norm(f"{name}.norm", current, layer.norm)])
+            current = network.activation(f"{name}.relu", network.norm(f"{name}.norm", current, layer.norm))
         for j, block in enumerate(layer.blocks):
             name, x = f"layer{i}.block{j}", current
             kernel = {"weight": block.conv1}
             current = network.add("Conv", f"{name}.conv1", [current], kernel, kernel_shape=[3, 3], pads=[1] * 4)
-            current = network.add("Relu", f"{name}.relu1", [network.norm(f"{name}.norm1", current, block.norm1)])
+            current = network.activation(f"{name}.relu1", network.norm(f"{name}.norm1", current, block.norm1))
             kernel = {"weight": block.conv2}
             current = network.add("Conv", f"{name}.conv2", [current], kernel, kernel_shape=[1, 1], pads=[0] * 4)
             current = network.add("Add", f"{name}.add", [x, network.norm(f"{name}.norm2", current, block.norm2)])
@@ -66,9 +67,10 @@ def plain_graph(weights: GeneratorWeights) -> onnx.ModelProto:
 class _Network:
     """Nodes and initializers as they are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounded: bool) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.bounded = bounded
 
     def add(self, kind: str, name: str, inputs: Sequence[str], arrays: dict[str, npt.NDArray[Any]] | None = None,
             **attributes: Any) -> str:  # fmt: skip
@@ -78,6 +80,12 @@ class _Network:
         names = [*inputs, *(f"{name}.{part}" for part in arrays)]
         self.nodes.append(helper.make_node(kind, names, [f"{name}.out"], name, **attributes))
         return f"{name}.out"
+
+    def activation(self, name: str, value: str) -> str:
+        """Add a Relu, or what a bounded generator has instead."""
+        if not self.bounded:
+            return self.add("Relu", name, [value])
+        return self.add("Clip", name, [value], {"low": np.array(0, np.float32), "high": np.array(BOUND, np.float32)})
 
     def norm(self, name: str, value: str, norm: BatchNorm) -> str:
         """Add a batch norm."""

@@ -32,15 +32,22 @@ RUN_RECORD = {
 }
 
 
-def network(image_size: int = 32, channels: int = 3, latent_dim: int = 100, ngf: int = 8, refined: bool = False) -> Any:
+def network(
+    image_size: int = 32,
+    channels: int = 3,
+    latent_dim: int = 100,
+    ngf: int = 8,
+    refined: bool = False,
+    bounded: bool = False,
+) -> Any:
     """MindSpore's generator, with weights that give its pictures contrast."""
     from avatar_training import device
     from avatar_training.networks.generator import Generator
     from avatar_training.run_folder.checkpoint import load_into
 
     device.select("CPU")
-    generator = Generator(image_size, channels, latent_dim, ngf, refined=refined)
-    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, refined=refined)
+    generator = Generator(image_size, channels, latent_dim, ngf, refined=refined, bounded=bounded)
+    arrays = tiny_arrays(image_size, ngf, channels, latent_dim, refined=refined, bounded=bounded)
     load_into(generator.get_parameters(), arrays, Path("tiny"))
     return generator.set_train(False)
 
@@ -175,9 +182,12 @@ def test_other_architectures_are_within_the_tolerance(tmp_path: Path, architectu
     assert exported.size == (tmp_path / "other.onnx").stat().st_size
 
 
+@pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_refined_generator_is_within_the_tolerance_in_every_engine(tmp_path: Path, precision: str) -> None:
-    save_run(tmp_path / "run", network(refined=True))
+def test_a_refined_generator_is_within_the_tolerance_in_every_engine(
+    tmp_path: Path, precision: str, bounded: bool
+) -> None:
+    save_run(tmp_path / "run", network(refined=True, bounded=bounded))
     out = tmp_path / "refined.onnx"
     options = Options({"max_levels": 99, "mean_levels": 9, "psnr": 20})
     exported = exporter.export_model(tmp_path / "run", out, precision, options=options)

@@ -13,6 +13,7 @@ from onnx import TensorProto
 from avatar_export.formats.onnx_file import check_model
 from avatar_export.int8.calibration import activation_ranges, sensitive_layers
 from avatar_export.int8.quantize_layers import layer_inputs
+from avatar_export.pipeline import build_graph
 from avatar_export.source.checkpoint import GeneratorWeights
 from avatar_export.validation import speed
 from avatar_export.validation.parity import compare
@@ -88,6 +89,24 @@ def test_two_products_of_int8_fit_in_16_bits(int8_model: onnx.ModelProto, channe
         assert 255 * np.maximum(pairs, 0).sum(axis=2).max() <= 2**15 - 1
         assert 255 * np.minimum(pairs, 0).sum(axis=2).min() >= -(2**15)
         assert np.abs(pairs).max() > 64
+
+
+@pytest.mark.parametrize("variant", [*(Variant(precision=p) for p in PRECISIONS), Variant(accelerator=True)], ids=str)
+def test_a_bounded_generator_is_as_near_in_every_variant(variant: Variant) -> None:
+    weights = tiny_weights(ngf=16, refined=True, bounded=True)
+    plain, limits = plain_network(weights), {"max_levels": 20.0, "mean_levels": 2.0, "psnr": 40.0}
+    stages = build_graph(weights, variant)
+    kinds = [node.op_type for node in stages[-1][1].graph.node]
+    assert "Relu" not in kinds
+    assert ("Clip" in kinds) == (variant.precision != "int8")
+    network = partial(run, open_session(check_model(stages[-1][1])))
+    tolerance = tolerance_of(variant.precision, limits if variant.precision == "int8" else {})
+    sizes = (1,) if variant.accelerator else (1, 7)
+    report = compare(network, plain, weights, variant.output, tolerance, batch_sizes=sizes)
+    assert report.failures == []
+    assert not np.allclose(
+        plain(latents(["a"], 100)), plain_network(replace(weights, bounded=False))(latents(["a"], 100))
+    )
 
 
 def test_fp16_is_half_the_size(weights: GeneratorWeights) -> None:

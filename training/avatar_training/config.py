@@ -104,6 +104,8 @@ class TrainConfig:
     """Hidden activations of the generator above this are penalised, which makes int8 more accurate; 0 for no limit."""
     generator: str = "tutorial"
     """tutorial, or refined, which has residual blocks besides."""
+    bounded: bool = False
+    """The generator's ReLUs give no more than 1, so that int8 exports come nearer to it."""
     ngf: int = 64
     """Width of the generator: channels of its last hidden layer."""
     ndf: int = 32

@@ -34,10 +34,12 @@ def equalize_channels(model: onnx.ModelProto, maxima: Maxima | None = None) -> b
     2. Those layers are of one group with constant weights; those before a Relu have a bias, a constant too.
     3. maxima has the Relus' outputs, and none of the tensors is an output of the graph.
     """
-    maxima = channel_maxima(model) if maxima is None else maxima
     graph, changed = model.graph, False
+    joined = _joined(graph)
+    if maxima is None:
+        maxima = channel_maxima(model) if joined else {}
     makers = {output: node for node in graph.node for output in node.output}
-    for relus, concats in _joined(graph):
+    for relus, concats in joined:
         known = constants(graph)
         writers = [makers.get(relu.input[0]) for relu in relus]
         shown = {output.name for output in graph.output}

@@ -18,7 +18,7 @@ from avatar_export.int8.rounding import (
     round_to_nearest,
     round_with_compensation,
 )
-from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass
+from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, is_rectifier
 
 LAYERS = ("Gemm", "Conv")
 MOVING = ("Reshape", "Transpose", "Concat")
@@ -61,7 +61,8 @@ def quantize_layers(
     """Quantize Gemm and Conv in ONNX's QDQ form, per output channel; operators between them move uint8.
 
     B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-    CVPR 2018, section 2. A Relu becomes part of the quantization, since uint8 with zero point 0 has no negative values.
+    CVPR 2018, section 2. A Relu becomes part of the quantization, since uint8 with zero point 0 has no negative values,
+    and so does a Clip from 0 to where the range ends.
     (onnxruntime.quantization would give each phase and each step of the interleaving its own scale, and requantize
     between them.)
 
@@ -75,7 +76,8 @@ def quantize_layers(
 
     Preconditions, for the whole graph:
 
-    1. It consists of Gemm and Conv with constant weights and biases, Relu, Reshape, Transpose, Concat and Tanh.
+    1. It consists of Gemm and Conv with constant weights and biases, Relu, Clip from 0, Reshape, Transpose, Concat and
+       Tanh.
     2. Gemm has no transposition, alpha or beta; Conv has one group.
     3. ranges has the input of each Gemm, Conv and Tanh. Each tensor on the way there is read once, or by layers and
        a Concat.
@@ -105,7 +107,8 @@ class _Quantizer:
         layers = [node for node in self.graph.node if node.op_type in LAYERS]
         return (
             bool(layers)
-            and all(node.op_type in (*LAYERS, *MOVING, "Relu", "Tanh") for node in self.graph.node)
+            and all(node.op_type in (*LAYERS, *MOVING, "Tanh") or is_rectifier(node) for node in self.graph.node)
+            and all(self.known.get(node.input[1]) == 0 for node in self.graph.node if node.op_type == "Clip")
             and all(_is_plain(node) and all(name in self.known for name in node.input[1:]) for node in layers)
             and all(name in self.ranges for name in layer_inputs(self.graph))
             and all(self._destination(node.output[0])[0] in self.ranges for node in layers)
@@ -118,7 +121,7 @@ class _Quantizer:
         if node.op_type in LAYERS:
             layer = self._float_layer(node) if source in self.keep_float else self._layer(node)
             return [*layer, *self._encode(node.output[0], *self._destination(node.output[0]))]
-        if node.op_type == "Relu":
+        if is_rectifier(node):
             self.encodings[node.output[0]] = self.encodings[source]
             return []
         if node.op_type == "Tanh":
@@ -136,11 +139,11 @@ class _Quantizer:
         """
         rectified = False
         while True:
-            moving = [node for node in self.readers.get(name, []) if node.op_type in (*MOVING, "Relu")]
+            moving = [node for node in self.readers.get(name, []) if node.op_type in MOVING or is_rectifier(node)]
             others = [node for node in self.readers.get(name, []) if node not in moving]
             if len(moving) != 1 or any(node.op_type not in LAYERS for node in others):
                 return name, rectified
-            rectified = rectified or moving[0].op_type == "Relu"
+            rectified = rectified or is_rectifier(moving[0])
             name = moving[0].output[0]
 
     def _encode(self, name: str, like: str, rectified: bool = False) -> list[onnx.NodeProto]:

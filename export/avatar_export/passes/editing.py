@@ -100,6 +100,11 @@ def give_pixels(graph: onnx.GraphProto, shape: tuple[int, int, int]) -> None:
     graph.output.append(helper.make_tensor_value_info(OUTPUT_NAMES["uint8"], TensorProto.UINT8, pixels))
 
 
+def is_rectifier(node: onnx.NodeProto | None) -> TypeGuard[onnx.NodeProto]:
+    """Whether a node is a Relu, or a bounded generator's Clip from 0 to 1."""
+    return node is not None and node.op_type in ("Relu", "Clip")
+
+
 def is_convolution(
     node: onnx.NodeProto | None, known: Mapping[str, npt.NDArray[np.generic]], inputs: int
 ) -> TypeGuard[onnx.NodeProto]:

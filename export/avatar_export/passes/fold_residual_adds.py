@@ -7,7 +7,15 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import add_constant, attributes, constants, graph_pass, is_convolution, only_consumer
+from avatar_export.passes.editing import (
+    add_constant,
+    attributes,
+    constants,
+    graph_pass,
+    is_convolution,
+    is_rectifier,
+    only_consumer,
+)
 
 
 @graph_pass
@@ -17,8 +25,8 @@ def fold_residual_adds(model: onnx.ModelProto) -> bool:
     b becomes a channel of h that is 1 everywhere, so that a padding of zeros stays one. Preconditions, for all Adds of
     the graph:
 
-    1. Its second input comes from a 1x1 Conv of one group, with constant weight and bias, of a Relu of a Conv of one
-       group with constant weight and bias; each of these three is read once.
+    1. Its second input comes from a 1x1 Conv of one group, with constant weight and bias, of a Relu (or Clip) of a Conv
+       of one group with constant weight and bias; each of these three is read once.
     2. Its output is read by Conv and ConvTranspose of one group with constant weights only.
     """
     graph = model.graph
@@ -50,11 +58,10 @@ def _holds(
     makers: Mapping[str, onnx.NodeProto],
 ) -> bool:
     chain, value = [], add.input[1]
-    for kind in ("Conv", "Relu", "Conv"):
+    for is_convolved in (True, False, True):
         node = makers.get(value)
-        if node is None or node.op_type != kind or only_consumer(graph, value) is None:
-            return False
-        if kind == "Conv" and not is_convolution(node, known, inputs=3):
+        fits = is_convolution(node, known, inputs=3) and node.op_type == "Conv" if is_convolved else is_rectifier(node)
+        if node is None or not fits or only_consumer(graph, value) is None:
             return False
         chain.append(node)
         value = node.input[0]

@@ -5,7 +5,15 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from avatar_export.passes.editing import add_constant, constants, graph_pass, is_doubling, only_consumer, replace_nodes
+from avatar_export.passes.editing import (
+    add_constant,
+    constants,
+    graph_pass,
+    is_doubling,
+    is_rectifier,
+    only_consumer,
+    replace_nodes,
+)
 
 VECTOR_WIDTH = 16
 """Output channels that onnxruntime computes at once. Four phases that fit in one vector become one 3x3 convolution with
@@ -20,7 +28,7 @@ def split_transposed_convolution(model: onnx.ModelProto) -> bool:
     """Rewrite each 4x4 ConvTranspose of stride 2 and padding 1 as a 2x2 Conv for each phase, interleaved in NHWC.
 
     The outputs at even and odd rows and columns are four convolutions of the same input (W. Shi et al., "Is the
-    deconvolution layer the same as a convolutional layer?", 2016). A Relu after it moves to the phases, where
+    deconvolution layer the same as a convolutional layer?", 2016). A Relu or Clip after it moves to the phases, where
     onnxruntime fuses it.
     Preconditions, for each ConvTranspose: 1 to 3 of `is_doubling`, and
 
@@ -38,7 +46,7 @@ def split_transposed_convolution(model: onnx.ModelProto) -> bool:
             continue
         known = constants(graph)
         relu = only_consumer(graph, conv.output[0])
-        old = [conv, relu] if relu is not None and relu.op_type == "Relu" else [conv]
+        old = [conv, relu] if is_rectifier(relu) else [conv]
         weight, *bias = (known[name] for name in conv.input[1:])
         replace_nodes(graph, old, _interleaved(graph, conv, old[-1], size, weight, *bias))
         changed = True
@@ -76,7 +84,7 @@ def _interleaved(
         parts.append(name)
         if last is not conv:
             parts[-1] = f"{name}.relu"
-            nodes.append(helper.make_node("Relu", [name], [parts[-1]], parts[-1]))
+            nodes.append(helper.make_node(last.op_type, [name, *last.input[1:]], [parts[-1]], parts[-1]))
     steps = [
         ("Concat", {"axis": 1}),  # [N, 4 maps, H, W]
         ("Transpose", {"perm": [0, 2, 3, 1]}),  # [N, H, W, 4 maps]

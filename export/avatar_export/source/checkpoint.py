@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ Array = npt.NDArray[np.float32]
 
 PIXEL_RANGES: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0)}
 
+BOUND = 1.0
+"""The most that a ReLU of a bounded generator gives."""
 MAX_LAYERS = 8
 """Layers of the largest generator: one more doubles the image, 512x512 is the largest."""
 MAX_ACTIVATIONS = 2**22
@@ -21,6 +24,7 @@ MAX_ACTIVATIONS = 2**22
 
 _BLOCKS = "residual_blocks."
 _LATENT_MAP = ("latent_map.weight", "latent_map.bias")
+_BOUND = "activation_bound"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class GeneratorWeights:
     """Digest of the checkpoint file."""
     steps: int | None = None
     """How many steps it was trained for, if the checkpoint says."""
+    bounded: bool = False
+    """Whether no ReLU gives more than 1."""
     latent_map: LatentMap | None = None
     """The map that steering has added, if any."""
     prefix: str = "generator."
@@ -100,11 +106,13 @@ class GeneratorWeights:
         """image_size, channels, latent_dim and ngf: the arguments of `avatar_training.networks.Generator`."""
         return self.image_size, self.channels, self.latent_dim, self.ngf
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays under the names that `avatar_training.networks.Generator` gives them."""
-        named: dict[str, Array] = {}
+        named: dict[str, npt.NDArray[Any]] = {}
         if self.latent_map is not None:
             named |= zip(_LATENT_MAP, (self.latent_map.weight, self.latent_map.bias), strict=True)
+        if self.bounded:
+            named[_BOUND] = np.array(BOUND, np.int32)
         for i, layer in enumerate(self.layers):
             named[f"generator.{3 * i}.weight"] = layer.weight
             if layer.norm is not None:
@@ -150,6 +158,7 @@ def generator_weights(
         pixel_range or _stored_range(arrays),
         sha256,
         _stored_steps(arrays),
+        _stored_bound(arrays, cell),
         _latent_map(arrays, cell, layers[0].weight.shape[0]),
         prefix,
     )
@@ -252,6 +261,15 @@ def _finite(name: str, array: AnyArray) -> Array:
     if not np.isfinite(converted).all():
         raise UnsuitableCheckpointError(f"{name} holds NaN or infinity: the training diverged")
     return converted
+
+
+def _stored_bound(arrays: Mapping[str, AnyArray], cell: str) -> bool:
+    """Whether the ReLUs are bounded."""
+    stored = arrays.get(cell + _BOUND)
+    if stored is not None and np.ravel(stored).tolist() != [BOUND]:
+        shown = ", ".join(map(str, np.ravel(stored).tolist()[:4])) or "empty"
+        raise UnsuitableCheckpointError(f"{cell}{_BOUND} is {shown}; it can only be {BOUND:g}")
+    return stored is not None
 
 
 def _stored_steps(arrays: Mapping[str, AnyArray]) -> int | None:

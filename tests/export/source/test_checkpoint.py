@@ -171,3 +171,12 @@ def test_what_is_no_dcgan_is_refused_with_the_arrays_name(damage: Callable[[Arra
     arrays = tiny_arrays()
     damage(arrays)
     assert shown in sentence(arrays)
+
+
+def test_the_bound_of_activations_is_read_and_another_is_refused() -> None:
+    weights = generator_weights(tiny_arrays(bounded=True), pixel_range=TANH)
+    assert weights.bounded
+    assert generator_weights(weights.arrays(), pixel_range=TANH).bounded
+    assert not generator_weights(tiny_arrays(), pixel_range=TANH).bounded
+    for bad in (zeros(1), zeros(2), zeros(0)):
+        assert "activation_bound is" in sentence({**tiny_arrays(), "activation_bound": bad})

@@ -11,6 +11,7 @@ from PIL import Image
 from avatar_runtime.latents import latents, series
 from avatar_training import device
 from avatar_training.config import TrainConfig
+from avatar_training.enlarging.bounding import bound_pair
 from avatar_training.loop import train
 from avatar_training.networks.discriminator import Discriminator
 from avatar_training.networks.gan import Gan
@@ -34,8 +35,11 @@ def images(arrays: checkpoint.Arrays, size: int, ngf: int) -> npt.NDArray[np.flo
     return checkpoint.generator_network(arrays, size, 3, 100, ngf)(Z)
 
 
-def test_a_grown_generator_draws_the_same_faces_enlarged(pair: Path) -> None:
-    before = checkpoint.read_pair(pair)
+@pytest.mark.parametrize("bounded", [False, True])
+def test_a_grown_generator_draws_the_same_faces_enlarged(pair: Path, tmp_path: Path, bounded: bool) -> None:
+    if bounded:
+        bound_pair(pair, tmp_path / "bounded")
+    before = checkpoint.read_pair(tmp_path / "bounded" if bounded else pair)
     small = np.arctanh(images(before, 32, 16).astype(np.float64))
     large = images(grow(before, 64, 0, pair), 64, 8)
     for one, channel in np.ndindex(small.shape[:2]):

@@ -40,15 +40,22 @@ class Gan:
         # The layers for a CPU know neither several workers nor mixed precision.
         channels_last = mindspore.get_context("device_target") == "CPU" and workers.size == 1 and not amp
         norm = partial(SyncBatchNorm2d, workers=workers.size) if workers.size > 1 else None
-        refined = config.generator == "refined"
-        self.generator = Generator(*shape, config.latent_dim, config.ngf, norm, channels_last, refined=refined)
+        make = partial(
+            Generator,
+            *(*shape, config.latent_dim, config.ngf),
+            channels_last=channels_last,
+            refined=config.generator == "refined",
+            bounded=config.bounded,
+        )
+        self.generator = make(norm=norm)
         mirror, heads = config.mirror, config.feature_heads
         self.discriminator = Discriminator(*shape, config.ndf, config.spectral_norm, norm, channels_last, mirror)
         self.heads = FeatureHeads(Path(heads), *shape, channels_last, mirror) if heads else None
-        self.average = Generator(*shape, config.latent_dim, config.ngf, channels_last=channels_last, refined=refined)
+        self.average = make()
         self.average.update_parameters_name(_AVERAGE_PREFIX)
-        self.averaged = list(zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True))
-        """Each parameter of the average, with the generator's."""
+        both = zip(self.average.get_parameters(), self.generator.get_parameters(), strict=True)
+        self.averaged = [pair for pair in both if "activation_bound" not in pair[0].name]
+        """Each parameter of the average that changes, with the generator's."""
         _draw_weights(self.trained_parameters(), config.seed)
         reset(self.averaged)
         if amp:

@@ -8,11 +8,12 @@ generator's output and the discriminator's input, ReLU in the generator, LeakyRe
 import math
 from collections.abc import Callable
 
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal
 
 from avatar_training.networks import channels_last as cl
+from avatar_training.networks.bounded import BOUND, BoundedReLU
 from avatar_training.networks.residual import BLOCKS, ResidualBlock
 
 PIXEL_RANGE = (-1.0, 1.0)
@@ -31,13 +32,14 @@ class Generator(nn.Cell):
     [-1, 1]. The layers are `generator.0` (4x4 transposed convolution of z), then batch norm, ReLU and a 4x4 transposed
     convolution of stride 2 in turn. Width doubles towards z: ngf * 8 at image_size 64. norm replaces the
     usual batch norm. With latent_map, an affine map of z (`latent_map`) comes before the first layer: see `steering`.
-    With refined, residual blocks follow the first ReLUs: see `residual`.
+    With refined, residual blocks follow the first ReLUs: see `residual`. With bounded, no ReLU gives more than 1: see
+    `bounded`.
     With channels_last, the layers of `channels_last` compute the same faster on a CPU.
     """
 
     def __init__(self, image_size: int = 64, channels: int = 3, latent_dim: int = 100, ngf: int = 64,
                  norm: Callable[..., nn.Cell] | None = None, channels_last: bool = False,
-                 latent_map: bool = False, refined: bool = False) -> None:  # fmt: skip
+                 latent_map: bool = False, refined: bool = False, bounded: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.image_size, self.channels_last = image_size, channels_last
         self.latent_map = nn.Dense(latent_dim, latent_dim) if latent_map else nn.Identity()
@@ -45,18 +47,21 @@ class Generator(nn.Cell):
         norm = norm or (cl.BatchNorm2d if channels_last else nn.BatchNorm2d)
         weight_init = Normal(sigma=0.02, mean=0.0)  # section 4, "Details of adversarial training"
         widths = [ngf * 2**i for i in reversed(range(hidden_layers(image_size)))]
+        relu = BoundedReLU if bounded else nn.ReLU
         layers: list[nn.Cell] = [transposed(latent_dim, widths[0], 4, 1, "valid", weight_init=weight_init)]
         for width, narrower in zip(widths, [*widths[1:], channels], strict=True):
-            layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), nn.ReLU()]
+            layers += [norm(width, gamma_init=Normal(sigma=0.02, mean=1.0)), relu()]
             layers += [transposed(width, narrower, 4, 2, "pad", 1, weight_init=weight_init)]
         self.generator = nn.SequentialCell(*layers, nn.Tanh())
         blocks = (*BLOCKS, *[0] * len(widths)) if refined else [0] * len(widths)
         self.residual_blocks = nn.CellList(
             [
-                nn.SequentialCell([ResidualBlock(width, norm, channels_last) for _ in range(count)])
+                nn.SequentialCell([ResidualBlock(width, norm, channels_last, relu) for _ in range(count)])
                 for width, count in zip(widths, blocks, strict=False)
             ]
         )
+        if bounded:  # a parameter, so that a checkpoint tells
+            self.activation_bound = Parameter(Tensor(int(BOUND), mstype.int32), requires_grad=False)
 
     def construct(self, z: Tensor) -> Tensor:
         """[N, latent_dim, 1, 1] -> [N, channels, image_size, image_size]."""

@@ -216,6 +216,11 @@ def is_refined(arrays: Arrays) -> bool:
     return any(name.startswith("residual_blocks.") for name in arrays)
 
 
+def is_bounded(arrays: Arrays) -> bool:
+    """Whether a generator with these arrays has ReLUs that give no more than 1."""
+    return "activation_bound" in arrays
+
+
 def generator_cell(
     arrays: Arrays, image_size: int, channels: int, latent_dim: int, ngf: int, *, exact_tanh: bool
 ) -> nn.Cell:
@@ -225,8 +230,9 @@ def generator_cell(
     tolerance of an export; exact_tanh computes it in float64.
     """
     device.select("CPU")
-    steered = "latent_map.weight" in arrays
-    generator = Generator(image_size, channels, latent_dim, ngf, latent_map=steered, refined=is_refined(arrays))
+    steered, refined, bounded = "latent_map.weight" in arrays, is_refined(arrays), is_bounded(arrays)
+    shape = (image_size, channels, latent_dim, ngf)
+    generator = Generator(*shape, latent_map=steered, refined=refined, bounded=bounded)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     if exact_tanh:
         generator.generator[-1] = _ExactTanh()

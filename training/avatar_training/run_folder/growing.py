@@ -16,12 +16,13 @@ from avatar_runtime.latents import latents, series, standard_normal
 from avatar_training import rng
 from avatar_training.networks.generator import Generator
 from avatar_training.networks.residual import BLOCKS, ResidualBlock
-from avatar_training.run_folder.checkpoint import Arrays, CheckpointError, is_refined, load_into
+from avatar_training.run_folder.checkpoint import Arrays, CheckpointError, is_bounded, is_refined, load_into
 
 Floats = npt.NDArray[np.float32]
 
 _LEAK = 0.2  # slope of the discriminator's LeakyReLU
 _EPSILON = 1e-5  # what a batch norm adds to the variance
+_REACH = np.float32(3)  # of what a bounded layer holds of an image before tanh, which comes within 0.005 of 1 there
 _FACES, _BATCH = 256, 32  # of so many faces the new batch norms take their first statistics
 
 _BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])
@@ -78,7 +79,8 @@ def _draw_before_tanh(arrays: Arrays, size: int) -> Floats:
     """Faces before the generator's tanh: float32 [N, channels, size, size]."""
     width, channels = arrays[f"generator.{_last(size)}.weight"].shape[:2]
     latent_dim = arrays["generator.0.weight"].shape[0]
-    generator = Generator(size, channels, latent_dim, width, refined=is_refined(arrays))
+    refined, bounded = is_refined(arrays), is_bounded(arrays)
+    generator = Generator(size, channels, latent_dim, width, refined=refined, bounded=bounded)
     load_into(generator.get_parameters(), arrays, Path("the generator"))
     generator.generator[-1] = nn.Identity()
     generator.set_train(False)
@@ -90,19 +92,22 @@ def _grown_generator(arrays: Arrays, size: int, before_tanh: Floats, seed: int) 
     last = _last(size)
     old = np.asarray(arrays[f"generator.{last}.weight"], np.float32)  # [ngf, channels, 4, 4]
     width, channels = old.shape[0] // 2, old.shape[1]
+    reach = _REACH if is_bounded(arrays) else np.float32(1)
     wide = _random((2 * width, width, 4, 4), seed, last)
     wide[:, : 2 * channels] = np.concatenate([old, -old], axis=1)
     narrow = np.zeros((width, channels, 4, 4), np.float32)
     for channel in range(channels):
-        narrow[channel, channel], narrow[channels + channel, channel] = _BILINEAR, -_BILINEAR
+        narrow[channel, channel], narrow[channels + channel, channel] = reach * _BILINEAR, -reach * _BILINEAR
     mean, variance = before_tanh.mean(axis=(0, 2, 3)), before_tanh.var(axis=(0, 2, 3))
     rest = width - 2 * channels
+    norm = _norm(f"generator.{last + 1}", [*mean, *-mean, *[0] * rest], [*variance, *variance, *[1] * rest])
+    norm |= {name: array / reach for name, array in norm.items() if name.endswith(("gamma", "beta"))}
     kept = {name: array for name, array in arrays.items() if not name.startswith("discriminator.")}
     return {
         **kept,
         **_new_block(arrays, last // 3, width, seed),
         f"generator.{last}.weight": wide,
-        **_norm(f"generator.{last + 1}", [*mean, *-mean, *[0] * rest], [*variance, *variance, *[1] * rest]),
+        **norm,
         f"generator.{last + 3}.weight": narrow,
     }
 

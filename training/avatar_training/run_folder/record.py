@@ -118,7 +118,8 @@ def shapes_of(pair: Path, image_size: int | None) -> dict[str, Any]:
     image_size = image_size or own.image_size
     doubled = max(1, image_size // own.image_size)
     widths = {"ngf": max(1, own.ngf // doubled), "ndf": max(1, own.ndf // doubled)}
-    return {"image_size": image_size, "generator": own.generator, "mirror": own.mirror, **widths}
+    same = {name: getattr(own, name) for name in ("generator", "bounded", "mirror")}
+    return {"image_size": image_size, **same, **widths}
 
 
 def newest_run(folder: Path) -> Path:

@@ -246,7 +246,7 @@ def _serve(grading: "Grading", port: int) -> None:
 @click.option(
     "--weight",
     type=click.FloatRange(0, min_open=True),
-    default=1.0,
+    default=0.5,
     metavar="W",
     help="Of the critics, against how much the faces change.",
 )

@@ -64,7 +64,7 @@ def learn_map(
     out: Path,
     critics: Sequence[Path],
     networks: Sequence[Path],
-    weight: float = 1.0,
+    weight: float = 0.5,
     steps: int = 400,
     seed: int = 0,
     on_step: Callable[[int, int], None] = lambda done, total: None,
@@ -124,8 +124,8 @@ class Lesson:
     def __init__(self, drawing: Drawing, critics: Sequence[Path], networks: Sequence[Path], weight: float) -> None:
         config = drawing.config
         shape = (config.image_size, config.channels, config.latent_dim, config.ngf)
-        refined = checkpoint.is_refined(drawing.arrays)
-        self.generator = Generator(*shape, channels_last=True, latent_map=True, refined=refined)
+        refined, bounded = checkpoint.is_refined(drawing.arrays), checkpoint.is_bounded(drawing.arrays)
+        self.generator = Generator(*shape, channels_last=True, latent_map=True, refined=refined, bounded=bounded)
         arrays = {**drawing.arrays, MAP_WEIGHT: drawing.weight, MAP_BIAS: drawing.bias}
         checkpoint.load_into(self.generator.get_parameters(), arrays, drawing.folder)
         self.generator.set_train(False)
