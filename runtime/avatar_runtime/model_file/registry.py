@@ -1,4 +1,4 @@
-"""Models by id, such as "anime-faces-64@3": which are known, and where their files lie.
+"""Models by id, such as "anime-faces-64@4": which are known, and where their files lie.
 
 A model folder holds files called ID.onnx, and may hold models.json, the registry: what is known of each id. There are
 two: the package's, and the user's (`model_folder`), where downloads go.

@@ -25,7 +25,7 @@ export class AvatarGenerator {
     this.spec = spec;
   }
 
-  /** Name and version of the model, such as "anime-faces-64@3". */
+  /** Name and version of the model, such as "anime-faces-64@4". */
   get modelId() {
     return modelId(this.spec);
   }
