@@ -12,6 +12,7 @@ from avatar_runtime.latents import latents, series
 from avatar_training import device
 from avatar_training.enlarging import bounding
 from avatar_training.enlarging.bounding import bound_pair
+from avatar_training.errors import TrainingError
 from avatar_training.loop import train
 from avatar_training.networks.bounded import BoundedReLU
 from avatar_training.networks.generator import Generator
@@ -90,6 +91,16 @@ def test_both_layouts_draw_the_same_and_a_bounded_pair_trains_on(
     trained = checkpoint.read(tmp_path / "run" / "generator.ckpt")
     assert trained["activation_bound"] == 1  # exactly, in the average, too
     assert not np.array_equal(trained["generator.3.weight"], arrays["generator.3.weight"])
+
+
+def test_a_run_and_the_pair_it_begins_with_are_both_bounded_or_neither(
+    pair: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    bound_pair(pair, tmp_path / "bounded")
+    for start, bounded, sentence in ((tmp_path / "bounded", False, "--bounded"), (pair, True, "avatar-train bound")):
+        config = tiny_config(steps=1, generator="refined", bounded=bounded, init_from=str(start))
+        with pytest.raises(TrainingError, match=f"bounded: .*{sentence}"):
+            train(config, tmp_path / f"run-{bounded}")
 
 
 def test_what_cannot_be_bounded_is_refused(pair: Path, tmp_path: Path) -> None:

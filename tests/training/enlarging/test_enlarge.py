@@ -12,6 +12,7 @@ from mindspore import Tensor
 from PIL import Image
 
 from avatar_runtime.latents import latents, series
+from avatar_training.enlarging.bounding import bound_pair
 from avatar_training.enlarging.enlarge import enlarge
 from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
@@ -67,6 +68,14 @@ def test_it_learns_to_draw_what_the_network_makes_of_the_same_faces(
     assert json.loads((tmp_path / "large" / "config.json").read_text())["enlarging"]["pair"] == "pair"
     started = tiny_config(image_size=64, ngf=8, ndf=12, steps=1, generator="refined", mirror=True)
     train(started.with_changes(init_from=str(tmp_path / "large")), tmp_path / "run")  # one can train on
+
+
+def test_a_bounded_pair_stays_bounded(pair: Path, tmp_path: Path) -> None:
+    bound_pair(pair, tmp_path / "bounded")
+    enlarge(tmp_path / "bounded", tmp_path / "large", steps=2)
+    large = Drawing(tmp_path / "large")
+    assert large.config.bounded
+    assert checkpoint.is_bounded(large.arrays)
 
 
 def test_the_same_seed_teaches_the_same(pair: Path, tmp_path: Path) -> None:

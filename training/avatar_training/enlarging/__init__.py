@@ -1,1 +1,1 @@
-"""Teach a generator to draw the same faces at twice the size."""
+"""The same faces from another generator: at twice the size, or with bounded activations."""

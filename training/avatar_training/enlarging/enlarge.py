@@ -105,7 +105,8 @@ def enlarge(
     config = small.config.with_changes(**shapes_of(folder, size))
     pair = grow(checkpoint.read_pair(folder), size, seed, folder)
     shape = (size, config.channels, config.latent_dim, config.ngf)
-    generator = Generator(*shape, channels_last=True, refined=checkpoint.is_refined(pair))
+    refined, bounded = checkpoint.is_refined(pair), checkpoint.is_bounded(pair)
+    generator = Generator(*shape, channels_last=True, refined=refined, bounded=bounded)
     checkpoint.load_into(generator.get_parameters(), pair, folder)
     lesson, errors = Lesson(generator), []
     for step in range(steps):

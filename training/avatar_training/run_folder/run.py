@@ -101,7 +101,12 @@ class Run:
         remove_temporary_files(self.out)
         gan = training.gan
         if pair := self.config.init_from:
-            arrays = grow(checkpoint.read_pair(Path(pair)), self.config.image_size, self.config.seed, Path(pair))
+            read = checkpoint.read_pair(Path(pair))
+            if checkpoint.is_bounded(read) != self.config.bounded:
+                first = "leave out --bounded, or use avatar-train bound"
+                advice = first if self.config.bounded else "pass --bounded"
+                raise TrainingError(f"the generator in {pair} is {'not ' * self.config.bounded}bounded: {advice}")
+            arrays = grow(read, self.config.image_size, self.config.seed, Path(pair))
             parameters = _without_additions(gan.trained_parameters(), arrays)
             if self.config.mirror:
                 arrays = _with_mirror_images(arrays, parameters)
