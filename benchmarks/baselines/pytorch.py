@@ -26,7 +26,7 @@ class Generator(nn.Module):
             if name.startswith("generator.") and len(shape) == 4
         ]
         self.latent_map = nn.Linear(kernels[0][0], kernels[0][0]) if "latent_map.weight" in shapes else nn.Identity()
-        relu = nn.Hardtanh(0.0, 1.0) if "activation_bound" in shapes else nn.ReLU()
+        relu = nn.Hardtanh(0.0, 1.0, inplace=True) if "activation_bound" in shapes else nn.ReLU(True)
         layers: list[nn.Module] = []
         blocks: list[nn.Module] = []
         for i, (shape, following) in enumerate(pairwise([*kernels, ()])):

@@ -57,11 +57,14 @@ def _holds(
     known: Mapping[str, npt.NDArray[np.generic]],
     makers: Mapping[str, onnx.NodeProto],
 ) -> bool:
+
+    def is_conv(node: onnx.NodeProto) -> bool:
+        return node.op_type == "Conv" and is_convolution(node, known, inputs=3)
+
     chain, value = [], add.input[1]
-    for is_convolved in (True, False, True):
+    for fits in (is_conv, is_rectifier, is_conv):
         node = makers.get(value)
-        fits = is_convolution(node, known, inputs=3) and node.op_type == "Conv" if is_convolved else is_rectifier(node)
-        if node is None or not fits or only_consumer(graph, value) is None:
+        if node is None or not fits(node) or only_consumer(graph, value) is None:
             return False
         chain.append(node)
         value = node.input[0]

@@ -19,7 +19,7 @@ from avatar_training.networks.bounded import BOUND
 from avatar_training.networks.generator import Generator
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.record import write_record
-from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
+from avatar_training.steering.drawing import Drawing
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,15 +54,11 @@ def bound_pair(folder: Path, out: Path) -> float:
     if checkpoint.is_bounded(drawing.arrays):
         raise TrainingError(f"the generator in {folder} is bounded already")
     discriminator = checkpoint.read_bytes(folder / "discriminator.ckpt")
-    config = drawing.config
-    layers = {name: array for name, array in drawing.arrays.items() if name not in (MAP_WEIGHT, MAP_BIAS)}
-    shape = (config.image_size, config.channels, config.latent_dim, config.ngf)
-    generator = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
-    arrays = {**drawing.arrays, **bound(layers, generator, drawing.mapped_series("bound", FACES))}
+    arrays = bound(drawing.arrays, drawing.generator, drawing.mapped_series("bound", FACES))
     make_folder(out)
     checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
     write_file(out / "discriminator.ckpt", discriminator)
-    write_record(out, {**drawing.record, "config": config.with_changes(bounded=True).to_dict()})
+    write_record(out, {**drawing.record, "config": drawing.config.with_changes(bounded=True).to_dict()})
     w = drawing.mapped_series("bounded", FACES)
     difference = drawing.draw_mapped(w).astype(np.float64) - Drawing(out).draw_mapped(w)
     return float(10 * np.log10(255**2 / np.square(difference).mean()))

@@ -51,7 +51,8 @@ class Drawing:
             raise checkpoint.CheckpointError(f"{folder}: the latent map does not fit latents of {dim} numbers")
         layers = {name: array for name, array in self.arrays.items() if name not in (MAP_WEIGHT, MAP_BIAS)}
         shape = (self.config.image_size, self.config.channels, dim, self.config.ngf)
-        self._cell = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
+        self.generator = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
+        """It without the map of latents, for inference."""
 
     def mapped(self, z: Floats) -> Floats:
         """What the first layer gets for latents float32 [N, latent_dim]."""
@@ -70,7 +71,7 @@ class Drawing:
         parts = []
         for start in range(0, len(w), _BATCH):
             batch = np.resize(w[start : start + _BATCH], (_BATCH, w.shape[1]))  # one shape, so that it compiles once
-            parts.append(self._cell(Tensor(batch[..., None, None])).asnumpy()[: len(w) - start])
+            parts.append(self.generator(Tensor(batch[..., None, None])).asnumpy()[: len(w) - start])
         return from_network(np.concatenate(parts), self._pixel_range)
 
 

@@ -114,7 +114,7 @@ def learn_map(
 
 def _draws(seed: int, step: int, latent_dim: int) -> tuple[Floats, Floats]:
     """Latents float32 [BATCH, latent_dim] and random numbers for the critics' views, [BATCH, VIEW_DRAWS]."""
-    z = rng.latents(seed, step, BATCH, latent_dim, 1.0)
+    z = rng.latents(seed, step, BATCH, latent_dim)
     return z, rng.uniform(seed, rng.REWARD, step, (BATCH, VIEW_DRAWS))
 
 
