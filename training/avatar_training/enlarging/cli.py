@@ -20,13 +20,12 @@ _FROM_1 = click.IntRange(min=1)
 )
 @click.option("--checkpoint", type=_FOLDER, required=True, metavar="DIR", help="Folder of a run or of a trained pair.")
 @click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="New folder for the larger pair.")
-@click.option("--steps", type=_FROM_1, default=600, metavar="N", help="Steps of 16 faces each.")
+@click.option("--steps", type=_FROM_1, default=1500, metavar="N", help="Steps of 16 faces each.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of the faces.")
-@click.option("--threads", type=_FROM_1, default=1, metavar="N", help="For waifu2x.")
-def enlarge(checkpoint: Path, out: Path, steps: int, seed: int, threads: int) -> None:
+def enlarge(checkpoint: Path, out: Path, steps: int, seed: int) -> None:
     """Write a pair of networks that draws the faces of DIR at twice the size, with sharp lines.
 
-    Its last layers learn what waifu2x makes of the faces. It takes some five minutes on two cores.
+    Its last layers learn what Real-ESRGAN makes of the faces. It takes some twenty minutes on two cores.
 
     \b
     Example:
@@ -36,7 +35,6 @@ def enlarge(checkpoint: Path, out: Path, steps: int, seed: int, threads: int) ->
     with ProgressBar("learning") as bar:
         from avatar_training.enlarging.enlarge import enlarge as run
 
-        enlarged = run(checkpoint, out, steps, seed, threads, bar.show)
-    click.echo(
-        f"{click.format_filename(out)}: {enlarged.image_size} pixels, {enlarged.psnr:.1f} dB from what waifu2x draws"
-    )
+        enlarged = run(checkpoint, out, steps, seed, bar.show)
+    name = click.format_filename(out)
+    click.echo(f"{name}: {enlarged.image_size} pixels, {enlarged.psnr:.1f} dB from what Real-ESRGAN draws")

@@ -1,12 +1,8 @@
-"""Enlarge a trained generator: its faces stay, drawn at twice the size with the sharp lines that waifu2x gives them.
+"""Enlarge a trained generator: its faces stay, drawn at twice the size with the lines that Real-ESRGAN gives them.
 
-The generator grows (`run_folder.growing`), and its last layers learn to draw what waifu2x makes of the small
-generator's faces: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015, with a
-super-resolution network as the teacher. No discriminator takes part. Side by side with small faces enlarged
-bicubically, graders chose the sharp ones 143 of 144 times. Alone, sharper lines show faults that blur hides: of 96
-enlarged faces blind graders called 5% broken and 39% fine, of 64 small ones in the same sheets 0% and 67%. Training
-adversarially at the larger size can give finer detail, but takes longer: a pair with 10% broken and 46% fine faces had
-15% and 25% after 2,200 steps.
+The generator grows (`run_folder.growing`), and its last layers learn to draw what Real-ESRGAN (`enlarging.teacher`)
+makes of the small generator's faces: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network",
+2015, with a super-resolution network as the teacher. No discriminator takes part; docs/training.md has its grades.
 """
 
 from collections.abc import Callable
@@ -22,9 +18,9 @@ from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.output.atomic import make_folder
 from avatar_training import rng
 from avatar_training.config import IMAGE_SIZES
+from avatar_training.enlarging.teacher import Teacher
 from avatar_training.errors import TrainingError
 from avatar_training.networks.generator import PIXEL_RANGE, Generator, hidden_layers
-from avatar_training.preparation.upscaling import FACTOR, Upscaler
 from avatar_training.run_folder import checkpoint
 from avatar_training.run_folder.growing import grow
 from avatar_training.run_folder.record import shapes_of, write_record
@@ -33,8 +29,9 @@ from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 Floats = npt.NDArray[np.float32]
 
 BATCH = 16
-DRAWN = 4 * BATCH
-"""So many faces are drawn and enlarged at a time."""
+FACES = 160 * BATCH
+"""So many faces are drawn and enlarged, each when its turn comes first; then they come again. A face takes the teacher
+a quarter of a second on one core."""
 
 LEARNING_RATE = 2e-3
 RISING, FALLING = 50, 0.4
@@ -54,7 +51,7 @@ KEPT = ("pixel_range", "steps", MAP_WEIGHT, MAP_BIAS)
 """Entries of generator.ckpt that stay, besides the layers."""
 
 LAST = 4
-"""The result is measured on the faces of so many last steps, which are new each time."""
+"""The result is measured on the faces of so many last steps."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +61,14 @@ class Enlarged:
     image_size: int
     """Height and width of the new faces."""
     psnr: float
-    """How near the last 64 faces come to waifu2x's, in decibels."""
+    """How near the faces of the last four steps come to the teacher's, in decibels."""
 
 
 def enlarge(
     folder: Path,
     out: Path,
-    steps: int = 600,
+    steps: int = 1500,
     seed: int = 0,
-    threads: int = 1,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Enlarged:
     """Write generator.ckpt, discriminator.ckpt and config.json of a pair that draws folder's faces at twice the size.
@@ -84,39 +80,36 @@ def enlarge(
         out: a new folder.
         steps: of 16 faces each.
         seed: of the faces.
-        threads: how many waifu2x uses.
         on_step: called with the number of steps done and of all.
 
     Raises:
         TrainingError: out exists, there is no larger size, or the faces are grey.
         CheckpointError: the pair cannot be read, or is too narrow to grow.
-        UpscalingError: waifu2x cannot be loaded.
+        UpscalingError: Real-ESRGAN cannot be loaded.
         OutputError: out cannot be written.
     """
     if out.exists():
         raise TrainingError(f"{out} exists already; name a new folder")
     small = Drawing(folder)
-    size = FACTOR * small.config.image_size
+    size = 2 * small.config.image_size
     if size not in IMAGE_SIZES:
         raise TrainingError(f"{folder} draws {small.config.image_size} pixels already; there is no larger size")
     if small.config.channels != 3:
-        raise TrainingError(f"{folder} draws grey faces, and waifu2x takes colours alone")
-    upscaler = Upscaler(size, threads)
+        raise TrainingError(f"{folder} draws grey faces, and Real-ESRGAN takes colours alone")
     config = small.config.with_changes(**shapes_of(folder, size))
     pair = grow(checkpoint.read_pair(folder), size, seed, folder)
     shape = (size, config.channels, config.latent_dim, config.ngf)
     refined, bounded = checkpoint.is_refined(pair), checkpoint.is_bounded(pair)
     generator = Generator(*shape, channels_last=True, refined=refined, bounded=bounded)
     checkpoint.load_into(generator.get_parameters(), pair, folder)
-    lesson, errors = Lesson(generator), []
+    lesson, teacher, errors = Lesson(generator), Teacher(), []
+    batches: list[tuple[Floats, UInt8]] = []
     for step in range(steps):
-        turn = step % (DRAWN // BATCH)
-        if turn == 0:
-            w = small.mapped(rng.latents(seed, step, DRAWN, config.latent_dim, MIN_TRUNCATION))
-            wanted = np.stack([upscaler.enlarged(face) for face in small.draw_mapped(w)])
-        rows = slice(turn * BATCH, (turn + 1) * BATCH)
+        if len(batches) * BATCH < FACES:
+            w = small.mapped(rng.latents(seed, step, BATCH, config.latent_dim, MIN_TRUNCATION))
+            batches.append((w, np.stack([teacher(face) for face in small.draw_mapped(w)])))
         rate = LEARNING_RATE * min(1.0, (step + 1) / RISING, (steps - step) / (FALLING * steps))
-        errors.append(lesson.learn(w[rows], wanted[rows], rate))
+        errors.append(lesson.learn(*batches[step % (FACES // BATCH)], rate))
         on_step(step + 1, steps)
     learnt = {parameter.name: parameter for parameter in generator.get_parameters()}
     others = {name: Tensor(array) for name, array in small.arrays.items() if name in KEPT}
