@@ -29,6 +29,7 @@ from avatar_runtime import AvatarGenerator
 from avatar_runtime.cpus import cpu_limit
 from avatar_runtime.imaging.encoding import encode
 from avatar_runtime.latents import series
+from avatar_runtime.model_file.registry import default_model
 from avatar_runtime.output.bulk import CHUNK_SIZE
 from avatar_runtime.output.parallel import in_order
 from avatar_runtime.output.picture import Picture
@@ -99,7 +100,7 @@ def main(rounds: int, seconds: int, clients: int, workers: int, soak: float | No
         with _hello(workers) as (hello_address, hello_pid):
             for i in range(rounds):
                 hello.append(_wrk(hello_address, hello_pid, clients, seconds))
-                cached.append(_wrk(f"{address}/v1/anime-faces-64/alice.png", pid, clients, seconds))
+                cached.append(_wrk(f"{address}/v1/{default_model()}/alice.png", pid, clients, seconds))
                 names, before = list(series(f"round {i}", 1000)), time.process_time()
                 rate = _rate_of_library(names)
                 library.append(_Found(rate, (time.process_time() - before) / len(names) * 1000))

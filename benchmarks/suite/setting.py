@@ -14,7 +14,7 @@ from avatar_training.run_folder.environment import versions
 
 PACKAGES = ("avatar-edge", "numpy", "onnxruntime", "pillow", "onnx", "mindspore", "torch", "openvino")
 """Packages whose versions affect the figures."""
-CHECKPOINT = Path("training/pretrained/anime-faces-64")
+CHECKPOINT = Path("training/pretrained/anime-faces-128")
 ROOT = Path(__file__).parents[2]
 RESULTS = Path("benchmarks/RESULTS.md")
 """The generated page in the repository."""

@@ -75,10 +75,10 @@ class AvatarGenerator:
         """Open a model.
 
         Without a name this is the default, which may change with a major version of the package; names then get other
-        faces. To keep them, name the model: `AvatarGenerator.load("anime-faces-64@4")`. A version never changes.
+        faces. To keep them, name the model: `AvatarGenerator.load("anime-faces-128@1")`. A version never changes.
 
         Args:
-            model: An id such as "anime-faces-64@4", or a name without the version, looked up as `find_model` says; or
+            model: An id such as "anime-faces-128@1", or a name without the version, looked up as `find_model` says; or
                 the path of an .onnx or .ort file of avatar-edge.
             providers: onnxruntime execution providers in order of preference; by default the CPU's alone.
             threads: Threads inside an operator, 1 to 256. By default onnxruntime chooses, but uses at most as many
@@ -125,7 +125,7 @@ class AvatarGenerator:
 
     @property
     def model_id(self) -> str:
-        """Name and version of the model, such as "anime-faces-64@4"."""
+        """Name and version of the model, such as "anime-faces-128@1"."""
         return self.spec.id
 
     def close(self) -> None:

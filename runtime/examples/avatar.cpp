@@ -2,7 +2,7 @@
 //
 //     gcc -std=c11 -O2 -c ../native/avatar.c
 //     g++ -std=c++17 -O2 -ffp-contract=off -I../native avatar.cpp avatar.o -o avatar
-//     ./avatar anime-faces-64.onnx alice > alice.ppm
+//     ./avatar anime-faces-128.onnx alice > alice.ppm
 //
 // The latent is Python's, bit for bit (pytest -m cpp). The name must be UTF-8 and in Unicode's NFC, as all ASCII is:
 // C++ has no normaliser, and a name in another form gets another face. -ffp-contract=off forbids the fused

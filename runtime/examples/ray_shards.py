@@ -137,7 +137,7 @@ if __name__ == "__main__":
     parser.add_argument("out")
     parser.add_argument("--column", default="name")
     parser.add_argument("--shard-size", type=int, default=10_000)
-    parser.add_argument("--model", help="an id, such as anime-faces-64@4")
+    parser.add_argument("--model", help="an id, such as anime-faces-128@1")
     given = parser.parse_args()
     ray.init()
     print(draw(given.names, given.out, given.column, given.shard_size, given.model), "avatars")

@@ -3,7 +3,7 @@
 // (tests/phone/kotlin.sh): latents and faces equal Python's. Not tested on a device by us.
 //
 //     System.loadLibrary("avatar")                                                // once
-//     val avatars = Avatars(assets.open("anime-faces-64.onnx").readBytes())
+//     val avatars = Avatars(assets.open("anime-faces-128.onnx").readBytes())
 //     imageView.setImageBitmap(avatars.bitmap("alice"))                           // see the end of this file
 
 import java.io.Closeable

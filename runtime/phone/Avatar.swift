@@ -2,7 +2,7 @@
 // the int8 .onnx file in the bundle. Tested on Linux (tests/phone/swift.sh): latents and faces equal Python's. Not tested
 // on a device by us.
 //
-//     let avatars = try Avatars(Data(contentsOf: Bundle.main.url(forResource: "anime-faces-64", withExtension: "onnx")!))
+//     let avatars = try Avatars(Data(contentsOf: Bundle.main.url(forResource: "anime-faces-128", withExtension: "onnx")!))
 //     let pixels = avatars.pixels("alice")                      // height * width * channels bytes
 
 import CryptoKit

@@ -74,7 +74,7 @@ def test_a_jupyter_cell(load: Load) -> None:
     cell = load("jupyter_cell")
     for image in (cell.alice, cell.team):
         assert image._repr_png_()[:4] == b"\x89PNG"
-    assert cell.team.size == (192, 192)
+    assert cell.team.size == (3 * cell.generator.spec.image_size,) * 2
 
 
 @pytest.mark.ray

@@ -45,7 +45,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     \b
     Examples:
       avatar-gen models
-      avatar-gen models fetch anime-faces-64@4
+      avatar-gen models fetch anime-faces-128@1
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -70,7 +70,7 @@ def fetch(id: str) -> None:
 
     \b
     Example:
-      avatar-gen models fetch anime-faces-64@4
+      avatar-gen models fetch anime-faces-128@1
     """
     from avatar_runtime.model_file.fetching import fetch_model
 

@@ -10,7 +10,7 @@ from avatar_runtime.errors import InputError
 from avatar_runtime.imaging.arrays import UInt8, to_pil
 
 MAX_SIZE = 4096
-"""The largest size in pixels, 64 times that of the embedded model."""
+"""The largest size in pixels, 32 times that of the embedded model."""
 
 
 @dataclass(frozen=True)

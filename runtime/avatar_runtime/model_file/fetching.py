@@ -31,7 +31,7 @@ def fetch_model(
     if it is the file whose SHA-256 the registry states.
 
     Args:
-        id: Such as "anime-faces-64@4".
+        id: Such as "anime-faces-128@1".
         on_message: Called with sentences for the user.
         on_received: Called with the bytes received so far and in all; None if the server does not say.
 
@@ -43,7 +43,7 @@ def fetch_model(
         OutputError: The folder cannot be written.
     """
     if not is_id(id):
-        raise InputError(f"{id!r} names no model: an id is a name and a version, such as anime-faces-64@4")
+        raise InputError(f"{id!r} names no model: an id is a name and a version, such as anime-faces-128@1")
     if in_package(id):
         return find_model(id).path
     path = model_folder() / f"{id}.onnx"

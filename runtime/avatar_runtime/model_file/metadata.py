@@ -66,7 +66,7 @@ class ModelSpec:
 
     @property
     def id(self) -> str:
-        """Name and version, such as "anime-faces-64@4": what decides, with a name and a truncation, a face for ever."""
+        """Name and version, such as "anime-faces-128@1": decides, with a name and a truncation, a face for ever."""
         return f"{self.name}@{self.version}"
 
     def to_metadata(self) -> dict[str, str]:

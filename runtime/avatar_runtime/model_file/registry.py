@@ -1,4 +1,4 @@
-"""Models by id, such as "anime-faces-64@4": which are known, and where their files lie.
+"""Models by id, such as "anime-faces-128@1": which are known, and where their files lie.
 
 A model folder holds files called ID.onnx, and may hold models.json, the registry: what is known of each id. There are
 two: the package's, and the user's (`model_folder`), where downloads go.
@@ -38,7 +38,7 @@ class KnownModel:
     url: str = ""
     """Its web address, if it can be fetched."""
     shape: str = ""
-    """Height, width and channels of an image, such as "64x64x3"."""
+    """Height, width and channels of an image, such as "128x128x3"."""
     license: str = ""
     """Terms under which it may be used."""
     quality: str = ""

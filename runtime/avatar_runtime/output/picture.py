@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PLAIN = Portrait()
 
 MAX_DRAWN_PIXELS = MAX_GRID_SIDE**2
-"""Pixels that the model draws for one picture, at most: 65,536 avatars of 64 pixels a side."""
+"""Pixels that the model draws for one picture, at most: 16,384 avatars of 128 pixels a side."""
 MAX_FRAMES = 10_000
 """Frames of the longest animation: 16 minutes, there and back."""
 

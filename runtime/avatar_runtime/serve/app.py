@@ -54,7 +54,7 @@ def create_app(
     """Make an ASGI application that draws avatars. docs/serving.md lists its addresses.
 
     Args:
-        models: Ids, such as "anime-faces-64@4", or files; by default the package's. The first draws what no id asks
+        models: Ids, such as "anime-faces-128@1", or files; by default the package's. The first draws what no id asks
             for. They are read at the start, and again by `Application.reload`; replacing them otherwise changes
             nothing.
         limit: How many avatars of a model may be under way before requests are turned away.

@@ -32,7 +32,7 @@ _who = group("Pages of other origins", configurable=True)
     multiple=True,
     metavar="ID|FILE",
     envvar="AVATAR_MODEL",
-    help="Such as anime-faces-64@4; several times for several. The first draws where no id is asked for.",
+    help="Such as anime-faces-128@1; several times for several. The first draws where no id is asked for.",
 )
 @_what(
     "--compatible",
@@ -93,7 +93,7 @@ def main(
     Examples:
       avatar-serve
       avatar-serve --host 0.0.0.0 --port 80 --workers 4
-      avatar-serve --model anime-faces-64@4 --model anime-faces-64@3
+      avatar-serve --model anime-faces-128@1 --model anime-faces-64@4
     """
     _raise_handle_limit()
     sockets = inherited() or listen(host, port, workers)

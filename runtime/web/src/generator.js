@@ -25,7 +25,7 @@ export class AvatarGenerator {
     this.spec = spec;
   }
 
-  /** Name and version of the model, such as "anime-faces-64@4". */
+  /** Name and version of the model, such as "anime-faces-128@1". */
   get modelId() {
     return modelId(this.spec);
   }

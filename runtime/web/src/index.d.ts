@@ -57,7 +57,7 @@ export interface DrawOptions {
 export class AvatarGenerator {
   private constructor();
   readonly spec: ModelSpec;
-  /** Name and version of the model, such as "anime-faces-64@4": the same id and name give the same face for ever. */
+  /** Name and version of the model, such as "anime-faces-128@1": the same id and name give the same face for ever. */
   readonly modelId: string;
   /**
    * Open a model file, by default the one of the package avatar-runtime-web-model.
