@@ -22,6 +22,7 @@ from avatar_runtime.model_file.registry import model_folder as user_folder
 from .conftest import entry, write_registry
 
 RELEASED = {
+    "anime-faces-128@1": "c414a64f02235ab89b2fa88d6d9acec1fc0d9f8e663ead7cdcec2ea20ce8c535",
     "anime-faces-64@4": "67c944ea4cae32ac4bbb077f048a2286b0fdb1aff10e31c8698353719080a20b",
 }
 """SHA-256 of the models of all releases. A release adds lines; never change or remove one."""

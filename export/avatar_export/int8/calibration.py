@@ -21,8 +21,8 @@ RANGE_LATENTS = 10_000
 """Latents for the ranges and for the channels' maxima: the smallest and the largest value, not a percentile. Cutting
 off 1 value in 10,000 costs 1 dB, and single pixels are then 60 levels off, not 11.
 
-A few faces are far beyond the others in all layers, and what is beyond a range is cut off. Of 10,000 other faces of the
-embedded model the worst is 31 levels off with 1,000 latents and 18 with 10,000, of the refined generator steered to 2
+A few faces are far beyond the others in all layers, and what is beyond a range is cut off. Of 10,000 other faces of an
+earlier model the worst is 31 levels off with 1,000 latents and 18 with 10,000, of the refined generator steered to 2
 32 and about 14. The wider steps cost 0.3 to 0.4 dB.
 """
 SENSITIVITY_LATENTS = 256
@@ -34,7 +34,7 @@ MAX_PLACES = 20_000
 TANH_REACH = 3.0
 """The input of a tanh is limited to this: beyond it a pixel changes by 0.63 levels at most."""
 MIN_GAIN_DB = 1.0
-"""A layer that gains less by computing in float32 is not worth the time. In the embedded model the first layer gains
+"""A layer that gains less by computing in float32 is not worth the time. In an earlier model the first layer gains
 1.5, each other at most 0.4."""
 BATCH_SIZE = 50
 

@@ -11,7 +11,7 @@ from avatar_runtime.errors import ModelFileError
 MAX_FILE_BYTES = 2**29
 """The largest file that is read, 512 MiB: ten times the widest generator that we know."""
 MAX_NODES = 2048
-"""Twenty times the int8 graph of the embedded model."""
+"""Thirteen times the int8 graph of the embedded model."""
 MAX_TENSOR = 2**26
 """Numbers in one constant tensor: 256 MB of float32."""
 MAX_TOTAL = 2**27

@@ -24,7 +24,7 @@ _NOISE = 1  # of 0 to 3: takes JPEG's noise away, and no lines
 
 
 class UpscalingError(AvatarError):
-    """waifu2x is not there, or does not work."""
+    """A network that enlarges pictures is not there, or does not work."""
 
 
 class Upscaler:
