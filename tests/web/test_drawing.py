@@ -218,8 +218,10 @@ def test_a_web_worker_draws(page: Any, bundled: Callable[[str], str]) -> None:
         const [{ data }] = await generator.generate(["alice"]);
         postMessage([Array.from(data), generator.modelId]);""")
     )
-    answer = """() => new Promise((tell) => {
-      new Worker("/worker.js", { type: "module" }).onmessage = ({ data }) => tell(data);
+    answer = """() => new Promise((tell, fail) => {
+      const worker = new Worker("/worker.js", { type: "module" });
+      worker.onmessage = ({ data }) => tell(data);
+      worker.onerror = ({ message }) => fail(new Error(message));
     })"""
     drawn, model_id = page.evaluate(answer)
     assert np.array_equal(rgb(bytes(drawn)), PYTHON.generate(["alice"])[0])
