@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 avatar-gen --name avatar-edge --circle --size 64 --out favicon.png
 avatar-gen --count 6 --seed circles --columns 6 --circle --size 96 --out circles.png
 avatar-gen --interpolate bob carol --frames 10 --size 96 --out morph.gif
-tr ' ' '\n' << EOF | avatar-gen --names-file - --columns 16 --size 96 --out names.jpg
+tr ' ' '\n' << EOF | avatar-gen --names-file - --columns 16 --size 64 --out names.jpg
 Alice Bob Carol David Emma Felix Grace Henry Iris Jack Kate Liam Mia Noah Olivia Paul
 Quinn Rosa Sam Tina Uma Victor Wendy Xavier Yuki Zoe Aiko Akira Hana Haruto Kenji Mei
 Naoko Ren Sakura Sora Takumi Yuna Ahmed Fatima Layla Omar Priya Raj Ananya Chen Li Wei
@@ -20,14 +20,15 @@ import numpy as np
 from avatar_runtime import AvatarGenerator
 from avatar_runtime.imaging.arrays import grid
 from avatar_runtime.imaging.encoding import encode
+from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.output.atomic import write_file
 
-generator = AvatarGenerator.load()
+generator, portrait = AvatarGenerator.load(), Portrait(size=88)
 walks = [generator.interpolate(a, b, 10) for a, b in (("alice", "bob"), ("carol", "dave"), ("erin", "frank"))]
-write_file(Path("interpolation.jpg"), encode(grid(np.concatenate(walks), columns=10), ".jpg"))
+write_file(Path("interpolation.jpg"), encode(grid(portrait.show(np.concatenate(walks)), columns=10), ".jpg"))
 names = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
 rows = [generator.generate(names, truncation=truncation) for truncation in (0.6, 0.7, 0.8, 0.9, 1)]
-write_file(Path("truncation.jpg"), encode(grid(np.concatenate(rows), columns=8), ".jpg"))
+write_file(Path("truncation.jpg"), encode(grid(portrait.show(np.concatenate(rows)), columns=8), ".jpg"))
 EOF
 python - << 'EOF_PAGE'
 # The demo page; needs the extras serve and dev, and Chromium.
