@@ -47,8 +47,6 @@ class CountingGan(Gan):
 class CountingStep:
     """Every weight is the number of steps."""
 
-    reward = None
-
     def __init__(self, gan: Gan) -> None:
         self.gan, self.config = gan, gan.config
 

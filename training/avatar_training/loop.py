@@ -114,7 +114,7 @@ def _train_from(step: int, run: Run, training: TrainingStep, on_step: Callable[[
         divergence.check_losses(step, g_loss, d_loss)
         seconds = max(time.monotonic() - start_time, 1e-6)  # a clock may stand still
         speed = (step - timed_from) * config.batch_size / seconds
-        critic = {"critic": round(logit, 4)} if len(training.rewards) else {}
+        critic = {"critic": round(logit, 4)} if config.critic else {}
         run.report.step(step=step, g_loss=g_loss, d_loss=d_loss, images_per_second=round(speed, 2), **critic)
         on_step(Progress(step, run.steps, g_loss, d_loss, speed))
         last = step == run.steps
