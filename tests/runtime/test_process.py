@@ -193,7 +193,8 @@ def test_a_long_running_command_collects_its_garbage(shell: Shell, command: str,
 
 def test_a_quick_command_waits_for_threads_that_write(shell: Shell, folder: Path) -> None:
     module = "avatar_runtime.command.cli"
-    program = f"import sys, threading, time, types; fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "
+    program = "import sys, threading, time, types; "
+    program += f"fake = types.ModuleType('{module}'); sys.modules['{module}'] = fake; "
     program += "write = lambda: (time.sleep(0.3), open('written', 'w').close()); "
     program += "fake.main = lambda prog_name: threading.Thread(target=write).start(); "
     program += "from avatar_runtime.command import process; process.avatar_gen()"

@@ -110,6 +110,6 @@ def test_what_cannot_be_bounded_is_refused(pair: Path, tmp_path: Path) -> None:
     bound_pair(pair, tmp_path / "bounded")
     refused(avatar_train("bound", "--checkpoint", tmp_path / "bounded", "--out", tmp_path / "new"), "bounded already")
     broken = shutil.copytree(pair, tmp_path / "broken")
-    (broken / "discriminator.ckpt").unlink()
+    (broken / "discriminator.ckpt").write_bytes(b"damaged")
     refused(avatar_train("bound", "--checkpoint", broken, "--out", tmp_path / "new"), "discriminator.ckpt")
     assert not (tmp_path / "new").exists()

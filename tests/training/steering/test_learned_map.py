@@ -98,6 +98,6 @@ def test_what_cannot_be_mapped_is_refused(pair: Path, critic: Path, classifier: 
     wrong = ("--critic", critic, "--critic-network", other)
     refused(avatar_train("map", "--checkpoint", pair, *new, *wrong), "other.onnx")
     broken = shutil.copytree(pair, tmp_path / "broken")
-    (broken / "discriminator.ckpt").unlink()
+    (broken / "discriminator.ckpt").write_bytes(b"damaged")
     refused(avatar_train("map", "--checkpoint", broken, *new, *judged), "discriminator.ckpt")
     assert not (tmp_path / "new").exists()

@@ -94,7 +94,7 @@ def test_dark_pictures_are_gone(pair: Path, steered: Path) -> None:
 def test_the_folder_tells_how_it_was_made(pair: Path, steered: Path) -> None:
     found = sorted(path.name for path in steered.iterdir())
     assert found == [
-        *("config.json", "critic-judge.npz", "critic-learner.npz", "critic.npz"),
+        *(".config.json", "config.json", "critic-judge.npz", "critic-learner.npz", "critic.npz"),
         *("direction.npy", "discriminator.ckpt", "generator.ckpt"),
         *("report.html", "steering.json"),
     ]

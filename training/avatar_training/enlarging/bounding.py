@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor
 
-from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training.errors import TrainingError
 from avatar_training.networks.bounded import BOUND
 from avatar_training.networks.generator import Generator
 from avatar_training.run_folder import checkpoint
-from avatar_training.run_folder.record import write_record
+from avatar_training.run_folder.changed_pair import new_folder, write_pair
 from avatar_training.steering.drawing import Drawing
 
 Floats = npt.NDArray[np.float32]
@@ -48,19 +47,16 @@ def bound_pair(folder: Path, out: Path) -> float:
         CheckpointError: the pair cannot be read.
         OutputError: out cannot be written.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name a new folder")
-    drawing = Drawing(folder)
-    if checkpoint.is_bounded(drawing.arrays):
-        raise TrainingError(f"the generator in {folder} is bounded already")
-    discriminator = checkpoint.read_bytes(folder / "discriminator.ckpt")
-    arrays = bound(drawing.arrays, drawing.generator, drawing.mapped_series("bound", FACES))
-    make_folder(out)
-    checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
-    write_file(out / "discriminator.ckpt", discriminator)
-    write_record(out, {**drawing.record, "config": drawing.config.with_changes(bounded=True).to_dict()})
-    w = drawing.mapped_series("bounded", FACES)
-    difference = drawing.draw_mapped(w).astype(np.float64) - Drawing(out).draw_mapped(w)
+    with new_folder(out) as new:
+        drawing = Drawing(folder)
+        if checkpoint.is_bounded(drawing.arrays):
+            raise TrainingError(f"the generator in {folder} is bounded already")
+        discriminator = checkpoint.read(folder / "discriminator.ckpt")
+        generator = bound(drawing.arrays, drawing.generator, drawing.mapped_series("bound", FACES))
+        config = drawing.config.with_changes(bounded=True)
+        write_pair(new, generator, discriminator, {**drawing.record, "config": config.to_dict()})
+        w = drawing.mapped_series("bounded", FACES)
+        difference = drawing.draw_mapped(w).astype(np.float64) - Drawing(new).draw_mapped(w)
     return float(10 * np.log10(255**2 / np.square(difference).mean()))
 
 

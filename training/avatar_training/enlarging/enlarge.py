@@ -15,15 +15,15 @@ import numpy.typing as npt
 from mindspore import Tensor, nn, ops
 
 from avatar_runtime.imaging.arrays import UInt8
-from avatar_runtime.output.atomic import make_folder
 from avatar_training import rng
 from avatar_training.config import IMAGE_SIZES
 from avatar_training.enlarging.teacher import Teacher
 from avatar_training.errors import TrainingError
 from avatar_training.networks.generator import PIXEL_RANGE, Generator, hidden_layers
 from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.changed_pair import new_folder, write_pair
 from avatar_training.run_folder.growing import grow
-from avatar_training.run_folder.record import shapes_of, write_record
+from avatar_training.run_folder.record import shapes_of
 from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
 
 Floats = npt.NDArray[np.float32]
@@ -88,8 +88,11 @@ def enlarge(
         UpscalingError: Real-ESRGAN cannot be loaded.
         OutputError: out cannot be written.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name a new folder")
+    with new_folder(out) as new:
+        return _enlarge(folder, new, steps, seed, on_step)
+
+
+def _enlarge(folder: Path, new: Path, steps: int, seed: int, on_step: Callable[[int, int], None]) -> Enlarged:
     small = Drawing(folder)
     size = 2 * small.config.image_size
     if size not in IMAGE_SIZES:
@@ -111,14 +114,11 @@ def enlarge(
         rate = LEARNING_RATE * min(1.0, (step + 1) / RISING, (steps - step) / (FALLING * steps))
         errors.append(lesson.learn(*batches[step % (FACES // BATCH)], rate))
         on_step(step + 1, steps)
-    learnt = {parameter.name: parameter for parameter in generator.get_parameters()}
-    others = {name: Tensor(array) for name, array in small.arrays.items() if name in KEPT}
-    beside = {name: Tensor(array) for name, array in pair.items() if name not in learnt and name not in KEPT}
-    make_folder(out)
-    checkpoint.save(out / "generator.ckpt", {**learnt, **others})
-    checkpoint.save(out / "discriminator.ckpt", beside)
+    learnt = {parameter.name: parameter.asnumpy() for parameter in generator.get_parameters()}
+    others = {name: array for name, array in small.arrays.items() if name in KEPT}
+    beside = {name: array for name, array in pair.items() if name not in learnt and name not in KEPT}
     history = {"pair": folder.resolve().name, "steps": steps, "seed": seed}
-    write_record(out, {**small.record, "config": config.to_dict(), "enlarging": history})
+    write_pair(new, {**learnt, **others}, beside, {**small.record, "config": config.to_dict(), "enlarging": history})
     return Enlarged(size, float(-10 * np.log10(np.mean(errors[-LAST:]))))
 
 

@@ -6,18 +6,16 @@ interpolate a network and its fine-tuned version in the same way. The two must s
 unrelated networks draws nothing.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor
 
-from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training.errors import TrainingError
 from avatar_training.run_folder import checkpoint
-from avatar_training.run_folder.record import read_record, record_path
+from avatar_training.run_folder.changed_pair import new_folder, write_pair
+from avatar_training.run_folder.record import read_record
 
 _NETWORKS = ("generator.ckpt", "discriminator.ckpt")
 
@@ -34,26 +32,22 @@ def interpolate(start: Path, end: Path, share: float, out: Path) -> None:
     """
     if not 0 <= share <= 1:
         raise TrainingError(f"the share of the second pair is {share:g}; give a number from 0 to 1")
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name a new folder")
-    record = read_record(end)
-    if record is None:
-        raise TrainingError(f"{end} holds no config.json; name the folder of a run or of a trained pair")
-    mixed = {}
-    for network in _NETWORKS:
-        first, second = checkpoint.read(start / network), checkpoint.read(end / network)
-        shapes = [{name: array.shape for name, array in arrays.items()} for arrays in (first, second)]
-        if shapes[0] != shapes[1]:
-            different = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
-            raise checkpoint.CheckpointError(
-                f"{start / network} and {end / network} are not of one network: they differ in {different[0]}"
-            )
-        mixed[network] = {name: _between(first[name], second[name], share) for name in second}
-    make_folder(out)
-    for network, arrays in mixed.items():
-        checkpoint.save(out / network, {name: Tensor(array) for name, array in arrays.items()})
-    record["interpolation"] = {"start": start.name, "end": end.name, "share": share}
-    write_file(record_path(out), (json.dumps(record, indent=2) + "\n").encode())
+    with new_folder(out) as new:
+        record = read_record(end)
+        if record is None:
+            raise TrainingError(f"{end} holds no config.json; name the folder of a run or of a trained pair")
+        generator, discriminator = (_mixed(start / network, end / network, share) for network in _NETWORKS)
+        history = {"start": start.name, "end": end.name, "share": share}
+        write_pair(new, generator, discriminator, {**record, "interpolation": history})
+
+
+def _mixed(start: Path, end: Path, share: float) -> checkpoint.Arrays:
+    first, second = checkpoint.read(start), checkpoint.read(end)
+    shapes = [{name: array.shape for name, array in arrays.items()} for arrays in (first, second)]
+    if shapes[0] != shapes[1]:
+        different = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
+        raise checkpoint.CheckpointError(f"{start} and {end} are not of one network: they differ in {different[0]}")
+    return {name: _between(first[name], second[name], share) for name in second}
 
 
 def _between(first: npt.NDArray[Any], second: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:

@@ -65,7 +65,7 @@ def read_record(out: Path, on_message: Callable[[str], None] = lambda message: N
 
 def _read(path: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(path.read_bytes())
-    digest = record.pop("sha256", None)  # a pair that was steered or interpolated has none
+    digest = record.pop("sha256", None)  # written by hand, it has none
     if digest is not None and digest != _digest(record):
         raise ValueError("its checksum does not match")
     if unknown := record.keys() - _FIELDS:

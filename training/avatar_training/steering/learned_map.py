@@ -15,14 +15,13 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from avatar_runtime.output.atomic import make_folder, write_file
 from avatar_training import rng
 from avatar_training.config import file_digest
 from avatar_training.errors import TrainingError
 from avatar_training.networks.generator import Generator
 from avatar_training.objective.reward import VIEW_DRAWS, Reward, penalty
 from avatar_training.run_folder import checkpoint
-from avatar_training.run_folder.record import write_record
+from avatar_training.run_folder.changed_pair import new_folder, write_pair
 from avatar_training.steering.activations import Floats
 from avatar_training.steering.critic import read_critic
 from avatar_training.steering.direction import compose
@@ -89,26 +88,23 @@ def learn_map(
         CriticError: a critic cannot be read.
         OutputError: out cannot be written.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name a new folder")
     if not critics or len(critics) != len(networks):
         raise TrainingError(f"{len(critics)} critics, {len(networks)} classifiers: give a classifier for each critic")
-    drawing = Drawing(folder)
-    discriminator = checkpoint.read_bytes(folder / "discriminator.ckpt")
-    lesson = Lesson(drawing, critics, networks, weight)
-    logits = []
-    for step in range(steps):
-        rate = LEARNING_RATE * min(1.0, (steps - step) / (0.5 * steps))
-        logits.append(lesson.learn(*_draws(seed, step, drawing.config.latent_dim), rate))
-        on_step(step + 1, steps)
-    learnt = compose((drawing.weight, drawing.bias), lesson.map())
-    arrays = {**drawing.arrays, **dict(zip((MAP_WEIGHT, MAP_BIAS), learnt, strict=True))}
-    make_folder(out)
-    checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in arrays.items()})
-    write_file(out / "discriminator.ckpt", discriminator)
-    digests = [file_digest(critic) for critic in critics]
-    history = {"critics_sha256": digests, "weight": weight, "steps": steps, "seed": seed, "mapped_from": drawing.model}
-    write_record(out, {**drawing.record, "learned_map": history})
+    with new_folder(out) as new:
+        drawing = Drawing(folder)
+        discriminator = checkpoint.read(folder / "discriminator.ckpt")
+        lesson = Lesson(drawing, critics, networks, weight)
+        digests = [file_digest(critic) for critic in critics]
+        logits = []
+        for step in range(steps):
+            rate = LEARNING_RATE * min(1.0, (steps - step) / (0.5 * steps))
+            logits.append(lesson.learn(*_draws(seed, step, drawing.config.latent_dim), rate))
+            on_step(step + 1, steps)
+        learnt = compose((drawing.weight, drawing.bias), lesson.map())
+        generator = {**drawing.arrays, **dict(zip((MAP_WEIGHT, MAP_BIAS), learnt, strict=True))}
+        history = {"critics_sha256": digests, "weight": weight, "steps": steps, "seed": seed}
+        history["mapped_from"] = drawing.model
+        write_pair(new, generator, discriminator, {**drawing.record, "learned_map": history})
     return Learnt(logits[0], float(np.mean(logits[-LAST:])))
 
 

@@ -1,20 +1,18 @@
 """From grades to a steered checkpoint: critic, direction, trade-off, map of latents, report."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor
 
 from avatar_runtime.errors import AvatarError
-from avatar_runtime.output.atomic import make_folder, write_file
+from avatar_runtime.output.atomic import write_file
 from avatar_training.data.real_faces import real_faces
 from avatar_training.metrics.features import FeatureNetwork
 from avatar_training.run_folder import checkpoint
+from avatar_training.run_folder.changed_pair import new_folder, write_pair
 from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
 from avatar_training.steering.curve import STRENGTHS, Measurement, Point, suggested_strength
@@ -100,31 +98,14 @@ def steer(
             there are.
 
     Raises:
-        SteeringError: out exists, or no strength is given and none can be suggested.
+        TrainingError: out exists.
+        SteeringError: No strength is given and none can be suggested.
         AvatarError: Something cannot be read, is too little to learn from, or cannot be written.
     """
     if config.real is None and config.strength is None:
         raise SteeringError("without real faces no strength can be suggested; give real faces or a strength")
-    with _new_folder(config.out) as folder:
+    with new_folder(config.out) as folder:
         return _steer(config, folder, on_message, on_faces)
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes path if the block succeeds. It is made first, to refuse an unusable path at once.
-
-    Raises SteeringError if path exists, OutputError if it cannot be made.
-    """
-    if path.exists():
-        raise SteeringError(f"{path} exists already; name a new folder")
-    temporary = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed here
-    make_folder(temporary)
-    try:
-        yield temporary
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _steer(
@@ -133,7 +114,7 @@ def _steer(
     asked = () if config.strength is None else (config.strength,)
     strengths = sorted({*config.strengths, *asked})
     drawing, network = Drawing(config.checkpoint), ActivationNetwork(config.network, config.tensors)
-    checkpoint.read(config.checkpoint / "discriminator.ckpt")  # the pair is copied at the end: is it whole?
+    discriminator = checkpoint.read(config.checkpoint / "discriminator.ckpt")
     features = FeatureNetwork(config.network) if config.real else None
     graded = drawing if config.graded_checkpoint is None else Drawing(config.graded_checkpoint)
     grades = read_grades(list(config.grades), graded.draw)
@@ -187,7 +168,7 @@ def _steer(
             "lower --strengths, a lower --keep-recall or a --strength"
         )
     steered = Steered(critic, direction, learner, judge, tuple(points), suggested, strength)
-    _write(folder, config, steered, drawing, measurement)
+    _write(folder, config, steered, drawing, discriminator, measurement)
     return steered
 
 
@@ -207,12 +188,14 @@ def _directions(
     return [find_direction(mapped, scores) for scores in np.concatenate(logits, axis=1)]
 
 
-def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, measurement: Measurement) -> None:
-    steering = affine_map(steered.direction.v, steered.strength)
-    generator = dict(drawing.arrays)
-    generator[MAP_WEIGHT], generator[MAP_BIAS] = compose(steering, (drawing.weight, drawing.bias))
-    checkpoint.save(out / "generator.ckpt", {name: Tensor(array) for name, array in generator.items()})
-    write_file(out / "discriminator.ckpt", (config.checkpoint / "discriminator.ckpt").read_bytes())
+def _write(
+    out: Path,
+    config: SteerConfig,
+    steered: Steered,
+    drawing: Drawing,
+    discriminator: checkpoint.Arrays,
+    measurement: Measurement,
+) -> None:
     steered.critic.save(out / "critic.npz")
     steered.learner.save(out / "critic-learner.npz")
     steered.judge.save(out / "critic-judge.npz")
@@ -236,5 +219,8 @@ def _write(out: Path, config: SteerConfig, steered: Steered, drawing: Drawing, m
         "curve": [asdict(point) for point in steered.points],
     }
     write_file(out / "steering.json", (json.dumps(record, indent=2) + "\n").encode())
-    write_file(out / "config.json", (json.dumps({**drawing.record, "steering": record}, indent=2) + "\n").encode())
+    steering = affine_map(steered.direction.v, steered.strength)
+    generator = dict(drawing.arrays)
+    generator[MAP_WEIGHT], generator[MAP_BIAS] = compose(steering, (drawing.weight, drawing.bias))
+    write_pair(out, generator, discriminator, {**drawing.record, "steering": record})
     write_report(out / "report.html", config.out.name, steered.points, record, measurement, steered.direction.v)
