@@ -17,8 +17,8 @@ MAX_THREADS = 256
 
 def check_threads(threads: int | None) -> None:
     """Raise InputError unless threads is None or from 1 to MAX_THREADS."""
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads}")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+        raise InputError(f"threads must be from 1 to {MAX_THREADS}, not {threads!r}")
 
 
 def check_can_start(threads: int) -> None:

@@ -88,7 +88,7 @@ class AvatarGenerator:
         Raises:
             ModelFileError: The file cannot be found or read, or is not the model that was named.
             ProviderError: onnxruntime does not have a provider.
-            InputError: threads is out of range.
+            InputError: threads is out of range, or an argument of another type.
         """
         if exact and threads not in (None, 1):
             raise InputError(f"exact drawing takes one thread, not {threads}")
@@ -157,7 +157,8 @@ class AvatarGenerator:
             names: One avatar is drawn per name. A number n means avatars 0 to n-1 of the series seed, whose names are
                 "seed/0" to "seed/n-1".
             seed: The series, if names is a number.
-            truncation: 0 to 2, scales the latents: below 1 the faces are closer to the average face.
+            truncation: 0 to 2, scales the latents: below 1 the faces are closer to the average face. The packaged
+                models draw whole faces from 0.6 to 1; lower, faces dissolve.
 
         Returns:
             uint8 [N, H, W, C], RGB, or grey if C is 1.
@@ -165,7 +166,10 @@ class AvatarGenerator:
         Raises:
             InputError: An argument cannot be used.
         """
-        batches = list(self.stream(names, seed=seed, truncation=truncation))
+        stream = self.stream(names, seed=seed, truncation=truncation)
+        if isinstance(names, int | np.integer):
+            self._check_room(names)
+        batches = list(stream)
         if batches:
             return batches[0] if len(batches) == 1 else np.concatenate(batches)
         return np.empty((0, self.spec.image_size, self.spec.image_size, self.spec.channels), np.uint8)
@@ -193,6 +197,7 @@ class AvatarGenerator:
         """
         if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 2:
             raise InputError(f"the number of frames must be a whole number of at least 2, not {frames!r}")
+        self._check_room(frames)
         return self._between(a, b, [i / (frames - 1) for i in range(frames)], truncation)
 
     def mix(self, a: str, b: str, t: float, *, truncation: float = 1.0) -> UInt8:
@@ -250,6 +255,13 @@ class AvatarGenerator:
                 raise InputError(f"the number of avatars must be at least 1, not {names}")
             names = series(seed, names)
         return self._stream(iter(check_names(names)), truncation, batch_size)
+
+    def _check_room(self, count: int) -> None:
+        """Raise InputError if so many images cannot be in memory at once."""
+        try:
+            np.empty((count, self.spec.image_size, self.spec.image_size, self.spec.channels), np.uint8)
+        except (MemoryError, ValueError, OverflowError) as err:
+            raise InputError(f"{count} avatars do not fit in memory at once; draw any number with stream()") from err
 
     def _stream(self, names: Iterator[str], truncation: float, batch_size: int) -> Iterator[UInt8]:
         while batch := list(islice(names, batch_size)):

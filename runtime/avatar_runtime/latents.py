@@ -84,7 +84,9 @@ def latents(names: Sequence[str], latent_dim: int) -> npt.NDArray[np.float32]:
 
 
 def series(seed: str | int, count: int) -> Iterator[str]:
-    """The names of a series: "S/0", "S/1", … "S/(count - 1)" for seed S."""
+    """The names of a series: "S/0", "S/1", … "S/(count - 1)" for seed S. Raises InputError for another kind of seed."""
+    if isinstance(seed, bool) or not isinstance(seed, str | int | np.integer):
+        raise InputError(f"a seed must be text or a whole number, not {seed!r}")
     return (f"{seed}/{i}" for i in range(count))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar_runtime.cpus import MAX_THREADS, check_can_start, check_threads, cpu_limit
-from avatar_runtime.errors import AvatarError, ModelFileError, ProviderError
+from avatar_runtime.errors import AvatarError, InputError, ModelFileError, ProviderError
 from avatar_runtime.model_file.metadata import INPUT_NAME, OUTPUT_NAMES, ModelSpec, ScorerSpec
 from avatar_runtime.model_file.reading import read_model
 from avatar_runtime.model_file.safety import check_graph
@@ -125,6 +125,8 @@ def check_providers(providers: Sequence[str] | None) -> list[str]:
     """The providers, or the CPU's if None. Raises ProviderError for one that this onnxruntime does not have."""
     if providers is None:
         return ["CPUExecutionProvider"]
+    if isinstance(providers, str):
+        raise InputError(f"providers must be a list; for one write [{providers!r}]")
     available = ort.get_available_providers()
     missing = [provider for provider in providers if provider not in available]
     if missing or not providers:

@@ -161,6 +161,8 @@ def test_no_names_give_no_avatars(generator: AvatarGenerator) -> None:
         (b"alice", {}, "names must be a list of strings"),
         (None, {}, "names must be a list of strings"),
         ("alice", {}, r"names must be a list of strings; for one avatar write \['alice'\]"),
+        (3, {"seed": None}, "a seed must be text or a whole number, not None"),
+        (3, {"seed": 1.5}, "a seed must be text or a whole number, not 1.5"),
         (["alice"], {"truncation": math.nan}, "truncation must be a finite number from 0 to 2, not nan"),
         (["alice"], {"truncation": 2.1}, "truncation must be a finite number from 0 to 2, not 2.1"),
         (["alice"], {"batch_size": 0}, "batch_size must be at least 1, not 0"),
@@ -201,7 +203,9 @@ def test_a_truncated_model_is_refused(tiny_model: Path, tmp_path: Path, part: fl
         AvatarGenerator.load(tmp_path / "part.onnx")
 
 
-@pytest.mark.parametrize(("path", "message"), [(".", "it is a folder, not a file"), ("no\0such", "cannot read it")])
+@pytest.mark.parametrize(
+    ("path", "message"), [(".", "it is a folder, not a file"), ("no\0such.onnx", "cannot read it")]
+)
 def test_a_path_that_is_no_file_is_refused(path: str, message: str) -> None:
     with pytest.raises(ModelFileError, match=message):
         AvatarGenerator.load(path)
@@ -218,7 +222,31 @@ def test_a_missing_provider_is_refused_and_the_available_ones_listed(tiny_model:
         AvatarGenerator.load(tiny_model, providers=providers)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 10**12])
-def test_a_bad_number_of_threads_is_refused(tiny_model: Path, threads: int) -> None:
-    with pytest.raises(InputError, match=f"threads must be from 1 to 256, not {threads}"):
+def test_a_model_that_nobody_knows_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ModelFileError, match=r"no model and no file 'nosuch'; there are anime-faces-"):
+        AvatarGenerator.load("nosuch")
+
+
+@pytest.mark.parametrize("model", [5, "", True, ["anime-faces-128@1"]])
+def test_what_names_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(InputError, match="a model is an id such as anime-faces"):
+        AvatarGenerator.load(model)
+
+
+def test_providers_that_are_no_list_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(InputError, match=r"providers must be a list; for one write \['CPUExecutionProvider'\]"):
+        AvatarGenerator.load(tiny_model, providers="CPUExecutionProvider")
+
+
+@pytest.mark.parametrize("count", [10**12, 10**30])
+def test_more_than_memory_holds_is_refused_before_anything_is_drawn(generator: AvatarGenerator, count: int) -> None:
+    with pytest.raises(InputError, match=r"avatars do not fit in memory at once; draw any number with stream\(\)"):
+        generator.generate(count)
+    with pytest.raises(InputError, match="do not fit in memory"):
+        generator.interpolate("a", "b", count)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**12, "2", 1.5, True])
+def test_a_bad_number_of_threads_is_refused(tiny_model: Path, threads: Any) -> None:
+    with pytest.raises(InputError, match=f"threads must be from 1 to 256, not {threads!r}"):
         AvatarGenerator.load(tiny_model, threads=threads)

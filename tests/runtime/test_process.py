@@ -137,7 +137,7 @@ def test_too_few_handles_are_a_sentence(shell: Shell) -> None:
         ("avatar-gen --count 64 --threads 8 --out a.png", "can start 0 more threads and needs 7: use fewer threads"),
         ("avatar-gen --count 64 --threads 8 --out-dir d", "can start 0 more threads and needs 8: use fewer threads"),
         ("avatar-export --help", ""),
-        ("avatar-export --inspect missing", "Error: missing: cannot read it: No such file or directory"),
+        ("avatar-export --inspect missing.onnx", "Error: missing.onnx: cannot read it: No such file or directory"),
         ("avatar-train --help", ""),
     ],
 )

@@ -21,6 +21,7 @@ from avatar_runtime import AvatarGenerator
 from avatar_runtime.command.screen import Screen, known_protocol
 from avatar_runtime.imaging.arrays import UInt8
 from avatar_runtime.imaging.encoding import from_png
+from avatar_runtime.imaging.portrait import Portrait
 from avatar_runtime.imaging.terminal import CHUNK, half_blocks, iterm2, kitty, sixel
 
 from .conftest import installed
@@ -271,7 +272,7 @@ def test_a_terminal_with_kittys_protocol_shows_pictures(terminal: Terminal, tiny
     status, screen = terminal(b"\x1b_Gi=31;OK\x1b\\\x1b[?62c", "--show", "alice", "bob")
     assert status == 0
     [picture] = re.findall(r"(?:\x1b_G[am][^\x1b]*\x1b\\)+", screen)
-    faces = AvatarGenerator.load(tiny_model).generate(["alice", "bob"]).repeat(2, 1).repeat(2, 2)
+    faces = Portrait(64).show(AvatarGenerator.load(tiny_model).generate(["alice", "bob"]))
     np.testing.assert_array_equal(from_kitty(picture), np.concatenate(list(faces), axis=1))
     assert list(Path().iterdir()) == []
 

@@ -65,7 +65,7 @@ _instead = group("Instead of drawing")
 @_look("--size", type=int, metavar="PX", help="Height and width of an avatar.  [default: the model's]")
 @_look("--circle", is_flag=True, help="Cut each avatar to a circle.")
 @_look("--background", metavar="COLOUR", help="Colour behind the circle, such as #fc0.  [default: transparent]")
-@_look("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; below 1: closer to the average face.")
+@_look("--truncation", type=float, default=1.0, metavar="T", help="0 to 2; from 0.6 to 1: calmer faces.")
 @_look("--columns", type=click.IntRange(min=1), metavar="K", help="Columns of the grid.  [default: square]")
 @_look("--frames", type=click.IntRange(min=2), default=24, metavar="N", help="Frames of --interpolate from A to B.")
 @_look(

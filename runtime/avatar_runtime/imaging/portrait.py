@@ -51,7 +51,7 @@ class Portrait:
     def show(self, images: UInt8) -> UInt8:
         """Images [N, H, H, C] as portraits [N, S, S, C], uint8. C becomes 4 (RGBA) if transparent, 3 on a background.
 
-        Whole multiples of the size repeat pixels; all other sizes are resampled by Lanczos.
+        Another size than the images' is resampled by Lanczos.
         """
         if self.size is not None:
             images = _resized(images, self.size)
@@ -82,9 +82,8 @@ def disc(side: int) -> UInt8:
 
 
 def _resized(images: UInt8, size: int) -> UInt8:
-    times, rest = divmod(size, images.shape[1])
-    if rest == 0:
-        return images if times == 1 else images.repeat(times, 1).repeat(times, 2)
+    if size == images.shape[1]:
+        return images
     from PIL import Image
 
     shown = [np.asarray(to_pil(image).resize((size, size), Image.Resampling.LANCZOS)) for image in images]

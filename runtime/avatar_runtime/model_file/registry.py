@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from avatar_runtime.errors import AvatarError, ModelFileError
+from avatar_runtime.errors import AvatarError, InputError, ModelFileError
 from avatar_runtime.model_file.json_fields import Fields
 from avatar_runtime.model_file.limits import MAX_FILE_BYTES
 from avatar_runtime.model_file.reading import read_file
@@ -94,14 +94,22 @@ def find_model(model: str | Path | None = None) -> ModelFile:
             package; or a path; or None, for the default.
 
     Raises:
+        InputError: It is neither text nor a path.
         ModelFileError: The id is not known, or its file is not on this machine.
     """
     if model is None:
         model = default_model()
+    if not isinstance(model, str | os.PathLike) or model == "":
+        raise InputError(f"a model is an id such as {default_model()}, or the path of a file, not {model!r}")
     if not isinstance(model, str) or not is_id(model):
+        path = Path(model)
         versions = [id for id in _package_registry()[1] if id_parts(id)[0] == model]
-        if not versions or Path(model).exists():
-            return ModelFile(Path(model))
+        looks_like_path = not isinstance(model, str) or path.suffix != "" or path.parent != Path()
+        if (looks_like_path and not versions) or _exists(path):
+            return ModelFile(path)
+        if not versions:
+            ids = ", ".join(sorted(known_models()))
+            raise ModelFileError(f"there is no model and no file {model!r}; there are {ids}")
         model = max(versions, key=id_parts)
     known = _package_registry()[1].get(model)
     path = _PACKAGE / f"{model}.onnx"
