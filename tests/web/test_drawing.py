@@ -214,14 +214,16 @@ def bundled(unpack: Callable[[Path], None], tmp_path: Path, serve: Callable[...,
 @everywhere
 def test_a_web_worker_draws(page: Any, bundled: Callable[[str], str]) -> None:
     page.goto(
-        bundled("""const generator = await AvatarGenerator.load(model);
+        bundled("""self.onunhandledrejection = ({ reason }) => postMessage([String(reason), ""]);
+        const generator = await AvatarGenerator.load(model);
         const [{ data }] = await generator.generate(["alice"]);
         postMessage([Array.from(data), generator.modelId]);""")
     )
+    # Kept by the page: Firefox may collect a worker that nobody holds and that only waits for promises.
     answer = """() => new Promise((tell, fail) => {
-      const worker = new Worker("/worker.js", { type: "module" });
-      worker.onmessage = ({ data }) => tell(data);
-      worker.onerror = ({ message }) => fail(new Error(message));
+      self.worker = new Worker("/worker.js", { type: "module" });
+      self.worker.onmessage = ({ data }) => tell(data);
+      self.worker.onerror = ({ message }) => fail(new Error(message));
     })"""
     drawn, model_id = page.evaluate(answer)
     assert np.array_equal(rgb(bytes(drawn)), PYTHON.generate(["alice"])[0])
