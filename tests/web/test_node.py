@@ -206,6 +206,7 @@ def test_what_is_no_model_is_refused(ask: Ask, tmp_path: Path, data: bytes) -> N
         (["generate", "alice"], "names must be"),
         (["generate", 0], "at least 1"),
         (["generate", [3]], "a name must be a string"),
+        (["generate", 2, {"seed": None}], "a seed must be text"),
         (["generate", ["a"], {"truncation": 3}], "truncation must be"),
         (["generate", ["a"], {"batchSize": 0}], "batchSize must be"),
         (["interpolate", "a", "b", 1], "number of frames"),

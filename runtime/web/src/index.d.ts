@@ -99,7 +99,7 @@ export const SCHEME: string;
 export function latent(name: string, latentDim: number): Float32Array;
 /** The latent at t, from 0 to 1, on the great circle from a to b; equal bit for bit to avatar_runtime's. */
 export function slerp(a: Float32Array, b: Float32Array, t: number): Float32Array;
-/** The names of a series: "S/0", "S/1", … */
+/** The names of a series: "S/0", "S/1", … @throws {InputError} */
 export function series(seed: string | number, count: number): string[];
 /** z scaled by truncation, from 0 to 2. @throws {InputError} */
 export function truncate(z: Float32Array, truncation: number): Float32Array;

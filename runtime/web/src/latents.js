@@ -50,6 +50,9 @@ export function latent(name, latentDim) {
 
 /** The names of a series: "S/0", "S/1", … for seed S. @param {string | number} seed @param {number} count */
 export function series(seed, count) {
+  if (typeof seed !== "string" && !Number.isInteger(seed)) {
+    throw new InputError(`a seed must be text or a whole number, not ${String(seed)}`);
+  }
   return Array.from({ length: count }, (_, i) => `${seed}/${i}`);
 }
 
