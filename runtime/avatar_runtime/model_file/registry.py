@@ -99,17 +99,18 @@ def find_model(model: str | Path | None = None) -> ModelFile:
     """
     if model is None:
         model = default_model()
-    if not isinstance(model, str | os.PathLike) or model == "":
+    if isinstance(model, os.PathLike):
+        return ModelFile(Path(model))
+    if not isinstance(model, str) or model == "":
         raise InputError(f"a model is an id such as {default_model()}, or the path of a file, not {model!r}")
-    if not isinstance(model, str) or not is_id(model):
+    if not is_id(model):
         path = Path(model)
         versions = [id for id in _package_registry()[1] if id_parts(id)[0] == model]
-        looks_like_path = not isinstance(model, str) or path.suffix != "" or path.parent != Path()
+        looks_like_path = path.suffix != "" or path.parent != Path()
         if (looks_like_path and not versions) or _exists(path):
             return ModelFile(path)
         if not versions:
-            ids = ", ".join(sorted(known_models()))
-            raise ModelFileError(f"there is no model and no file {model!r}; there are {ids}")
+            raise ModelFileError(f"there is no model and no file {model!r}; there are {_ids(known_models())}")
         model = max(versions, key=id_parts)
     known = _package_registry()[1].get(model)
     path = _PACKAGE / f"{model}.onnx"
@@ -178,13 +179,16 @@ def missing(id: str, path: Path) -> ModelFileError:
     known = known_models()
     if id in known:
         return ModelFileError(f"{id} is not on this machine: `avatar-gen models fetch {id}`, or put its file at {path}")
-    ids = ", ".join(sorted(known))
-    return ModelFileError(f"there is no model {id}; there are {ids}. Put a file of your own at {path}")
+    return ModelFileError(f"there is no model {id}; there are {_ids(known)}. Put a file of your own at {path}")
 
 
 @cache
 def _package_registry() -> tuple[str, Mapping[str, KnownModel]]:
     return read_registry(_PACKAGE / REGISTRY)
+
+
+def _ids(known: Mapping[str, KnownModel]) -> str:
+    return ", ".join(sorted(known))
 
 
 def _exists(path: Path) -> bool:

@@ -54,6 +54,10 @@ class Drawing:
         self.generator = checkpoint.generator_cell(layers, *shape, exact_tanh=False)
         """It without the map of latents, for inference."""
 
+    def with_map(self, weight: Floats, bias: Floats) -> checkpoint.Arrays:
+        """The parameters of generator.ckpt, with this map of latents instead of its own."""
+        return {**self.arrays, MAP_WEIGHT: weight, MAP_BIAS: bias}
+
     def mapped(self, z: Floats) -> Floats:
         """What the first layer gets for latents float32 [N, latent_dim]."""
         return z @ self.weight.T + self.bias

@@ -25,7 +25,7 @@ from avatar_training.run_folder.changed_pair import new_folder, write_pair
 from avatar_training.steering.activations import Floats
 from avatar_training.steering.critic import read_critic
 from avatar_training.steering.direction import compose
-from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
+from avatar_training.steering.drawing import Drawing
 
 BATCH = 16
 LEARNING_RATE = 2e-3
@@ -100,10 +100,14 @@ def learn_map(
             rate = LEARNING_RATE * min(1.0, (steps - step) / (0.5 * steps))
             logits.append(lesson.learn(*_draws(seed, step, drawing.config.latent_dim), rate))
             on_step(step + 1, steps)
-        learnt = compose((drawing.weight, drawing.bias), lesson.map())
-        generator = {**drawing.arrays, **dict(zip((MAP_WEIGHT, MAP_BIAS), learnt, strict=True))}
-        history = {"critics_sha256": digests, "weight": weight, "steps": steps, "seed": seed}
-        history["mapped_from"] = drawing.model
+        generator = drawing.with_map(*compose((drawing.weight, drawing.bias), lesson.map()))
+        history = {
+            "critics_sha256": digests,
+            "weight": weight,
+            "steps": steps,
+            "seed": seed,
+            "mapped_from": drawing.model,
+        }
         write_pair(new, generator, discriminator, {**drawing.record, "learned_map": history})
     return Learnt(logits[0], float(np.mean(logits[-LAST:])))
 
@@ -122,7 +126,7 @@ class Lesson:
         shape = (config.image_size, config.channels, config.latent_dim, config.ngf)
         refined, bounded = checkpoint.is_refined(drawing.arrays), checkpoint.is_bounded(drawing.arrays)
         self.generator = Generator(*shape, channels_last=True, latent_map=True, refined=refined, bounded=bounded)
-        arrays = {**drawing.arrays, MAP_WEIGHT: drawing.weight, MAP_BIAS: drawing.bias}
+        arrays = drawing.with_map(drawing.weight, drawing.bias)
         checkpoint.load_into(self.generator.get_parameters(), arrays, drawing.folder)
         self.generator.set_train(False)
         self.rewards = [

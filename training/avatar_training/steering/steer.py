@@ -17,7 +17,7 @@ from avatar_training.steering.activations import ActivationNetwork
 from avatar_training.steering.critic import Critic
 from avatar_training.steering.curve import STRENGTHS, Measurement, Point, suggested_strength
 from avatar_training.steering.direction import Direction, affine_map, compose, find_direction
-from avatar_training.steering.drawing import MAP_BIAS, MAP_WEIGHT, Drawing
+from avatar_training.steering.drawing import Drawing
 from avatar_training.steering.grades import read_grades
 from avatar_training.steering.report_page import write_report
 from avatar_training.steering.summary import summarise
@@ -220,7 +220,6 @@ def _write(
     }
     write_file(out / "steering.json", (json.dumps(record, indent=2) + "\n").encode())
     steering = affine_map(steered.direction.v, steered.strength)
-    generator = dict(drawing.arrays)
-    generator[MAP_WEIGHT], generator[MAP_BIAS] = compose(steering, (drawing.weight, drawing.bias))
+    generator = drawing.with_map(*compose(steering, (drawing.weight, drawing.bias)))
     write_pair(out, generator, discriminator, {**drawing.record, "steering": record})
     write_report(out / "report.html", config.out.name, steered.points, record, measurement, steered.direction.v)
